@@ -1,0 +1,160 @@
+//! What computes the model.
+
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::request::{Finish, TokenRequest};
+
+/// What the model is and where it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelInfo {
+    /// As the user named it.
+    pub name: String,
+    /// `candle`, `fused` or `simulated`.
+    pub backend: String,
+    /// `cpu`, `cuda:0`, `virtual` …
+    pub device: String,
+    /// Of the weights: `f32`, `f16` or `bf16`.
+    pub dtype: String,
+    /// `sha256:…` of the checkpoint, or `synthetic:<seed>`.
+    pub weights: String,
+    /// Number of weights; a tied head counts once.
+    pub parameters: u64,
+    /// Transformer blocks.
+    pub layers: u32,
+    /// Attention heads a block.
+    pub heads: u32,
+    /// Size of the residual stream.
+    pub width: u32,
+    /// Number of token ids.
+    pub vocabulary: u32,
+    /// Most tokens of a sequence.
+    pub context: u32,
+    /// The token that ends a text, if the model has one.
+    pub end_of_text: Option<u32>,
+    /// How [`Served::token_times`] came about.
+    pub token_times: TokenTimes,
+}
+
+impl ModelInfo {
+    /// Whether the weights are drawn from a seed rather than trained.
+    pub fn synthetic(&self) -> bool {
+        self.weights.starts_with("synthetic:")
+    }
+}
+
+/// Where a backend takes the times of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenTimes {
+    /// The host saw each token in its own memory.
+    Host,
+    /// All tokens came at the end; the device stamped them.
+    Device,
+}
+
+impl TokenTimes {
+    /// For a recording's facts.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Device => "device",
+        }
+    }
+}
+
+/// One generated sequence.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sequence {
+    /// The new tokens, without the prompt.
+    pub tokens: Vec<u32>,
+    /// Why it ended.
+    pub finish: Finish,
+}
+
+/// What one call of [`Backend::serve`] gave. The runner reuses it, so that a measured iteration allocates nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Served {
+    /// One for each request, in their order.
+    pub sequences: Vec<Sequence>,
+    /// When the k-th new token of the batch was there, from the start of the call. As many as the longest sequence has.
+    pub token_times: Vec<Duration>,
+    /// Time that the device was given between the first and the last piece of work, where it can be measured.
+    pub device_time: Option<Duration>,
+}
+
+impl Served {
+    /// Empties it for `batch` sequences and keeps the allocations.
+    pub fn reset(&mut self, batch: usize) {
+        self.sequences.resize_with(batch, Sequence::default);
+        for sequence in &mut self.sequences {
+            sequence.tokens.clear();
+            sequence.finish = Finish::Length;
+        }
+        self.token_times.clear();
+        self.device_time = None;
+    }
+}
+
+/// What a [`Memory`] reading counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryKind {
+    /// Bytes that this process holds on the GPU.
+    Device,
+    /// Bytes of this process in the machine's memory.
+    Resident,
+}
+
+/// Live and highest bytes since the last reset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// What is counted.
+    pub kind: MemoryKind,
+    /// Live bytes.
+    pub allocated: u64,
+    /// Highest live bytes since [`Backend::reset_peak_memory`].
+    pub peak: u64,
+}
+
+/// A model on a device.
+pub trait Backend: Send {
+    /// What it is.
+    fn info(&self) -> &ModelInfo;
+
+    /// Makes ready for batches of `batch` sequences of at most `length` tokens (prompt and new ones together), so
+    /// that serving them allocates no more.
+    fn reserve(&mut self, batch: usize, length: usize) -> Result<(), BackendError>;
+
+    /// Serves the requests together. It returns when the last token of each is in host memory and the device is idle.
+    fn serve(
+        &mut self,
+        requests: &[&TokenRequest],
+        clock: &dyn Clock,
+        served: &mut Served,
+    ) -> Result<(), BackendError>;
+
+    /// Logits after the last token of a prompt, one for each token of the vocabulary.
+    fn prompt_logits(&mut self, prompt: &[u32]) -> Result<Vec<f32>, BackendError>;
+
+    /// Live and peak memory, or why that can't be told.
+    fn memory(&mut self) -> Result<Memory, String>;
+
+    /// Starts the peak of [`Backend::memory`] anew.
+    fn reset_peak_memory(&mut self);
+
+    /// Why [`Served::device_time`] is never set; `None` when it is.
+    fn no_device_time(&self) -> Option<String>;
+}
+
+/// Why a backend did not serve.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// This backend can't do what was asked.
+    #[error("{0}")]
+    Invalid(String),
+    /// Says how much was needed.
+    #[error("out of memory: {0}")]
+    OutOfMemory(String),
+    /// The device failed; nothing more can be served.
+    #[error("the device failed: {0}")]
+    DeviceLost(String),
+}

@@ -1,0 +1,30 @@
+//! What the harness is about, without any of the things it is made with: requests and plans, the runner
+//! that serves them, the runs it records, the metrics those hold, and the recording on disk.
+//!
+//! This crate knows no wasmtime, candle, NVML, clap or wasm. The model, the GPU's sensors and time itself
+//! come in through the traits [`Backend`], [`Sensors`], [`Gpus`] and [`Clock`].
+
+pub mod backend;
+pub mod clock;
+pub mod metric;
+pub mod plan;
+pub mod random;
+pub mod recording;
+pub mod request;
+pub mod run;
+mod runner;
+pub mod sensors;
+pub mod session;
+pub mod statistics;
+pub mod tokenizer;
+
+pub use backend::{Backend, BackendError, Memory, MemoryKind, ModelInfo, Sequence, Served, TokenTimes};
+pub use clock::{Clock, VirtualClock, WallClock};
+pub use metric::{Direction, Metric, Reading};
+pub use plan::Plan;
+pub use recording::{Facts, Recorder, Recording, Status};
+pub use request::{Finish, Prompt, Request, Sampling, TokenRequest};
+pub use run::{Run, Series};
+pub use sensors::{GpuDevice, GpuState, Gpus, NoGpus, NoSensors, SensorLog, Sensors};
+pub use session::{Budget, Generation, MeasureError, Observer, Progress, Session, StopFlag, Work};
+pub use tokenizer::Tokenizer;

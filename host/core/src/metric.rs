@@ -1,0 +1,248 @@
+//! What is measured: the one list of host metrics, from which `docs/metrics.md` is made.
+
+use serde::{Deserialize, Serialize};
+
+/// Which way is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// More is better.
+    Higher,
+    /// Less is better.
+    Lower,
+    /// It only describes.
+    Neither,
+}
+
+/// A metric as a plugin or a recording names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Metric {
+    /// Lower case, digits and `_`.
+    pub name: String,
+    /// `s`, `B`, `J`, `W`, `Hz`, `Cel`, `1`, `1/s`, `tokens`, `tokens/s` …
+    pub unit: String,
+    /// One sentence.
+    pub help: String,
+    /// Which way is better.
+    pub better: Direction,
+    /// Whether a run's value averages sensor samples.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sampled: bool,
+}
+
+impl Metric {
+    /// The most characters of a name.
+    pub const MAX_NAME: usize = 64;
+
+    /// Whether a name is one that every report format can carry.
+    pub fn valid_name(name: &str) -> bool {
+        name.len() <= Self::MAX_NAME
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+    }
+}
+
+/// A metric with its figure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reading {
+    /// What it is.
+    #[serde(flatten)]
+    pub metric: Metric,
+    /// In the metric's unit.
+    pub value: f64,
+    /// What the host computed in its place, when that differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_value: Option<f64>,
+}
+
+/// Where a figure comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The host's clock around the backend.
+    Clock,
+    /// Counted from what came out.
+    Count,
+    /// The device's own timers.
+    Device,
+    /// The allocator.
+    Memory,
+    /// NVML.
+    Sensor,
+}
+
+/// The definition of a host metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// Lower case, digits and `_`.
+    pub name: &'static str,
+    /// Base unit.
+    pub unit: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// Which way is better.
+    pub better: Direction,
+    /// Where the figure comes from.
+    pub source: Source,
+    /// What its samples are; `None` when it has none.
+    pub samples: Option<&'static str>,
+    /// How a run's value comes about.
+    pub value: &'static str,
+}
+
+impl Definition {
+    /// As a plugin or a recording has it.
+    pub fn metric(&self) -> Metric {
+        Metric {
+            name: self.name.to_owned(),
+            unit: self.unit.to_owned(),
+            help: self.help.to_owned(),
+            better: self.better,
+            sampled: self.source == Source::Sensor && self.samples.is_some(),
+        }
+    }
+}
+
+/// The host metric of that name.
+pub fn definition(name: &str) -> Option<&'static Definition> {
+    METRICS.iter().find(|metric| metric.name == name)
+}
+
+const MEAN: &str = "mean of the samples";
+
+macro_rules! metrics {
+    ($($name:ident $unit:literal $better:ident $source:ident [$samples:expr] $value:expr => $help:literal)*) => {
+        /// Names of the host metrics.
+        pub mod name {
+            $(#[doc = $help] #[allow(non_upper_case_globals)] pub const $name: &str = stringify!($name);)*
+        }
+        /// Every host metric, in the order in which reports show them.
+        pub const METRICS: &[Definition] = &[$(Definition {
+            name: name::$name,
+            unit: $unit,
+            help: $help,
+            better: Direction::$better,
+            source: Source::$source,
+            samples: $samples,
+            value: $value,
+        }),*];
+    };
+}
+
+const ITERATION: Option<&str> = Some("one an iteration");
+const TOKEN: Option<&str> = Some("one a token after the first");
+const SENSOR: Option<&str> = Some("one a distinct sensor reading");
+
+metrics! {
+    throughput "1/s" Higher Clock [None] "requests completed / wall time of the run"
+        => "Requests completed in a second."
+    latency "s" Lower Clock [ITERATION] MEAN
+        => "Time from a request to its last token in host memory, by the host's clock, the device synchronised."
+    memory_allocated "B" Lower Memory [None] "read at the end of the run"
+        => "Bytes that this process holds on the GPU, from the allocator's own count."
+    memory_peak "B" Lower Memory [None] "read at the end of the run, reset before it"
+        => "Most bytes that this process held on the GPU at any moment of the run."
+    gpu_utilization "1" Higher Sensor [SENSOR] MEAN
+        => "Share of time in which any kernel ran on the GPU (NVML's utilization.gpu)."
+    memory_utilization "1" Neither Sensor [SENSOR] MEAN
+        => "Share of the GPU's memory in use, by every process and the driver (NVML's used / total)."
+    gpu_memory_used "B" Neither Sensor [SENSOR] MEAN
+        => "Bytes of the GPU's memory in use, by every process and the driver (NVML)."
+    memory_controller_utilization "1" Neither Sensor [SENSOR] MEAN
+        => "Share of time in which device memory was read or written (NVML's utilization.memory); not the memory in use."
+    tokens_per_second "tokens/s" Higher Clock [None] "new tokens / wall time of the run"
+        => "New tokens in a second, over all requests of the run."
+    time_to_first_token "s" Lower Clock [ITERATION] MEAN
+        => "Time from a request to its first token (TTFT)."
+    inter_token_latency "s" Lower Clock [TOKEN] MEAN
+        => "Time between following tokens of a request (ITL)."
+    device_time "s" Lower Device [ITERATION] MEAN
+        => "Time between the first and the last work of a request on the GPU, by CUDA events; latency minus this is the host's overhead."
+    prompt_tokens "tokens" Neither Count [ITERATION] "sum of the samples"
+        => "Prompt tokens read in the run, over all requests."
+    new_tokens "tokens" Neither Count [ITERATION] "sum of the samples"
+        => "Tokens generated in the run, over all requests, counted from what came out."
+    energy "J" Lower Sensor [None] "difference of NVML's total-energy counter over the run"
+        => "Energy that the GPU took during the run."
+    energy_per_token "J" Lower Sensor [None] "energy / new tokens"
+        => "Energy that the GPU took for each new token."
+    power "W" Lower Sensor [SENSOR] MEAN
+        => "Power that the GPU drew (NVML)."
+    temperature "Cel" Neither Sensor [SENSOR] MEAN
+        => "Temperature of the GPU (NVML)."
+    sm_clock "Hz" Neither Sensor [SENSOR] MEAN
+        => "Clock of the streaming multiprocessors (NVML)."
+    memory_clock "Hz" Neither Sensor [SENSOR] MEAN
+        => "Clock of the GPU's memory (NVML)."
+    throttled_time "s" Lower Sensor [None] "sum of the sampling intervals in which a reason was reported"
+        => "Time in which the GPU's clocks were held down by power, heat or a power brake, whatever the reason."
+    throttled_time_sw_power_cap "s" Lower Sensor [None] "as throttled_time"
+        => "Time in which clocks were held down to keep to the power limit."
+    throttled_time_hw_slowdown "s" Lower Sensor [None] "as throttled_time"
+        => "Time in which the hardware held clocks down by half or more."
+    throttled_time_sw_thermal_slowdown "s" Lower Sensor [None] "as throttled_time"
+        => "Time in which the driver held clocks down because of heat."
+    throttled_time_hw_thermal_slowdown "s" Lower Sensor [None] "as throttled_time"
+        => "Time in which the hardware held clocks down because of heat."
+    throttled_time_hw_power_brake_slowdown "s" Lower Sensor [None] "as throttled_time"
+        => "Time in which clocks were held down by the system's power-brake signal."
+    resident_memory "B" Lower Memory [None] "read at the end of the run"
+        => "Bytes of this process in the machine's memory (VmRSS), where the model runs on the CPU."
+    resident_memory_peak "B" Lower Memory [None] "read at the end of the run, reset before it"
+        => "Most bytes of this process in the machine's memory during the run (VmHWM), where the model runs on the CPU."
+}
+
+/// The text of `docs/metrics.md`.
+pub fn document() -> String {
+    let mut text = String::from(
+        "# Metrics\n\n\
+         <!-- Made from host/core/src/metric.rs; `UPDATE_DOCS=1 cargo test -p harness-core` writes it anew. -->\n\n\
+         Every figure is in a base unit: `s` seconds, `B` bytes, `J` joules, `W` watts, `Hz` hertz, `Cel` degrees\n\
+         Celsius, `1` a ratio in 0..1. A metric that could not be measured is absent, with a reason, and never zero.\n\
+         A sensor average is worth what the number of its samples is worth: reports print it, and call fewer than 3\n\
+         too few.\n\n\
+         | metric | unit | better | samples | value of a run | meaning |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
+    );
+    for metric in METRICS {
+        let better = match metric.better {
+            Direction::Higher => "higher",
+            Direction::Lower => "lower",
+            Direction::Neither => "–",
+        };
+        text.push_str(&format!(
+            "| `{}` | {} | {} | {} | {} | {} |\n",
+            metric.name,
+            metric.unit,
+            better,
+            metric.samples.unwrap_or("–"),
+            metric.value,
+            metric.help
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn document_is_true() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(path, document()).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert_eq!(written, document(), "docs/metrics.md is stale: UPDATE_DOCS=1 cargo test -p harness-core");
+    }
+
+    #[test]
+    fn names_are_valid_and_unique() {
+        let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+        assert!(names.iter().all(|name| Metric::valid_name(name)));
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

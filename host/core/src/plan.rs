@@ -1,0 +1,47 @@
+//! What one measured run serves.
+
+use crate::request::Request;
+use crate::session::MeasureError;
+
+/// Requests, and how often and how many at a time they are served.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Names the run in the recording.
+    pub label: String,
+    /// Served in turn: with a batch of B, iteration i serves the requests i·B to i·B + B − 1, each modulo their number.
+    pub requests: Vec<Request>,
+    /// Measured iterations.
+    pub iterations: u32,
+    /// Iterations served first and not recorded.
+    pub warmup: u32,
+    /// Requests served together in one forward pass.
+    pub batch: u32,
+}
+
+impl Plan {
+    /// The most requests of one batch.
+    pub const MAX_BATCH: u32 = 4096;
+
+    /// A plan with the contract's defaults: 100 iterations after 3 of warm-up, one request at a time.
+    pub fn new(label: String, requests: Vec<Request>) -> Self {
+        Self { label, requests, iterations: 100, warmup: 3, batch: 1 }
+    }
+
+    /// Checks what can be checked without a model.
+    pub fn check(&self) -> Result<(), MeasureError> {
+        let wrong = |what: String| Err(MeasureError::Invalid(format!("run '{}': {what}", self.label)));
+        if self.requests.is_empty() {
+            return wrong("the plan has no requests; give at least one".into());
+        }
+        if self.iterations == 0 {
+            return wrong("the plan has 0 iterations; measure at least 1".into());
+        }
+        if self.batch == 0 || self.batch > Self::MAX_BATCH {
+            return wrong(format!("a batch of {} can't be served; use 1 to {}", self.batch, Self::MAX_BATCH));
+        }
+        if let Some(index) = self.requests.iter().position(|request| request.max_new_tokens == 0) {
+            return wrong(format!("request {index} asks for 0 new tokens; a measured request generates at least 1"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,361 @@
+//! A recording: everything one invocation recorded, as JSON Lines on disk.
+//!
+//! The first line has the schema and the facts of the machine, each following line one finished run, the last line the
+//! workload's summary and how it ended. A line is on disk before anything else happens, so that a kill at any moment
+//! leaves all finished runs readable; a cut last line is said and left out.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::metric::{self, Reading};
+use crate::run::Run;
+use crate::statistics::{differs, mean};
+
+/// The schema this version writes and reads.
+pub const SCHEMA: &str = "harness-recording/1";
+
+/// Facts by name, such as `gpu.name`, in the order in which they were found.
+pub type Facts = IndexMap<String, String>;
+
+/// How an invocation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The workload returned its summary.
+    Complete,
+    /// There is no last line: the process was killed.
+    Unfinished,
+    /// The user ended it.
+    Interrupted,
+    /// A limit ended it.
+    Stopped,
+    /// The device, the plugin or the disk failed.
+    Failed,
+}
+
+impl Status {
+    /// As a recording spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Unfinished => "unfinished",
+            Self::Interrupted => "interrupted",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Line {
+    Header { schema: String, facts: Facts },
+    Run(Run),
+    End(End),
+}
+
+#[derive(Serialize, Deserialize)]
+struct End {
+    status: Status,
+    /// Why, where it is not complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// When, in RFC 3339.
+    time: String,
+    #[serde(default)]
+    summary: Vec<Reading>,
+}
+
+/// Why a recording could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordingError {
+    /// The file can't be made or written.
+    #[error("can't write the recording {path}: {source}; free space, or give another place with --recording")]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file can't be read.
+    #[error("can't read the recording {path}: {source}; `harness recordings` lists those there are")]
+    Read {
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no recording.
+    #[error("{path} is no recording: line {line}: {what}; `harness recordings` lists those there are")]
+    Malformed {
+        /// Where.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The file is a recording of another version.
+    #[error(
+        "{path} has the schema '{found}', and this harness reads '{SCHEMA}'; use the harness version that wrote it, or a newer one"
+    )]
+    Schema {
+        /// Where.
+        path: PathBuf,
+        /// The file's schema.
+        found: String,
+    },
+}
+
+/// Writes a recording line by line.
+pub struct Recorder {
+    sink: Option<(File, PathBuf)>,
+    recording: Recording,
+}
+
+impl Recorder {
+    /// Creates the file and writes the first line. An existing file is replaced.
+    pub fn create(path: &Path, facts: Facts) -> Result<Self, RecordingError> {
+        let failed = |source| RecordingError::Write { path: path.to_owned(), source };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let file = File::create(path).map_err(failed)?;
+        let mut recorder = Self { sink: Some((file, path.to_owned())), recording: Recording::empty(facts.clone()) };
+        recorder.append(&Line::Header { schema: SCHEMA.to_owned(), facts })?;
+        Ok(recorder)
+    }
+
+    /// Keeps the recording in memory only, for a rehearsal.
+    pub fn in_memory(facts: Facts) -> Self {
+        Self { sink: None, recording: Recording::empty(facts) }
+    }
+
+    /// Where it is written.
+    pub fn path(&self) -> Option<&Path> {
+        self.sink.as_ref().map(|(_, path)| path.as_path())
+    }
+
+    /// What was recorded so far.
+    pub fn recording(&self) -> &Recording {
+        &self.recording
+    }
+
+    /// Appends a run; on disk when this returns.
+    pub fn run(&mut self, run: &Run) -> Result<(), RecordingError> {
+        self.append(&Line::Run(run.clone()))?;
+        self.recording.runs.push(run.clone());
+        Ok(())
+    }
+
+    /// Writes the last line. Readings that bear the name of a host metric are checked against the runs; those that differ
+    /// by over 0.1% get the host's figure beside them. `time` is now, in RFC 3339.
+    pub fn end(
+        mut self,
+        status: Status,
+        message: Option<String>,
+        mut summary: Vec<Reading>,
+        time: String,
+    ) -> Result<Recording, RecordingError> {
+        for reading in &mut summary {
+            reading.host_value = self.recording.audit(reading);
+        }
+        self.append(&Line::End(End { status, message: message.clone(), time, summary: summary.clone() }))?;
+        Ok(Recording { status, message, summary, ..self.recording })
+    }
+
+    fn append(&mut self, line: &Line) -> Result<(), RecordingError> {
+        let Some((file, path)) = &mut self.sink else { return Ok(()) };
+        let failed = |source| RecordingError::Write { path: path.clone(), source };
+        let mut bytes = serde_json::to_vec(line).map_err(|error| failed(error.into()))?;
+        bytes.push(b'\n');
+        // One write a line, so that a kill can cut at most the last one; and onto the disk, not only to the kernel.
+        file.write_all(&bytes).and_then(|()| file.sync_data()).map_err(failed)
+    }
+}
+
+/// A recording as read back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recording {
+    /// Of the machine, the model and the settings.
+    pub facts: Facts,
+    /// In the order in which they were measured.
+    pub runs: Vec<Run>,
+    /// What the workload returned.
+    pub summary: Vec<Reading>,
+    /// How it ended.
+    pub status: Status,
+    /// Why, where it is not complete.
+    pub message: Option<String>,
+    /// What the reader has to say of the file, such as a cut last line.
+    pub notes: Vec<String>,
+}
+
+/// How much a summary's figure may differ from the host's.
+const TOLERANCE: f64 = 0.001;
+
+impl Recording {
+    fn empty(facts: Facts) -> Self {
+        Self { facts, runs: Vec::new(), summary: Vec::new(), status: Status::Unfinished, message: None, notes: Vec::new() }
+    }
+
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, RecordingError> {
+        let failed = |source| RecordingError::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let mut lines = Vec::new();
+        for line in BufReader::new(file).split(b'\n') {
+            lines.push(line.map_err(failed)?);
+        }
+        Self::parse(path, &lines)
+    }
+
+    fn parse(path: &Path, lines: &[Vec<u8>]) -> Result<Self, RecordingError> {
+        let malformed =
+            |line: usize, what: String| RecordingError::Malformed { path: path.to_owned(), line: line + 1, what };
+        let Some((first, rest)) = lines.split_first() else { return Err(malformed(0, "the file is empty".into())) };
+        let mut recording = Self::empty(header(path, first)?);
+        for (index, bytes) in rest.iter().enumerate() {
+            match serde_json::from_slice(bytes) {
+                Ok(Line::Run(run)) => recording.runs.push(run),
+                Ok(Line::End(end)) => {
+                    recording.status = end.status;
+                    recording.message = end.message;
+                    recording.summary = end.summary;
+                }
+                Ok(Line::Header { .. }) => return Err(malformed(index + 1, "a second first line".into())),
+                Err(error) if index + 1 == rest.len() && error.is_eof() => recording.notes.push(format!(
+                    "{}: line {} is cut, and left out: the process was killed while it wrote; the {} before it are whole",
+                    path.display(),
+                    index + 2,
+                    if recording.runs.len() == 1 { "1 run".into() } else { format!("{} runs", recording.runs.len()) },
+                )),
+                Err(error) => return Err(malformed(index + 1, error.to_string())),
+            }
+        }
+        Ok(recording)
+    }
+
+    /// The mean of a metric over the runs that have it; `None` when no run does.
+    pub fn mean(&self, metric: &str) -> Option<f64> {
+        let values: Vec<f64> = self.runs.iter().filter_map(|run| run.values.get(metric).copied()).collect();
+        mean(&values)
+    }
+
+    /// The host's figure for a reading that bears the name of a host metric and differs from it.
+    fn audit(&self, reading: &Reading) -> Option<f64> {
+        metric::definition(&reading.metric.name)?;
+        self.mean(&reading.metric.name).filter(|mean| differs(*mean, reading.value, TOLERANCE))
+    }
+}
+
+fn header(path: &Path, line: &[u8]) -> Result<Facts, RecordingError> {
+    #[derive(Deserialize)]
+    struct AnyHeader {
+        schema: String,
+        #[serde(default)]
+        facts: serde_json::Value,
+    }
+    let malformed = |what: String| RecordingError::Malformed { path: path.to_owned(), line: 1, what };
+    let header: AnyHeader = serde_json::from_slice(line).map_err(|error| malformed(error.to_string()))?;
+    if header.schema != SCHEMA {
+        return Err(RecordingError::Schema { path: path.to_owned(), found: header.schema });
+    }
+    serde_json::from_value(header.facts).map_err(|error| malformed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn run(label: &str, latency: f64) -> Run {
+        let mut run = Run { label: label.into(), iterations: 1, batch: 1, ..Run::default() };
+        run.values.insert("latency".into(), latency);
+        run
+    }
+
+    fn reading(name: &str, value: f64) -> Reading {
+        let metric = metric::definition(name).unwrap().metric();
+        Reading { metric, value, host_value: None }
+    }
+
+    fn facts() -> Facts {
+        Facts::from([("gpu.name".to_owned(), "a \"quoted\" GPU".to_owned())])
+    }
+
+    fn recorded(folder: &Path) -> PathBuf {
+        let path = folder.join("deep/recording.jsonl");
+        let mut recorder = Recorder::create(&path, facts()).unwrap();
+        recorder.run(&run("a", 0.25)).unwrap();
+        recorder.run(&run("b", 0.75)).unwrap();
+        let summary = vec![reading("latency", 0.5), reading("throughput", 2.0)];
+        recorder.end(Status::Complete, None, summary, "2026-01-01T00:00:00Z".into()).unwrap();
+        path
+    }
+
+    #[test]
+    fn what_was_written_reads_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let recording = Recording::read(&recorded(folder.path())).unwrap();
+        assert_eq!(recording.facts, facts());
+        assert_eq!(recording.runs, [run("a", 0.25), run("b", 0.75)]);
+        assert_eq!(recording.status, Status::Complete);
+        assert_eq!(recording.summary.len(), 2);
+        assert_eq!(recording.summary[0].host_value, None);
+    }
+
+    #[test]
+    fn a_summary_that_differs_gets_the_hosts_figure() {
+        let mut recorder = Recorder::in_memory(Facts::new());
+        recorder.run(&run("a", 1.0)).unwrap();
+        let ended = recorder.end(Status::Complete, None, vec![reading("latency", 1.01)], String::new()).unwrap();
+        assert_eq!(ended.summary[0].host_value, Some(1.0));
+    }
+
+    #[test]
+    fn another_schema_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.jsonl");
+        std::fs::write(&path, r#"{"type":"header","schema":"harness-recording/9","new":[]}"#).unwrap();
+        let error = Recording::read(&path).unwrap_err().to_string();
+        assert!(error.contains("'harness-recording/9'") && error.contains("'harness-recording/1'"), "{error}");
+    }
+
+    #[test]
+    fn garbage_in_the_middle_is_an_error_with_its_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = recorded(folder.path());
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replacen("\"type\":\"run\"", "\"type\":\"walk\"", 1)).unwrap();
+        let error = Recording::read(&path).unwrap_err().to_string();
+        assert!(error.contains("line 2"), "{error}");
+    }
+
+    proptest! {
+        /// A kill at any byte leaves every run readable whose line was finished.
+        #[test]
+        fn a_cut_anywhere_keeps_the_finished_runs(cut in 0.0..1.0_f64) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = recorded(folder.path());
+            let bytes = std::fs::read(&path).unwrap();
+            let first = bytes.iter().position(|&b| b == b'\n').unwrap() + 1;
+            let keep = first + ((bytes.len() - first) as f64 * cut) as usize;
+            std::fs::write(&path, &bytes[..keep]).unwrap();
+            let whole = bytes[first..keep].iter().filter(|&&b| b == b'\n').count();
+            let recording = Recording::read(&path).unwrap();
+            prop_assert!(recording.runs.len() >= whole.min(2));
+            prop_assert_eq!(recording.notes.is_empty(), bytes[keep - 1] == b'\n' || bytes[keep] == b'\n');
+        }
+
+        #[test]
+        fn reading_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let lines: Vec<Vec<u8>> = bytes.split(|&b| b == b'\n').map(<[u8]>::to_vec).collect();
+            let _ = Recording::parse(Path::new("x"), &lines);
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! What one measured run recorded.
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+/// Samples of one metric, in the order in which they were taken.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// The samples, in the metric's unit.
+    pub values: Vec<f64>,
+    /// When each was taken, in seconds from the start of the run; empty when that was not noted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<f64>,
+}
+
+/// One measured run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// As the plan named it.
+    pub label: String,
+    /// Measured iterations.
+    pub iterations: u32,
+    /// Iterations served first and not recorded.
+    pub warmup: u32,
+    /// Requests an iteration served together.
+    pub batch: u32,
+    /// Seconds from the first measured iteration's start to the last one's end.
+    pub wall_time: f64,
+    /// The run's single figure for each metric.
+    pub values: IndexMap<String, f64>,
+    /// Samples of the metrics that have them.
+    pub samples: IndexMap<String, Series>,
+    /// Metrics that could not be measured, and why.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub absent: IndexMap<String, String>,
+}

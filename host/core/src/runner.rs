@@ -1,0 +1,257 @@
+//! Serves one plan and measures it.
+//!
+//! Between the start of the first measured iteration and the end of the last only the backend, the clock and the
+//! sensors work: everything else here happens before or after.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use crate::backend::{Backend, MemoryKind, Served};
+use crate::clock::Clock;
+use crate::metric::{self, Source, name};
+use crate::plan::Plan;
+use crate::request::TokenRequest;
+use crate::run::{Run, Series};
+use crate::sensors::{SensorLog, Sensors};
+use crate::session::{MeasureError, Progress, StopFlag, interrupted, out_of_time};
+use crate::statistics::mean;
+
+/// What works during a run.
+pub(crate) struct Window<'a> {
+    pub(crate) backend: &'a mut dyn Backend,
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) sensors: &'a mut dyn Sensors,
+    pub(crate) served: &'a mut Served,
+    pub(crate) progress: &'a Progress,
+    pub(crate) stop: &'a StopFlag,
+    /// `None` is no limit.
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// What the measured loop notes, all of it allocated before the loop starts.
+struct Log {
+    latency: Vec<f64>,
+    first_token: Vec<f64>,
+    inter_token: Vec<f64>,
+    device_time: Vec<f64>,
+    prompt_tokens: Vec<f64>,
+    new_tokens: Vec<f64>,
+    starts: Vec<f64>,
+}
+
+/// Past this many inter-token samples the log grows as it goes instead of all at once.
+const MOST_PREALLOCATED: usize = 1 << 22;
+
+impl Log {
+    fn new(iterations: usize, most_new_tokens: usize) -> Self {
+        let per_iteration = || Vec::with_capacity(iterations.min(MOST_PREALLOCATED));
+        let tokens = iterations.saturating_mul(most_new_tokens.saturating_sub(1));
+        Self {
+            latency: per_iteration(),
+            first_token: per_iteration(),
+            inter_token: Vec::with_capacity(tokens.min(MOST_PREALLOCATED)),
+            device_time: per_iteration(),
+            prompt_tokens: per_iteration(),
+            new_tokens: per_iteration(),
+            starts: per_iteration(),
+        }
+    }
+
+    fn note(&mut self, start: Duration, latency: Duration, requests: &[&TokenRequest], served: &Served) {
+        self.starts.push(start.as_secs_f64());
+        self.latency.push(latency.as_secs_f64());
+        if let Some(first) = served.token_times.first() {
+            self.first_token.push(first.as_secs_f64());
+        }
+        for pair in served.token_times.windows(2) {
+            if let [before, after] = pair {
+                self.inter_token.push(after.saturating_sub(*before).as_secs_f64());
+            }
+        }
+        if let Some(time) = served.device_time {
+            self.device_time.push(time.as_secs_f64());
+        }
+        self.prompt_tokens.push(requests.iter().map(|r| r.prompt.len()).sum::<usize>() as f64);
+        self.new_tokens.push(new_tokens(served) as f64);
+    }
+}
+
+fn new_tokens(served: &Served) -> u64 {
+    served.sequences.iter().map(|s| s.tokens.len() as u64).sum()
+}
+
+/// Serves the plan's warm-up and its measured iterations.
+pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) -> Result<Run, MeasureError> {
+    let Window { backend, clock, sensors, served, progress, stop, deadline } = window;
+    let most_new_tokens = requests.iter().map(|r| r.max_new_tokens as usize).max().unwrap_or(0);
+    let batch = plan.batch as usize;
+    let mut log = Log::new(plan.iterations as usize, most_new_tokens);
+    let mut together = Vec::with_capacity(batch);
+    let started = Instant::now();
+    let go_on = || {
+        if stop.is_set() {
+            return Err(interrupted());
+        }
+        match deadline {
+            Some(deadline) if Instant::now() > deadline => {
+                Err(out_of_time(started.elapsed().max(deadline.duration_since(started))))
+            }
+            _ => Ok(()),
+        }
+    };
+
+    for iteration in 0..plan.warmup as usize {
+        go_on()?;
+        choose(requests, iteration, batch, &mut together);
+        backend.serve(&together, clock, served)?;
+        advance(progress, served);
+    }
+
+    backend.reset_peak_memory();
+    sensors.start();
+    let first_start = clock.now();
+    let mut last_end = first_start;
+    let outcome = (0..plan.iterations as usize).try_for_each(|iteration| {
+        go_on()?;
+        choose(requests, iteration, batch, &mut together);
+        let start = clock.now();
+        backend.serve(&together, clock, served)?;
+        last_end = clock.now();
+        log.note(start.saturating_sub(first_start), last_end.saturating_sub(start), &together, served);
+        advance(progress, served);
+        Ok(())
+    });
+    // Sampling ends also where the run failed, or the thread would go on for ever.
+    let sensed = sensors.stop();
+    outcome.map_err(|error: MeasureError| error)?;
+
+    Ok(sum_up(plan, log, last_end.saturating_sub(first_start), backend, sensed))
+}
+
+fn advance(progress: &Progress, served: &Served) {
+    progress.iterations.fetch_add(1, Ordering::Relaxed);
+    progress.tokens.fetch_add(new_tokens(served), Ordering::Relaxed);
+}
+
+fn choose<'a>(requests: &'a [TokenRequest], iteration: usize, batch: usize, together: &mut Vec<&'a TokenRequest>) {
+    together.clear();
+    let first = iteration.wrapping_mul(batch);
+    together.extend((0..batch).filter_map(|i| requests.get((first.wrapping_add(i)) % requests.len())));
+}
+
+fn sum_up(plan: &Plan, log: Log, wall: Duration, backend: &mut dyn Backend, sensed: SensorLog) -> Run {
+    let mut run = Run {
+        label: plan.label.clone(),
+        iterations: plan.iterations,
+        warmup: plan.warmup,
+        batch: plan.batch,
+        wall_time: wall.as_secs_f64(),
+        ..Run::default()
+    };
+    let wall = wall.as_secs_f64();
+    let new_tokens: f64 = log.new_tokens.iter().sum();
+    let requests = f64::from(plan.iterations) * f64::from(plan.batch);
+    // A virtual clock may stand still; a rate over no time is no figure.
+    if wall > 0.0 {
+        run.values.insert(name::throughput.into(), requests / wall);
+        run.values.insert(name::tokens_per_second.into(), new_tokens / wall);
+    } else {
+        for rate in [name::throughput, name::tokens_per_second] {
+            run.absent.insert(rate.into(), "the clock did not move during the run".into());
+        }
+    }
+    run.values.insert(name::prompt_tokens.into(), log.prompt_tokens.iter().sum());
+    run.values.insert(name::new_tokens.into(), new_tokens);
+    let no_gaps = log.inter_token.is_empty();
+    let series = [
+        (name::latency, log.latency, log.starts),
+        (name::time_to_first_token, log.first_token, Vec::new()),
+        (name::inter_token_latency, log.inter_token, Vec::new()),
+        (name::device_time, log.device_time, Vec::new()),
+    ];
+    for (metric, values, times) in series {
+        average(&mut run, metric.to_owned(), Series { values, times });
+    }
+    for (metric, values) in [(name::prompt_tokens, log.prompt_tokens), (name::new_tokens, log.new_tokens)] {
+        run.samples.insert(metric.into(), Series { values, times: Vec::new() });
+    }
+    if no_gaps {
+        run.absent.insert(name::inter_token_latency.into(), "no request gave more than one token".into());
+    }
+    if let Some(reason) = backend.no_device_time() {
+        run.absent.insert(name::device_time.into(), reason);
+    }
+    memory(&mut run, backend);
+    sensors(&mut run, sensed, new_tokens);
+    order(&mut run);
+    run
+}
+
+/// A metric whose value is the mean of its samples.
+fn average(run: &mut Run, metric: String, series: Series) {
+    if let Some(mean) = mean(&series.values) {
+        run.values.insert(metric.clone(), mean);
+        run.samples.insert(metric, series);
+    }
+}
+
+fn memory(run: &mut Run, backend: &mut dyn Backend) {
+    let device = [name::memory_allocated, name::memory_peak];
+    let resident = [name::resident_memory, name::resident_memory_peak];
+    match backend.memory() {
+        Ok(memory) => {
+            let (present, absent, why) = match memory.kind {
+                MemoryKind::Device => (device, resident, "the model runs on the GPU"),
+                MemoryKind::Resident => (resident, device, "the model runs on the CPU"),
+            };
+            for (metric, bytes) in present.into_iter().zip([memory.allocated, memory.peak]) {
+                run.values.insert(metric.into(), bytes as f64);
+            }
+            run.absent.extend(absent.map(|metric| (metric.to_owned(), why.to_owned())));
+        }
+        Err(reason) => {
+            run.absent.extend(device.into_iter().chain(resident).map(|metric| (metric.to_owned(), reason.clone())));
+        }
+    }
+}
+
+fn sensors(run: &mut Run, sensed: SensorLog, new_tokens: f64) {
+    for (metric, series) in sensed.series {
+        average(run, metric, series);
+    }
+    run.values.extend(sensed.values);
+    run.absent.extend(sensed.absent);
+    let per_token = name::energy_per_token;
+    match run.values.get(name::energy) {
+        Some(energy) if new_tokens > 0.0 => {
+            let value = energy / new_tokens;
+            run.values.insert(per_token.into(), value);
+            run.absent.shift_remove(per_token);
+        }
+        _ => {
+            let reason = run.absent.get(name::energy).cloned().unwrap_or_else(|| "no energy was measured".into());
+            run.absent.insert(per_token.into(), reason);
+        }
+    }
+}
+
+/// Puts metrics into the order of [`metric::METRICS`], drops what is no finite number, and says of every metric of the
+/// list that has no value why.
+fn order(run: &mut Run) {
+    let place = |name: &str| metric::METRICS.iter().position(|m| m.name == name).unwrap_or(usize::MAX);
+    run.values.retain(|_, value| value.is_finite());
+    run.values.sort_by(|a, _, b, _| place(a).cmp(&place(b)));
+    run.samples.sort_by(|a, _, b, _| place(a).cmp(&place(b)));
+    for metric in metric::METRICS {
+        if run.values.contains_key(metric.name) {
+            run.absent.shift_remove(metric.name);
+        } else if !run.absent.contains_key(metric.name) {
+            let reason = match metric.source {
+                Source::Sensor => "the GPU's driver gave no reading during the run",
+                _ => "the backend does not measure it",
+            };
+            run.absent.insert(metric.name.into(), reason.into());
+        }
+    }
+    run.absent.sort_by(|a, _, b, _| place(a).cmp(&place(b)));
+}

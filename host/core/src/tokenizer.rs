@@ -1,0 +1,9 @@
+//! Text to tokens and back.
+
+/// The model's tokenizer.
+pub trait Tokenizer: Send + Sync {
+    /// Token ids of a text; no special tokens are added.
+    fn encode(&self, text: &str) -> Result<Vec<u32>, String>;
+    /// Text of token ids; bytes that are no UTF-8 become U+FFFD.
+    fn decode(&self, tokens: &[u32]) -> Result<String, String>;
+}

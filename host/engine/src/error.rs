@@ -1,0 +1,22 @@
+//! Why a model could not be loaded.
+
+/// Why a model could not be loaded: one paragraph that says what is wrong, where, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// The model, the device or an option can't be used as it was given.
+    #[error("{0}")]
+    Unusable(String),
+    /// The device has too little memory for the model.
+    #[error("out of memory: {0}")]
+    OutOfMemory(String),
+    /// The device failed while the model was loaded.
+    #[error("the device failed: {0}")]
+    DeviceLost(String),
+}
+
+impl LoadError {
+    /// Whether another argument or another model would help; otherwise something failed on the way.
+    pub fn is_unusable(&self) -> bool {
+        matches!(self, Self::Unusable(_))
+    }
+}

@@ -1,0 +1,180 @@
+//! Finds the model that a name, a folder or an id stands for.
+
+use std::path::{Path, PathBuf};
+
+use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
+use hf_hub::{Cache, Repo, RepoType};
+
+use crate::checkpoint::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::error::LoadError;
+use crate::synthetic;
+
+/// Where a model's weights come from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A folder in Hugging Face's form.
+    Folder(PathBuf),
+    /// Drawn from a seed, in the size of that name.
+    Synthetic,
+}
+
+/// Looks for `model` as a folder, then in the local Hugging Face cache, then, where allowed, on the hub; the published
+/// sizes are at last drawn from a seed.
+pub(crate) fn find(model: &str, download: bool) -> Result<Source, LoadError> {
+    find_in(model, download, &cache())
+}
+
+fn find_in(model: &str, download: bool, cache: &Cache) -> Result<Source, LoadError> {
+    if Path::new(model).is_dir() {
+        return Ok(Source::Folder(model.into()));
+    }
+    if Path::new(model).exists() {
+        return Err(LoadError::Unusable(format!(
+            "the model {model} is a file; give the folder that holds config.json and {WEIGHTS_FILE}"
+        )));
+    }
+    let ids = ids(model);
+    if let Some(folder) = ids.iter().find_map(|id| cached(cache, id)) {
+        return Ok(Source::Folder(folder));
+    }
+    if download {
+        return match ids.last() {
+            Some(id) => fetch(id, cache).map(Source::Folder),
+            None => Err(LoadError::Unusable(format!(
+                "no model can be downloaded as '{model}'; give the id of a model on the Hugging Face hub, as in \
+                 owner/name"
+            ))),
+        };
+    }
+    if synthetic::size(model).is_some() {
+        return Ok(Source::Synthetic);
+    }
+    let cache = cache.path().display();
+    Err(LoadError::Unusable(if ids.is_empty() {
+        format!(
+            "there is no model folder {model}; give an existing folder, the id of a model on the Hugging Face hub, or \
+             one of gpt2, gpt2-medium, gpt2-large and gpt2-xl"
+        )
+    } else {
+        format!(
+            "there is no model '{model}': no such folder, and nothing of this id in the Hugging Face cache {cache}; \
+             add --download to fetch it from the hub, or use gpt2, gpt2-medium, gpt2-large or gpt2-xl, which need no \
+             download"
+        )
+    }))
+}
+
+/// The hub's ids that a name can stand for, the current one last.
+fn ids(model: &str) -> Vec<String> {
+    if synthetic::size(model).is_some() {
+        return vec![model.to_owned(), format!("openai-community/{model}")];
+    }
+    let part = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    match model.split('/').collect::<Vec<_>>()[..] {
+        [name] if part(name) => vec![model.to_owned()],
+        [owner, name] if part(owner) && part(name) => vec![model.to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+/// The cache that Python's huggingface_hub uses, too.
+fn cache() -> Cache {
+    match std::env::var_os("HF_HUB_CACHE") {
+        Some(folder) if !folder.is_empty() => Cache::new(folder.into()),
+        _ => Cache::from_env(),
+    }
+}
+
+fn cached(cache: &Cache, id: &str) -> Option<PathBuf> {
+    let repo = cache.repo(Repo::new(id.to_owned(), RepoType::Model));
+    let config = repo.get(CONFIG_FILE)?;
+    // The file is a link into the cache's blobs; its folder is the snapshot.
+    repo.get(WEIGHTS_FILE)?;
+    config.parent().map(Path::to_owned)
+}
+
+fn fetch(id: &str, cache: &Cache) -> Result<PathBuf, LoadError> {
+    let endpoint = std::env::var("HF_ENDPOINT").unwrap_or_else(|_| "https://huggingface.co".into());
+    let failed = |what: String| LoadError::Unusable(format!("the model '{id}' can't be downloaded: {what}"));
+    let api = ApiBuilder::from_cache(cache.clone())
+        .with_endpoint(endpoint.clone())
+        .with_progress(false)
+        .build()
+        .map_err(|error| failed(explain(&error, &endpoint, CONFIG_FILE)))?;
+    let repo = api.repo(Repo::new(id.to_owned(), RepoType::Model));
+    let get = |repo: &ApiRepo, file: &str| repo.get(file).map_err(|error| failed(explain(&error, &endpoint, file)));
+    tracing::info!("downloading {id} from {endpoint}");
+    let config = get(&repo, CONFIG_FILE)?;
+    for file in ["tokenizer.json", "vocab.json", "merges.txt"] {
+        // A model need not have each of them; without any it gets GPT-2's own.
+        let _ = repo.get(file);
+    }
+    get(&repo, WEIGHTS_FILE)?;
+    config.parent().map(Path::to_owned).ok_or_else(|| failed(format!("{} has no folder", config.display())))
+}
+
+fn explain(error: &ApiError, endpoint: &str, file: &str) -> String {
+    let text = error.to_string();
+    if text.contains("404") {
+        format!("{endpoint} has no such model, or it has no {file}; check the id")
+    } else if text.contains("401") || text.contains("403") {
+        format!(
+            "{endpoint} refuses access to {file}; check the id, and for a private or gated model put a token in the \
+             Hugging Face cache with `hf auth login`"
+        )
+    } else {
+        format!(
+            "{file} did not come from {endpoint} ({text}); check the network, set HF_ENDPOINT where a mirror is to be \
+             used, or copy the model's folder here and give its path"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_looked_for_in_the_cache_before_it_is_drawn_from_a_seed() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().to_owned());
+        assert_eq!(find_in("gpt2", false, &cache).unwrap(), Source::Synthetic);
+
+        let repo = folder.path().join("models--openai-community--gpt2");
+        let snapshot = repo.join("snapshots").join("abc");
+        std::fs::create_dir_all(&snapshot).unwrap();
+        std::fs::create_dir_all(repo.join("refs")).unwrap();
+        std::fs::write(repo.join("refs").join("main"), "abc").unwrap();
+        std::fs::write(snapshot.join("config.json"), "{}").unwrap();
+        assert_eq!(find_in("gpt2", false, &cache).unwrap(), Source::Synthetic, "a download that was cut off");
+        std::fs::write(snapshot.join("model.safetensors"), "").unwrap();
+        assert_eq!(find_in("gpt2", false, &cache).unwrap(), Source::Folder(snapshot.clone()));
+        assert_eq!(find_in("openai-community/gpt2", false, &cache).unwrap(), Source::Folder(snapshot));
+    }
+
+    #[test]
+    fn what_is_nowhere_is_an_error_with_the_places_and_the_way_to_get_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path().to_owned());
+        let error = find_in("someone/something", false, &cache).unwrap_err().to_string();
+        assert_eq!(
+            error.replace(&folder.path().display().to_string(), "CACHE"),
+            "there is no model 'someone/something': no such folder, and nothing of this id in the Hugging Face cache \
+             CACHE; add --download to fetch it from the hub, or use gpt2, gpt2-medium, gpt2-large or gpt2-xl, which \
+             need no download"
+        );
+        assert_eq!(
+            find_in("./no/such/folder", false, &cache).unwrap_err().to_string(),
+            "there is no model folder ./no/such/folder; give an existing folder, the id of a model on the Hugging Face \
+             hub, or one of gpt2, gpt2-medium, gpt2-large and gpt2-xl"
+        );
+        assert_eq!(
+            find_in("../x", true, &cache).unwrap_err().to_string(),
+            "no model can be downloaded as '../x'; give the id of a model on the Hugging Face hub, as in owner/name"
+        );
+    }
+}

@@ -1,0 +1,217 @@
+//! The host's side of the contract: what a guest can call.
+
+use std::sync::Arc;
+
+use harness_core::{Metric, Plan, Run, Session, metric};
+use wasmtime::component::Resource;
+
+use crate::bindings::{bench, common, gpu, log, model, recordings};
+use crate::convert;
+use crate::limits::LimitError;
+use crate::state::{LogLevel, RecordingHandle, RunHandle, State};
+
+type Answer<T> = wasmtime::Result<Result<T, model::Error>>;
+
+/// What is said where a guest calls the model while it describes itself.
+const NO_SESSION: &str = "the host answers nothing while a plugin describes itself or renders a report";
+
+/// The most bytes of one text that is encoded; the tokenizer takes a second for some megabytes.
+const MOST_TEXT: usize = 4 << 20;
+
+/// The most tokens that are decoded at once, and requests of a plan.
+const MOST_TOKENS: usize = 1 << 20;
+
+impl State {
+    fn session(&mut self) -> Result<&mut Session, model::Error> {
+        self.session.as_mut().ok_or_else(|| model::Error::Invalid(NO_SESSION.into()))
+    }
+}
+
+impl model::Host for State {
+    fn about(&mut self) -> wasmtime::Result<model::Info> {
+        match &self.session {
+            Some(session) => Ok(convert::info(session.model())),
+            None => Err(wasmtime::Error::from(LimitError(format!("it asked for the model, but {NO_SESSION}")))),
+        }
+    }
+
+    fn encode(&mut self, text: String) -> Answer<Vec<u32>> {
+        Ok(self.session().and_then(|session| {
+            if text.len() > MOST_TEXT {
+                return Err(model::Error::TooLong(format!("a text of {} bytes; at most {MOST_TEXT} are encoded", text.len())));
+            }
+            session.tokenizer().encode(&text).map_err(model::Error::Invalid)
+        }))
+    }
+
+    fn decode(&mut self, tokens: Vec<u32>) -> Answer<String> {
+        Ok(self.session().and_then(|session| {
+            if tokens.len() > MOST_TOKENS {
+                return Err(model::Error::TooLong(format!("{} tokens; at most {MOST_TOKENS} are decoded", tokens.len())));
+            }
+            session.tokenizer().decode(&tokens).map_err(model::Error::Invalid)
+        }))
+    }
+
+    fn generate(&mut self, request: model::Request) -> Answer<model::Generation> {
+        Ok(self.session().and_then(|session| {
+            let request = convert::request(request, MOST_TEXT)?;
+            session.generate(&request).map(convert::generation).map_err(convert::measure_error)
+        }))
+    }
+}
+
+impl bench::Host for State {
+    fn measure(&mut self, plan: Resource<Plan>) -> Answer<Resource<RunHandle>> {
+        let plan = self.table.get(&plan)?.clone();
+        let run = match self.session() {
+            Ok(session) => session.measure(&plan).map_err(convert::measure_error),
+            Err(error) => Err(error),
+        };
+        Ok(match run {
+            Ok(run) => Ok(self.table.push(RunHandle(run))?),
+            Err(error) => Err(error),
+        })
+    }
+}
+
+impl bench::HostPlan for State {
+    fn new(&mut self, label: String, requests: Vec<model::Request>) -> wasmtime::Result<Resource<Plan>> {
+        if requests.len() > MOST_TOKENS {
+            return Err(LimitError(format!("a plan of {} requests; at most {MOST_TOKENS} fit", requests.len())).into());
+        }
+        let requests = requests
+            .into_iter()
+            .map(|request| convert::request(request, MOST_TEXT))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| wasmtime::Error::from(LimitError(convert::message(&error).to_owned())))?;
+        Ok(self.table.push(Plan::new(convert::label(&label), requests))?)
+    }
+
+    fn set_iterations(&mut self, plan: Resource<Plan>, count: u32) -> wasmtime::Result<()> {
+        self.table.get_mut(&plan)?.iterations = count;
+        Ok(())
+    }
+
+    fn set_warmup(&mut self, plan: Resource<Plan>, count: u32) -> wasmtime::Result<()> {
+        self.table.get_mut(&plan)?.warmup = count;
+        Ok(())
+    }
+
+    fn set_batch(&mut self, plan: Resource<Plan>, size: u32) -> wasmtime::Result<()> {
+        self.table.get_mut(&plan)?.batch = size;
+        Ok(())
+    }
+
+    fn drop(&mut self, plan: Resource<Plan>) -> wasmtime::Result<()> {
+        self.table.delete(plan)?;
+        Ok(())
+    }
+}
+
+impl recordings::Host for State {}
+
+impl recordings::HostRun for State {
+    fn label(&mut self, run: Resource<RunHandle>) -> wasmtime::Result<String> {
+        Ok(self.table.get(&run)?.0.label.clone())
+    }
+
+    fn metrics(&mut self, run: Resource<RunHandle>) -> wasmtime::Result<Vec<recordings::Metric>> {
+        let run = self.run(&run)?;
+        Ok(run.values.keys().map(|name| convert::metric(&described(name))).collect())
+    }
+
+    fn value(&mut self, run: Resource<RunHandle>, name: String) -> wasmtime::Result<Option<f64>> {
+        Ok(self.run(&run)?.values.get(&name).copied())
+    }
+
+    fn samples(&mut self, run: Resource<RunHandle>, name: String) -> wasmtime::Result<Option<Vec<f64>>> {
+        Ok(self.run(&run)?.samples.get(&name).map(|series| series.values.clone()))
+    }
+
+    fn times(&mut self, run: Resource<RunHandle>, name: String) -> wasmtime::Result<Option<Vec<f64>>> {
+        let series = self.run(&run)?.samples.get(&name);
+        Ok(series.map(|series| series.times.clone()).filter(|times| !times.is_empty()))
+    }
+
+    fn absences(&mut self, run: Resource<RunHandle>) -> wasmtime::Result<Vec<recordings::Absence>> {
+        let absence = |(metric, reason): (&String, &String)| recordings::Absence { metric: metric.clone(), reason: reason.clone() };
+        Ok(self.run(&run)?.absent.iter().map(absence).collect())
+    }
+
+    fn drop(&mut self, run: Resource<RunHandle>) -> wasmtime::Result<()> {
+        self.table.delete(run)?;
+        Ok(())
+    }
+}
+
+impl State {
+    fn run(&self, run: &Resource<RunHandle>) -> wasmtime::Result<&Arc<Run>> {
+        Ok(&self.table.get(run)?.0)
+    }
+}
+
+/// A metric of a recording; one of a newer harness than this has only its name.
+fn described(name: &str) -> Metric {
+    metric::definition(name).map_or_else(
+        || Metric {
+            name: name.to_owned(),
+            unit: String::new(),
+            help: String::new(),
+            better: metric::Direction::Neither,
+            sampled: false,
+        },
+        metric::Definition::metric,
+    )
+}
+
+impl recordings::HostRecording for State {
+    fn facts(&mut self, recording: Resource<RecordingHandle>) -> wasmtime::Result<Vec<recordings::Fact>> {
+        let fact = |(name, value): (&String, &String)| recordings::Fact { name: name.clone(), value: value.clone() };
+        let recording = &self.table.get(&recording)?.recording;
+        let ended = [("status", Some(recording.status.as_str().to_owned())), ("message", recording.message.clone())];
+        let ended = ended
+            .into_iter()
+            .filter_map(|(name, value)| Some(recordings::Fact { name: name.to_owned(), value: value? }));
+        Ok(recording.facts.iter().map(fact).chain(ended).collect())
+    }
+
+    fn runs(&mut self, recording: Resource<RecordingHandle>) -> wasmtime::Result<Vec<Resource<RunHandle>>> {
+        let runs = self.table.get(&recording)?.runs.clone();
+        runs.into_iter().map(|run| Ok(self.table.push(RunHandle(run))?)).collect()
+    }
+
+    fn summary(&mut self, recording: Resource<RecordingHandle>) -> wasmtime::Result<Vec<recordings::Reading>> {
+        Ok(self.table.get(&recording)?.recording.summary.iter().map(convert::reading).collect())
+    }
+
+    fn drop(&mut self, recording: Resource<RecordingHandle>) -> wasmtime::Result<()> {
+        self.table.delete(recording)?;
+        Ok(())
+    }
+}
+
+impl gpu::Host for State {
+    fn devices(&mut self) -> wasmtime::Result<Vec<gpu::Device>> {
+        Ok(self.gpus.devices().into_iter().map(convert::device).collect())
+    }
+
+    fn read(&mut self, index: u32) -> wasmtime::Result<Result<gpu::State, String>> {
+        Ok(self.gpus.read(index).map(convert::gpu_state))
+    }
+}
+
+impl log::Host for State {
+    fn log(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        let level = match level {
+            log::Level::Trace => LogLevel::Trace,
+            log::Level::Debug => LogLevel::Debug,
+            log::Level::Info => LogLevel::Info,
+            log::Level::Warn => LogLevel::Warn,
+            log::Level::Error => LogLevel::Error,
+        };
+        Ok(State::log(self, level, &message)?)
+    }
+}
+
+impl common::Host for State {}

@@ -1,0 +1,25 @@
+//! Runs plugins: loads a component, links it to the contract, limits it and calls it.
+//!
+//! This crate alone sees the types generated from `wit/`. Every value that comes from a guest is checked and turned into
+//! one of `harness-core`'s before anything else sees it. A guest gets no file, socket, environment variable, argument or
+//! running clock, and its randomness is the recording's seed.
+
+mod bindings;
+mod convert;
+mod description;
+mod error;
+mod host;
+mod limits;
+mod plugin;
+mod sandbox;
+mod state;
+mod text;
+mod wasi;
+
+pub use description::{Description, Setting};
+pub use error::PluginError;
+pub use limits::Limits;
+pub use plugin::{Artifact, Output, Plugin};
+pub use sandbox::{CONTRACT_VERSIONS, Sandbox};
+pub use state::{LogLevel, LogSink, NoLog};
+pub use text::printable;

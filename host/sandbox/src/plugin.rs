@@ -1,0 +1,282 @@
+//! A loaded plugin and the calls that can be made of it.
+
+use std::sync::Arc;
+
+use harness_core::{Gpus, NoGpus, Reading, Recording, Session};
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Engine, Store, UpdateDeadline};
+
+use crate::bindings::report::ReportPluginPre;
+use crate::bindings::workload::WorkloadPluginPre;
+use crate::convert;
+use crate::description::Description;
+use crate::error::PluginError;
+use crate::limits::{LimitError, Limits};
+use crate::sandbox::Kinds;
+use crate::state::{LogSink, MOST_HANDLES, NoLog, RecordingHandle, State};
+use crate::text::{cut, printable};
+
+/// A component that is linked and ready to be called.
+pub struct Plugin {
+    name: String,
+    sha256: String,
+    kinds: Kinds,
+    engine: Engine,
+    workload: Option<WorkloadPluginPre<State>>,
+    report: Option<ReportPluginPre<State>>,
+}
+
+/// What a report plugin made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// For the terminal, or one file. May hold control characters: see [`printable`].
+    Text(String),
+    /// Files, each with a name that is one file's in one folder.
+    Files(Vec<Artifact>),
+}
+
+/// A file that a report plugin made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// A plain file name.
+    pub name: String,
+    /// Such as `text/html`.
+    pub media_type: String,
+    /// The bytes.
+    pub contents: Vec<u8>,
+}
+
+/// The most bytes of a message that a plugin sends along with its failure.
+const MOST_MESSAGE: usize = 4_000;
+
+impl Plugin {
+    pub(crate) fn link(
+        name: &str,
+        sha256: String,
+        component: Component,
+        kinds: Kinds,
+        engine: &Engine,
+        linker: &Linker<State>,
+    ) -> Result<Self, PluginError> {
+        let failed = |error: wasmtime::Error| PluginError::Link {
+            plugin: name.to_owned(),
+            reason: format!("{error:#}").lines().collect::<Vec<_>>().join(" "),
+        };
+        let pre: InstancePre<State> = linker.instantiate_pre(&component).map_err(failed)?;
+        let workload = kinds.workload.then(|| WorkloadPluginPre::new(pre.clone())).transpose().map_err(failed)?;
+        let report = kinds.report.then(|| ReportPluginPre::new(pre)).transpose().map_err(failed)?;
+        Ok(Self { name: name.to_owned(), sha256, kinds, engine: engine.clone(), workload, report })
+    }
+
+    /// As the user named it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Of the component's bytes, in hexadecimal.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// The version of the contract that it was built for.
+    pub fn contract(&self) -> &str {
+        &self.kinds.contract
+    }
+
+    /// Everything that the component exports.
+    pub fn exports(&self) -> &[String] {
+        &self.kinds.exports
+    }
+
+    /// Everything that the component imports.
+    pub fn imports(&self) -> &[String] {
+        &self.kinds.imports
+    }
+
+    /// Whether it can run something.
+    pub fn is_workload(&self) -> bool {
+        self.workload.is_some()
+    }
+
+    /// Whether it can show something.
+    pub fn is_report(&self) -> bool {
+        self.report.is_some()
+    }
+
+    /// What it says of itself as a workload.
+    pub fn describe_workload(&self, limits: &Limits) -> Result<Description, PluginError> {
+        let pre = self.as_workload()?;
+        let mut call = self.call(limits, 0, None, Arc::new(NoGpus), Arc::new(NoLog))?;
+        let described = pre
+            .instantiate(&mut call.store)
+            .and_then(|plugin| plugin.harness_plugin_workload().call_describe(&mut call.store))
+            .map_err(|error| call.failure("describe", &error))?;
+        self.checked("describe", convert::description(described))
+    }
+
+    /// What it says of itself as a report.
+    pub fn describe_report(&self, limits: &Limits) -> Result<Description, PluginError> {
+        let pre = self.as_report()?;
+        let mut call = self.call(limits, 0, None, Arc::new(NoGpus), Arc::new(NoLog))?;
+        let described = pre
+            .instantiate(&mut call.store)
+            .and_then(|plugin| plugin.harness_plugin_report().call_describe(&mut call.store))
+            .map_err(|error| call.failure("describe", &error))?;
+        self.checked("describe", convert::description(described))
+    }
+
+    /// Runs the workload. The session comes back whatever happened: what was recorded is in it.
+    pub fn run(
+        &self,
+        session: Session,
+        gpus: Arc<dyn Gpus>,
+        settings: &[(String, String)],
+        limits: &Limits,
+        log: Arc<dyn LogSink>,
+    ) -> (Session, Result<Vec<Reading>, PluginError>) {
+        let pre = match self.as_workload() {
+            Ok(pre) => pre,
+            Err(error) => return (session, Err(error)),
+        };
+        let seed = session.seed();
+        let state = State::new(&self.name, limits, seed, None, gpus, log);
+        let mut call = match self.start(limits, state) {
+            Ok(call) => call,
+            Err(error) => return (session, Err(error)),
+        };
+        call.store.data_mut().session = Some(session);
+        let result = pre
+            .instantiate(&mut call.store)
+            .and_then(|plugin| plugin.harness_plugin_workload().call_run(&mut call.store, &settings.to_vec()))
+            .map_err(|error| call.failure("run", &error));
+        let result = match result {
+            Ok(Ok(readings)) => self.checked("run", convert::readings(readings)),
+            Ok(Err(failure)) => Err(self.gave_up(failure)),
+            Err(error) => Err(error),
+        };
+        match call.store.into_data().session {
+            Some(session) => (session, result),
+            // The host's functions only borrow the session that was put in above.
+            None => unreachable!("a call took the session away"),
+        }
+    }
+
+    /// Renders a recording. `seed` is what its randomness is drawn from.
+    pub fn render(
+        &self,
+        recording: Arc<Recording>,
+        settings: &[(String, String)],
+        limits: &Limits,
+        log: Arc<dyn LogSink>,
+    ) -> Result<Output, PluginError> {
+        let pre = self.as_report()?;
+        let mut call = self.call(limits, 0, None, Arc::new(NoGpus), log)?;
+        let rendered = pre
+            .instantiate(&mut call.store)
+            .and_then(|plugin| {
+                let handle = call.store.data_mut().table.push(RecordingHandle::new(recording))?;
+                let borrowed = wasmtime::component::Resource::new_borrow(handle.rep());
+                plugin.harness_plugin_report().call_render(&mut call.store, borrowed, &settings.to_vec())
+            })
+            .map_err(|error| call.failure("render", &error))?;
+        match rendered {
+            Ok(output) => self.checked("render", convert::output(output)),
+            Err(failure) => Err(self.gave_up(failure)),
+        }
+    }
+
+    fn as_workload(&self) -> Result<&WorkloadPluginPre<State>, PluginError> {
+        self.workload.as_ref().ok_or_else(|| PluginError::WrongKind {
+            plugin: self.name.clone(),
+            wanted: "workload",
+            has: "report",
+            remedy: "Give it to --report, or to `harness report --with`",
+        })
+    }
+
+    fn as_report(&self) -> Result<&ReportPluginPre<State>, PluginError> {
+        self.report.as_ref().ok_or_else(|| PluginError::WrongKind {
+            plugin: self.name.clone(),
+            wanted: "report",
+            has: "workload",
+            remedy: "Give it to `harness run --plugin`",
+        })
+    }
+
+    fn checked<T>(&self, function: &'static str, value: Result<T, String>) -> Result<T, PluginError> {
+        value.map_err(|what| PluginError::BadValue { plugin: self.name.clone(), function, what })
+    }
+
+    fn gave_up(&self, failure: crate::bindings::common::Failure) -> PluginError {
+        use crate::bindings::common::Failure;
+        let plugin = self.name.clone();
+        let clean = |message: String| printable(&cut(&message, MOST_MESSAGE));
+        match failure {
+            Failure::Setting(message) => PluginError::BadSetting { plugin, message: clean(message) },
+            Failure::Other(message) => PluginError::Returned { plugin, message: clean(message) },
+        }
+    }
+
+    fn call(
+        &self,
+        limits: &Limits,
+        seed: u64,
+        session: Option<Session>,
+        gpus: Arc<dyn Gpus>,
+        log: Arc<dyn LogSink>,
+    ) -> Result<Call<'_>, PluginError> {
+        self.start(limits, State::new(&self.name, limits, seed, session, gpus, log))
+    }
+
+    fn start(&self, limits: &Limits, state: State) -> Result<Call<'_>, PluginError> {
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(limits.output);
+        store.set_max_component_handles(MOST_HANDLES);
+        store.call_hook(|mut store, hook| {
+            store.data_mut().clock.hook(hook);
+            Ok(())
+        });
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| {
+            store.data().clock.check()?;
+            Ok(UpdateDeadline::Continue(1))
+        });
+        Ok(Call { plugin: self, store, limits: *limits })
+    }
+}
+
+/// One instance of a plugin.
+struct Call<'a> {
+    plugin: &'a Plugin,
+    store: Store<State>,
+    limits: Limits,
+}
+
+impl Call<'_> {
+    /// What went wrong inside the guest.
+    fn failure(&self, function: &'static str, error: &wasmtime::Error) -> PluginError {
+        let plugin = self.plugin.name.clone();
+        if let Some(LimitError(limit)) = error.downcast_ref::<LimitError>() {
+            return PluginError::Limit { plugin, limit: limit.clone() };
+        }
+        // wasmtime keeps this error's type to itself.
+        if error.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls")) {
+            return PluginError::Limit {
+                plugin,
+                limit: format!(
+                    "it handed over more than {} bytes at once; allow more with --max-output",
+                    self.limits.output
+                ),
+            };
+        }
+        let state = self.store.data();
+        let trap = error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.root_cause().to_string(), ToString::to_string);
+        let written = printable(&state.written.text());
+        let message = match written.trim() {
+            "" => format!("{trap} (after {:.3} s, with {} bytes of memory)", state.clock.spent().as_secs_f64(), state.memory.used()),
+            written => format!("{}\n({trap})", cut(written, MOST_MESSAGE)),
+        };
+        PluginError::Trap { plugin, function, message }
+    }
+}

@@ -1,0 +1,178 @@
+//! The engine and the linker that all plugins share, and how a component is recognised and loaded.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Cache, CacheConfig, Config, Engine};
+
+use crate::bindings;
+use crate::error::PluginError;
+use crate::limits::TICK;
+use crate::plugin::Plugin;
+use crate::state::State;
+use crate::wasi;
+
+/// The versions of the contract that this host links, oldest first.
+pub const CONTRACT_VERSIONS: &[&str] = &["0.1.0"];
+
+/// The engine and linker of an invocation.
+pub struct Sandbox {
+    engine: Engine,
+    linker: Arc<Linker<State>>,
+}
+
+impl Sandbox {
+    /// A sandbox whose compiled components are cached under `cache`; `None` compiles each time.
+    pub fn new(cache: Option<&Path>) -> Result<Self, PluginError> {
+        let failed = |error: wasmtime::Error| PluginError::Sandbox(format!("{error:#}"));
+        let mut config = Config::new();
+        config.epoch_interruption(true);
+        if let Some(folder) = cache {
+            config.cache(open_cache(folder));
+        }
+        let engine = Engine::new(&config).map_err(failed)?;
+        let mut linker = Linker::<State>::new(&engine);
+        wasi::add_to_linker(&mut linker).map_err(failed)?;
+        bindings::workload::WorkloadPlugin::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).map_err(failed)?;
+        tick(&engine).map_err(|error| PluginError::Sandbox(format!("no thread for the clock of its limits: {error}")))?;
+        Ok(Self { engine, linker: Arc::new(linker) })
+    }
+
+    /// Loads a file.
+    pub fn load_file(&self, path: &Path) -> Result<Plugin, PluginError> {
+        let bytes = std::fs::read(path).map_err(|source| PluginError::Unreadable { path: path.to_owned(), source })?;
+        self.load(&path.display().to_string(), &bytes)
+    }
+
+    /// Loads a component. `plugin` names it in messages.
+    pub fn load(&self, plugin: &str, bytes: &[u8]) -> Result<Plugin, PluginError> {
+        recognise(plugin, bytes)?;
+        let component = Component::new(&self.engine, bytes).map_err(|error| PluginError::NotAComponent {
+            plugin: plugin.to_owned(),
+            what: format!("damaged ({})", first_line(&error)),
+            remedy: "Build or download it again".into(),
+        })?;
+        let kinds = self.contract(plugin, &component)?;
+        let sha256 = hex(&Sha256::digest(bytes));
+        Plugin::link(plugin, sha256, component, kinds, &self.engine, &self.linker)
+    }
+
+    /// Which of the two interfaces the component exports, and of which version.
+    fn contract(&self, plugin: &str, component: &Component) -> Result<Kinds, PluginError> {
+        let ty = component.component_type();
+        let exports: Vec<(String, bool)> = ty
+            .exports(&self.engine)
+            .map(|(name, item)| (name.to_owned(), matches!(item.ty, ComponentItem::ComponentInstance(_))))
+            .collect();
+        let imports: Vec<String> = ty.imports(&self.engine).map(|(name, _)| name.to_owned()).collect();
+        let ours = exports.iter().map(|(name, _)| name).chain(&imports).filter_map(|name| contract_item(name));
+        let mut contract = None;
+        for (_, version) in ours {
+            if !CONTRACT_VERSIONS.contains(&version) {
+                return Err(unknown_version(plugin, version));
+            }
+            contract = Some(version.to_owned());
+        }
+        let exported = |interface: &str| {
+            exports.iter().any(|(name, instance)| *instance && contract_item(name).is_some_and(|(item, _)| item == interface))
+        };
+        let (workload, report) = (exported("workload"), exported("report"));
+        match contract {
+            Some(contract) if workload || report => {
+                Ok(Kinds { workload, report, contract, exports: exports.into_iter().map(|(name, _)| name).collect(), imports })
+            }
+            _ => {
+                let names: Vec<&str> = exports.iter().take(4).map(|(name, _)| name.as_str()).collect();
+                let found = if names.is_empty() { ", nor anything else".into() } else { format!(", only {}", names.join(", ")) };
+                Err(PluginError::NotAPlugin { plugin: plugin.to_owned(), found })
+            }
+        }
+    }
+}
+
+/// What a component has of the contract.
+#[derive(Clone, Debug)]
+pub(crate) struct Kinds {
+    pub(crate) workload: bool,
+    pub(crate) report: bool,
+    pub(crate) contract: String,
+    pub(crate) exports: Vec<String>,
+    pub(crate) imports: Vec<String>,
+}
+
+/// `harness:plugin/NAME@VERSION`.
+fn contract_item(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix("harness:plugin/")?.split_once('@')
+}
+
+fn unknown_version(plugin: &str, found: &str) -> PluginError {
+    let number = |version: &str| -> Vec<u64> { version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect() };
+    let newest = CONTRACT_VERSIONS.last().copied().unwrap_or_default();
+    let remedy = if number(found) > number(newest) {
+        format!(
+            "Use a newer harness, or a build of the plugin for {newest}. For its author: build against wit/ of harness {}",
+            env!("CARGO_PKG_VERSION")
+        )
+    } else {
+        format!("Use a newer build of the plugin. For its author: build against {newest}; wit/VERSIONING.md says what changed")
+    };
+    PluginError::Contract { plugin: plugin.to_owned(), found: found.to_owned(), supported: CONTRACT_VERSIONS.join(", "), remedy }
+}
+
+/// Says what a file is that is no component, before a compiler says it less kindly.
+fn recognise(plugin: &str, bytes: &[u8]) -> Result<(), PluginError> {
+    let refuse = |what: &str, remedy: &str| {
+        Err(PluginError::NotAComponent { plugin: plugin.to_owned(), what: what.to_owned(), remedy: remedy.to_owned() })
+    };
+    match bytes {
+        [] => refuse("an empty file", "Build or download it again"),
+        // Magic, then version and layer: a component has layer 1.
+        [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => refuse(
+            "a core WebAssembly module",
+            "For its author: build for the target wasm32-wasip2, or wrap it with `wasm-tools component new`",
+        ),
+        [0, b'a', b's', b'm', ..] => refuse("WebAssembly of an unknown or cut encoding", "Build or download it again"),
+        _ => refuse("no WebAssembly at all", "Check that this is the file you meant"),
+    }
+}
+
+fn first_line(error: &wasmtime::Error) -> String {
+    format!("{error:#}").lines().next().unwrap_or_default().to_owned()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn open_cache(folder: &Path) -> Option<Cache> {
+    let mut config = CacheConfig::new();
+    config.with_directory(absolute(folder));
+    match Cache::new(config) {
+        Ok(cache) => Some(cache),
+        Err(error) => {
+            tracing::warn!("plugins are compiled anew each time: no cache in {}: {error:#}", folder.display());
+            None
+        }
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Moves the engine's epoch on until the engine is gone.
+fn tick(engine: &Engine) -> std::io::Result<()> {
+    let engine = engine.weak();
+    std::thread::Builder::new().name("guest-clock".into()).spawn(move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
+    })?;
+    Ok(())
+}

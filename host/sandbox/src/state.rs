@@ -1,0 +1,125 @@
+//! What the host keeps for one call into a plugin.
+
+use std::sync::Arc;
+
+use harness_core::{Gpus, Recording, Run, Session};
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::limits::{GuestClock, LimitError, Limits, MemoryLimiter};
+use crate::text::{cut, printable};
+use crate::wasi::{self, Captured};
+
+/// A guest's hold of a finished run.
+pub(crate) struct RunHandle(pub(crate) Arc<Run>);
+
+/// A guest's hold of a recording; its runs are shared with those that it hands out.
+pub(crate) struct RecordingHandle {
+    pub(crate) recording: Arc<Recording>,
+    pub(crate) runs: Vec<Arc<Run>>,
+}
+
+impl RecordingHandle {
+    pub(crate) fn new(recording: Arc<Recording>) -> Self {
+        let runs = recording.runs.iter().cloned().map(Arc::new).collect();
+        Self { recording, runs }
+    }
+}
+
+/// How much a line of a plugin's log matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// For its author.
+    Trace,
+    /// For its author.
+    Debug,
+    /// For its user.
+    Info,
+    /// Something may be wrong.
+    Warn,
+    /// Something is wrong.
+    Error,
+}
+
+/// Takes the lines that plugins log; they have no control characters and a bounded length.
+pub trait LogSink: Send + Sync {
+    /// One line.
+    fn log(&self, plugin: &str, level: LogLevel, line: &str);
+}
+
+/// Drops every line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoLog;
+
+impl LogSink for NoLog {
+    fn log(&self, _: &str, _: LogLevel, _: &str) {}
+}
+
+/// The state of one store.
+pub(crate) struct State {
+    pub(crate) plugin: String,
+    pub(crate) table: ResourceTable,
+    pub(crate) memory: MemoryLimiter,
+    pub(crate) clock: GuestClock,
+    pub(crate) written: Captured,
+    /// Present while a workload runs; absent in `describe` and in reports, where the host answers nothing.
+    pub(crate) session: Option<Session>,
+    pub(crate) gpus: Arc<dyn Gpus>,
+    wasi: WasiCtx,
+    log: Arc<dyn LogSink>,
+    log_lines: u64,
+    most_log_lines: u64,
+}
+
+/// The most bytes of a log line that are shown.
+const LOG_LINE: usize = 2_000;
+
+impl State {
+    pub(crate) fn new(
+        plugin: &str,
+        limits: &Limits,
+        seed: u64,
+        session: Option<Session>,
+        gpus: Arc<dyn Gpus>,
+        log: Arc<dyn LogSink>,
+    ) -> Self {
+        let written = Captured::default();
+        let mut table = ResourceTable::new();
+        // Handles of the contract and of WASI; wasmtime's own limit on handles is set to the same.
+        table.set_max_capacity(MOST_HANDLES);
+        Self {
+            plugin: plugin.to_owned(),
+            table,
+            memory: MemoryLimiter::new(limits.memory),
+            clock: GuestClock::new(*limits),
+            wasi: wasi::context(seed, &written),
+            written,
+            session,
+            gpus,
+            log,
+            log_lines: 0,
+            most_log_lines: limits.log_lines,
+        }
+    }
+
+    pub(crate) fn log(&mut self, level: LogLevel, message: &str) -> Result<(), LimitError> {
+        self.log_lines += 1;
+        if self.log_lines > self.most_log_lines {
+            return Err(LimitError(format!(
+                "it logged more than {} lines; allow more with --max-log-lines",
+                self.most_log_lines
+            )));
+        }
+        self.log.log(&self.plugin, level, &printable(&cut(message, LOG_LINE)));
+        Ok(())
+    }
+}
+
+/// Handles that a guest can hold at once: a recording of ten thousand runs fits several times.
+pub(crate) const MOST_HANDLES: usize = 100_000;
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
