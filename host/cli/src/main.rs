@@ -1,1 +1,55 @@
-fn main(){}
+//! `harness`: measures what a GPU gives to language-model inference.
+//!
+//! Arguments and `harness.toml` become settings once; a command gets them ready-made. Only this crate prints or exits:
+//! data goes to stdout, everything else to stderr.
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod args;
+mod commands;
+mod config;
+mod deliver;
+mod estimate;
+mod facts;
+mod failure;
+mod interrupt;
+mod log;
+mod model;
+mod places;
+mod plugins;
+mod progress;
+mod sensors;
+mod settings;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Arguments, Command};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log::init(arguments.verbose);
+    let result = match arguments.command {
+        Command::Run(command) => command.execute(),
+        Command::Report(command) => command.execute(),
+        Command::Recordings(command) => command.execute(),
+        Command::Generate(command) => command.execute(),
+        Command::Plugin(command) => command.execute(),
+        Command::Devices(command) => command.execute(),
+        Command::Completions(command) => command.execute(),
+        Command::Man(command) => command.execute(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.print();
+            failure.exit_code()
+        }
+    }
+}
+
+/// What a command gives.
+type Outcome = Result<(), Failure>;

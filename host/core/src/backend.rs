@@ -125,12 +125,8 @@ pub trait Backend: Send {
     fn reserve(&mut self, batch: usize, length: usize) -> Result<(), BackendError>;
 
     /// Serves the requests together. It returns when the last token of each is in host memory and the device is idle.
-    fn serve(
-        &mut self,
-        requests: &[&TokenRequest],
-        clock: &dyn Clock,
-        served: &mut Served,
-    ) -> Result<(), BackendError>;
+    fn serve(&mut self, requests: &[&TokenRequest], clock: &dyn Clock, served: &mut Served)
+    -> Result<(), BackendError>;
 
     /// Logits after the last token of a prompt, one for each token of the vocabulary.
     fn prompt_logits(&mut self, prompt: &[u32]) -> Result<Vec<f32>, BackendError>;

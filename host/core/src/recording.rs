@@ -200,7 +200,14 @@ const TOLERANCE: f64 = 0.001;
 
 impl Recording {
     fn empty(facts: Facts) -> Self {
-        Self { facts, runs: Vec::new(), summary: Vec::new(), status: Status::Unfinished, message: None, notes: Vec::new() }
+        Self {
+            facts,
+            runs: Vec::new(),
+            summary: Vec::new(),
+            status: Status::Unfinished,
+            message: None,
+            notes: Vec::new(),
+        }
     }
 
     /// Reads a file.

@@ -294,7 +294,8 @@ impl Session {
             deadline: self.started.checked_add(self.budget.wall_time),
         };
         let result = runner::run(plan, &requests, window);
-        let shape: Vec<_> = requests.first().map(|r| (r.prompt.len(), r.max_new_tokens, plan.batch)).into_iter().collect();
+        let shape: Vec<_> =
+            requests.first().map(|r| (r.prompt.len(), r.max_new_tokens, plan.batch)).into_iter().collect();
         self.count(u64::from(progress.iterations.load(Ordering::Relaxed)), &shape);
         self.work.new_tokens += progress.tokens.load(Ordering::Relaxed);
         let run = Arc::new(result.map_err(in_run)?);

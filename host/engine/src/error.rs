@@ -1,5 +1,7 @@
 //! Why a model could not be loaded.
 
+use harness_core::BackendError;
+
 /// Why a model could not be loaded: one paragraph that says what is wrong, where, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
@@ -18,5 +20,15 @@ impl LoadError {
     /// Whether another argument or another model would help; otherwise something failed on the way.
     pub fn is_unusable(&self) -> bool {
         matches!(self, Self::Unusable(_))
+    }
+}
+
+impl From<BackendError> for LoadError {
+    fn from(error: BackendError) -> Self {
+        match error {
+            BackendError::Invalid(message) => Self::Unusable(message),
+            BackendError::OutOfMemory(message) => Self::OutOfMemory(message),
+            BackendError::DeviceLost(message) => Self::DeviceLost(message),
+        }
     }
 }

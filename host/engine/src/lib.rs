@@ -1,1 +1,25 @@
-//! Stub.
+//! Backends of the harness: GPT-2 on candle, on a CPU or an NVIDIA GPU, and a simulated model that computes nothing.
+//!
+//! This crate owns where weights come from (folders, the Hugging Face cache and hub, a seed), tokenizers, and the
+//! model's arithmetic. It hands out core's traits; no type of candle's or of the tokenizer's library leaves it.
+
+pub mod checkpoint;
+mod cpu;
+#[cfg_attr(not(feature = "candle-cuda"), path = "cuda_absent.rs")]
+mod cuda;
+mod error;
+mod gpt2;
+mod load;
+mod memory;
+mod options;
+mod simulated;
+mod source;
+mod synthetic;
+mod tokenizer;
+pub mod weights;
+
+pub use self::error::LoadError;
+pub use self::load::{CudaDevice, Loaded, cuda_devices, load, load_simulated};
+pub use self::options::{DTypeChoice, DeviceChoice, LoadOptions};
+pub use self::simulated::{Rehearsal, SimulatedSettings};
+pub use self::tokenizer::gpt2_tokenizer;

@@ -4,8 +4,9 @@ use harness_core::{Memory, MemoryKind};
 
 /// Resident bytes, and their peak since [`reset_peak`].
 pub(crate) fn resident() -> Result<Memory, String> {
-    let status = std::fs::read_to_string("/proc/self/status")
-        .map_err(|error| format!("this system does not tell how much memory a process has (/proc/self/status: {error})"))?;
+    let status = std::fs::read_to_string("/proc/self/status").map_err(|error| {
+        format!("this system does not tell how much memory a process has (/proc/self/status: {error})")
+    })?;
     let allocated = field(&status, "VmRSS:")?;
     // The kernel raises the peak lazily, so it can lag behind the present value.
     let peak = field(&status, "VmHWM:")?.max(allocated);
@@ -15,8 +16,9 @@ pub(crate) fn resident() -> Result<Memory, String> {
 /// Starts the peak anew at the present value.
 pub(crate) fn reset_peak() -> Result<(), String> {
     // proc(5): 5 resets the peak resident set size.
-    std::fs::write("/proc/self/clear_refs", "5")
-        .map_err(|error| format!("this system can't reset the peak of a process's memory (/proc/self/clear_refs: {error})"))
+    std::fs::write("/proc/self/clear_refs", "5").map_err(|error| {
+        format!("this system can't reset the peak of a process's memory (/proc/self/clear_refs: {error})")
+    })
 }
 
 fn field(status: &str, name: &str) -> Result<u64, String> {

@@ -142,9 +142,6 @@ mod tests {
                 format!("no device is called '{text}'; use auto, cpu, cuda, or cuda:N for the GPU number N")
             );
         }
-        assert_eq!(
-            "fp16".parse::<DTypeChoice>().unwrap_err(),
-            "no dtype is called 'fp16'; use f32, f16 or bf16"
-        );
+        assert_eq!("fp16".parse::<DTypeChoice>().unwrap_err(), "no dtype is called 'fp16'; use f32, f16 or bf16");
     }
 }

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
-use crate::checkpoint::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::checkpoint::{CONFIG_FILE, Config, WEIGHTS_FILE};
 use crate::error::LoadError;
 use crate::synthetic;
 
 /// Where a model's weights come from.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Source {
     /// A folder in Hugging Face's form.
     Folder(PathBuf),
-    /// Drawn from a seed, in the size of that name.
-    Synthetic,
+    /// Drawn from a seed, in a published size.
+    Synthetic(Config),
 }
 
 /// Looks for `model` as a folder, then in the local Hugging Face cache, then, where allowed, on the hub; the published
@@ -46,8 +46,8 @@ fn find_in(model: &str, download: bool, cache: &Cache) -> Result<Source, LoadErr
             ))),
         };
     }
-    if synthetic::size(model).is_some() {
-        return Ok(Source::Synthetic);
+    if let Some(config) = synthetic::size(model) {
+        return Ok(Source::Synthetic(config));
     }
     let cache = cache.path().display();
     Err(LoadError::Unusable(if ids.is_empty() {
@@ -142,7 +142,7 @@ mod tests {
     fn a_name_is_looked_for_in_the_cache_before_it_is_drawn_from_a_seed() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::new(folder.path().to_owned());
-        assert_eq!(find_in("gpt2", false, &cache).unwrap(), Source::Synthetic);
+        assert_eq!(find_in("gpt2", false, &cache).unwrap(), Source::Synthetic(Config::published(12, 12, 768)));
 
         let repo = folder.path().join("models--openai-community--gpt2");
         let snapshot = repo.join("snapshots").join("abc");
@@ -150,7 +150,11 @@ mod tests {
         std::fs::create_dir_all(repo.join("refs")).unwrap();
         std::fs::write(repo.join("refs").join("main"), "abc").unwrap();
         std::fs::write(snapshot.join("config.json"), "{}").unwrap();
-        assert_eq!(find_in("gpt2", false, &cache).unwrap(), Source::Synthetic, "a download that was cut off");
+        assert_eq!(
+            find_in("gpt2", false, &cache).unwrap(),
+            Source::Synthetic(Config::published(12, 12, 768)),
+            "a download that was cut off"
+        );
         std::fs::write(snapshot.join("model.safetensors"), "").unwrap();
         assert_eq!(find_in("gpt2", false, &cache).unwrap(), Source::Folder(snapshot.clone()));
         assert_eq!(find_in("openai-community/gpt2", false, &cache).unwrap(), Source::Folder(snapshot));

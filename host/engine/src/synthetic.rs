@@ -11,15 +11,16 @@ use crate::weights::{Affine, Block, Matrix, Norm, Weights};
 /// f32 once and for all.
 const HALF_WIDTH: f32 = 0.034_641_016;
 
-/// Layers, heads and width of a published size.
-pub(crate) fn size(name: &str) -> Option<(usize, usize, usize)> {
-    match name {
-        "gpt2" => Some((12, 12, 768)),
-        "gpt2-medium" => Some((24, 16, 1024)),
-        "gpt2-large" => Some((36, 20, 1280)),
-        "gpt2-xl" => Some((48, 25, 1600)),
-        _ => None,
-    }
+/// The architecture of a published size.
+pub(crate) fn size(name: &str) -> Option<Config> {
+    let (layers, heads, width) = match name {
+        "gpt2" => (12, 12, 768),
+        "gpt2-medium" => (24, 16, 1024),
+        "gpt2-large" => (36, 20, 1280),
+        "gpt2-xl" => (48, 25, 1600),
+        _ => return None,
+    };
+    Some(Config::published(layers, heads, width))
 }
 
 /// The weights of `config` from a seed.
@@ -72,8 +73,8 @@ mod tests {
         let config = Config { vocabulary: 50, context: 8, ..Config::published(2, 2, 16) };
         let weights = weights(config, DTypeChoice::F32, 7);
         let bits = |matrix: &Matrix| [0, 1, 100].map(|index| numbers(matrix)[index].to_bits());
-        assert_eq!(bits(&weights.wte), [0; 3]);
-        assert_eq!(bits(&weights.blocks[1].down.weight), [0; 3]);
+        assert_eq!(bits(&weights.wte), [0xbc32_6a87, 0xbc81_62e9, 0x3cc6_0913]);
+        assert_eq!(bits(&weights.blocks[1].down.weight), [0x3c3b_c40c, 0xba34_897d, 0x3a4e_fe80]);
     }
 
     #[test]

@@ -92,7 +92,10 @@ impl Weights {
         let vectors = self.blocks.iter().map(|block| {
             norm(&block.ln_1)
                 + norm(&block.ln_2)
-                + [&block.qkv, &block.proj, &block.up, &block.down].map(|affine| affine.bias.len()).iter().sum::<usize>()
+                + [&block.qkv, &block.proj, &block.up, &block.down]
+                    .map(|affine| affine.bias.len())
+                    .iter()
+                    .sum::<usize>()
         });
         (matrices + vectors.sum::<usize>() + norm(&self.ln_f)) as u64
     }

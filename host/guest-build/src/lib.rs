@@ -143,7 +143,7 @@ impl Toolchain {
             .and_then(|name| name.to_str());
         let Some(toolchain) = toolchain else {
             return Err(BuildError(format!(
-                "the built-in plugins are compiled for {TARGET}, and {} has no standard library for it.\nInstall the one that \
+                "plugins are compiled for {TARGET}, and {} has no standard library for it.\nInstall the one that \
                  belongs to this rustc, or build with a rustup toolchain: rustup target add {TARGET}",
                 sysroot.display()
             )));
@@ -156,7 +156,7 @@ impl Toolchain {
             Err(error) => error.to_string(),
         };
         Err(BuildError(format!(
-            "the built-in plugins are compiled for {TARGET}, whose standard library is missing and could not be added:\n{why}\n\n\
+            "plugins are compiled for {TARGET}, whose standard library is missing and could not be added:\n{why}\n\n\
              Run this, then build again:\n\n    rustup target add {TARGET} --toolchain {toolchain}\n"
         )))
     }
@@ -176,7 +176,8 @@ impl Toolchain {
 /// What says how to reach crates stays, and so does cargo's job server, lest two cargos use every core.
 fn is_of_the_outer_build(name: &std::ffi::OsStr) -> bool {
     const KEPT: &[&str] = &["CARGO_HOME", "CARGO_MAKEFLAGS", "RUSTUP_HOME"];
-    const KEPT_PREFIXES: &[&str] = &["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_SOURCE_"];
+    const KEPT_PREFIXES: &[&str] =
+        &["CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_SOURCE_"];
     let Some(name) = name.to_str() else { return false };
     let outer = name.starts_with("CARGO") || name.starts_with("RUST") || name == "__CARGO_FIX_PLZ";
     outer && !KEPT.contains(&name) && !KEPT_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
@@ -207,7 +208,14 @@ mod tests {
 
     #[test]
     fn the_inner_build_hears_nothing_of_the_outer_one() {
-        for name in ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_TARGET_DIR", "RUSTFLAGS", "RUSTUP_TOOLCHAIN", "CARGO_ENCODED_RUSTFLAGS"] {
+        for name in [
+            "CARGO",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_TARGET_DIR",
+            "RUSTFLAGS",
+            "RUSTUP_TOOLCHAIN",
+            "CARGO_ENCODED_RUSTFLAGS",
+        ] {
             assert!(is_of_the_outer_build(name.as_ref()), "{name}");
         }
         for name in ["CARGO_HOME", "RUSTUP_HOME", "PATH", "CARGO_NET_OFFLINE", "CARGO_MAKEFLAGS"] {

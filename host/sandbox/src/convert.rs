@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use harness_core::{
-    Direction, Finish, Generation, GpuDevice, GpuState, MeasureError, Metric, ModelInfo, Prompt, Reading, Request, Sampling,
+    Direction, Finish, Generation, GpuDevice, GpuState, MeasureError, Metric, ModelInfo, Prompt, Reading, Request,
+    Sampling,
 };
 
 use crate::bindings::report::exports::harness::plugin::report as wit_report;
@@ -41,13 +42,17 @@ pub(crate) fn info(info: &ModelInfo) -> model::Info {
 pub(crate) fn request(request: model::Request, most_text: usize) -> Result<Request, model::Error> {
     let prompt = match request.prompt {
         model::Prompt::Text(text) if text.len() > most_text => {
-            return Err(model::Error::TooLong(format!("a prompt of {} bytes; at most {most_text} are encoded", text.len())));
+            return Err(model::Error::TooLong(format!(
+                "a prompt of {} bytes; at most {most_text} are encoded",
+                text.len()
+            )));
         }
         model::Prompt::Text(text) => Prompt::Text(text),
         model::Prompt::Tokens(tokens) => Prompt::Tokens(tokens),
         model::Prompt::Synthetic(count) => Prompt::Synthetic(count),
     };
-    let sampling = request.sampling.map(|s| Sampling { temperature: s.temperature, top_k: s.top_k, top_p: s.top_p, seed: s.seed });
+    let sampling =
+        request.sampling.map(|s| Sampling { temperature: s.temperature, top_k: s.top_k, top_p: s.top_p, seed: s.seed });
     Ok(Request {
         prompt,
         max_new_tokens: request.max_new_tokens,
@@ -282,7 +287,9 @@ mod tests {
         for name in ["report.html", "a b.csv", "übersicht.md"] {
             assert!(file_name(name).is_ok(), "{name}");
         }
-        for name in ["", "..", ".hidden", "../x", "/etc/passwd", "a/b", "a\\b", "C:x", "a\nb", "a\u{202e}b", &"x".repeat(256)] {
+        for name in
+            ["", "..", ".hidden", "../x", "/etc/passwd", "a/b", "a\\b", "C:x", "a\nb", "a\u{202e}b", &"x".repeat(256)]
+        {
             assert!(file_name(name).is_err(), "{name:?}");
         }
     }

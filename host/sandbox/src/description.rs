@@ -38,7 +38,8 @@ impl Description {
     ) -> Result<Vec<(String, String)>, PluginError> {
         if let Some((unknown, _)) = given.iter().find(|(name, _)| !self.settings.iter().any(|s| s.name == *name)) {
             let names: Vec<&str> = self.settings.iter().map(|s| s.name.as_str()).collect();
-            let known = if names.is_empty() { "; it has none".to_owned() } else { format!("; it has: {}", names.join(", ")) };
+            let known =
+                if names.is_empty() { "; it has none".to_owned() } else { format!("; it has: {}", names.join(", ")) };
             return Err(PluginError::UnknownSetting { plugin: plugin.to_owned(), setting: unknown.clone(), known });
         }
         Ok(self

@@ -90,7 +90,9 @@ pub enum PluginError {
         message: String,
     },
     /// A value that breaks the contract's rules.
-    #[error("{plugin} returned something that can't be used from `{function}`: {what}. This is an error of the plugin; tell its author")]
+    #[error(
+        "{plugin} returned something that can't be used from `{function}`: {what}. This is an error of the plugin; tell its author"
+    )]
     BadValue {
         /// Which.
         plugin: String,
@@ -142,9 +144,11 @@ impl PluginError {
             | Self::Link { .. }
             | Self::UnknownSetting { .. }
             | Self::BadSetting { .. } => true,
-            Self::BadValue { .. } | Self::Limit { .. } | Self::Trap { .. } | Self::Returned { .. } | Self::Sandbox(_) => {
-                false
-            }
+            Self::BadValue { .. }
+            | Self::Limit { .. }
+            | Self::Trap { .. }
+            | Self::Returned { .. }
+            | Self::Sandbox(_) => false,
         }
     }
 }

@@ -38,7 +38,10 @@ impl model::Host for State {
     fn encode(&mut self, text: String) -> Answer<Vec<u32>> {
         Ok(self.session().and_then(|session| {
             if text.len() > MOST_TEXT {
-                return Err(model::Error::TooLong(format!("a text of {} bytes; at most {MOST_TEXT} are encoded", text.len())));
+                return Err(model::Error::TooLong(format!(
+                    "a text of {} bytes; at most {MOST_TEXT} are encoded",
+                    text.len()
+                )));
             }
             session.tokenizer().encode(&text).map_err(model::Error::Invalid)
         }))
@@ -47,7 +50,10 @@ impl model::Host for State {
     fn decode(&mut self, tokens: Vec<u32>) -> Answer<String> {
         Ok(self.session().and_then(|session| {
             if tokens.len() > MOST_TOKENS {
-                return Err(model::Error::TooLong(format!("{} tokens; at most {MOST_TOKENS} are decoded", tokens.len())));
+                return Err(model::Error::TooLong(format!(
+                    "{} tokens; at most {MOST_TOKENS} are decoded",
+                    tokens.len()
+                )));
             }
             session.tokenizer().decode(&tokens).map_err(model::Error::Invalid)
         }))
@@ -135,7 +141,10 @@ impl recordings::HostRun for State {
     }
 
     fn absences(&mut self, run: Resource<RunHandle>) -> wasmtime::Result<Vec<recordings::Absence>> {
-        let absence = |(metric, reason): (&String, &String)| recordings::Absence { metric: metric.clone(), reason: reason.clone() };
+        let absence = |(metric, reason): (&String, &String)| recordings::Absence {
+            metric: metric.clone(),
+            reason: reason.clone(),
+        };
         Ok(self.run(&run)?.absent.iter().map(absence).collect())
     }
 

@@ -271,10 +271,15 @@ impl Call<'_> {
             };
         }
         let state = self.store.data();
-        let trap = error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.root_cause().to_string(), ToString::to_string);
+        let trap =
+            error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.root_cause().to_string(), ToString::to_string);
         let written = printable(&state.written.text());
         let message = match written.trim() {
-            "" => format!("{trap} (after {:.3} s, with {} bytes of memory)", state.clock.spent().as_secs_f64(), state.memory.used()),
+            "" => format!(
+                "{trap} (after {:.3} s, with {} bytes of memory)",
+                state.clock.spent().as_secs_f64(),
+                state.memory.used()
+            ),
             written => format!("{}\n({trap})", cut(written, MOST_MESSAGE)),
         };
         PluginError::Trap { plugin, function, message }

@@ -36,8 +36,10 @@ impl Sandbox {
         let engine = Engine::new(&config).map_err(failed)?;
         let mut linker = Linker::<State>::new(&engine);
         wasi::add_to_linker(&mut linker).map_err(failed)?;
-        bindings::workload::WorkloadPlugin::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state).map_err(failed)?;
-        tick(&engine).map_err(|error| PluginError::Sandbox(format!("no thread for the clock of its limits: {error}")))?;
+        bindings::workload::WorkloadPlugin::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)
+            .map_err(failed)?;
+        tick(&engine)
+            .map_err(|error| PluginError::Sandbox(format!("no thread for the clock of its limits: {error}")))?;
         Ok(Self { engine, linker: Arc::new(linker) })
     }
 
@@ -77,16 +79,26 @@ impl Sandbox {
             contract = Some(version.to_owned());
         }
         let exported = |interface: &str| {
-            exports.iter().any(|(name, instance)| *instance && contract_item(name).is_some_and(|(item, _)| item == interface))
+            exports
+                .iter()
+                .any(|(name, instance)| *instance && contract_item(name).is_some_and(|(item, _)| item == interface))
         };
         let (workload, report) = (exported("workload"), exported("report"));
         match contract {
-            Some(contract) if workload || report => {
-                Ok(Kinds { workload, report, contract, exports: exports.into_iter().map(|(name, _)| name).collect(), imports })
-            }
+            Some(contract) if workload || report => Ok(Kinds {
+                workload,
+                report,
+                contract,
+                exports: exports.into_iter().map(|(name, _)| name).collect(),
+                imports,
+            }),
             _ => {
                 let names: Vec<&str> = exports.iter().take(4).map(|(name, _)| name.as_str()).collect();
-                let found = if names.is_empty() { ", nor anything else".into() } else { format!(", only {}", names.join(", ")) };
+                let found = if names.is_empty() {
+                    ", nor anything else".into()
+                } else {
+                    format!(", only {}", names.join(", "))
+                };
                 Err(PluginError::NotAPlugin { plugin: plugin.to_owned(), found })
             }
         }
@@ -109,7 +121,8 @@ fn contract_item(name: &str) -> Option<(&str, &str)> {
 }
 
 fn unknown_version(plugin: &str, found: &str) -> PluginError {
-    let number = |version: &str| -> Vec<u64> { version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect() };
+    let number =
+        |version: &str| -> Vec<u64> { version.split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect() };
     let newest = CONTRACT_VERSIONS.last().copied().unwrap_or_default();
     let remedy = if number(found) > number(newest) {
         format!(
@@ -117,9 +130,16 @@ fn unknown_version(plugin: &str, found: &str) -> PluginError {
             env!("CARGO_PKG_VERSION")
         )
     } else {
-        format!("Use a newer build of the plugin. For its author: build against {newest}; wit/VERSIONING.md says what changed")
+        format!(
+            "Use a newer build of the plugin. For its author: build against {newest}; wit/VERSIONING.md says what changed"
+        )
     };
-    PluginError::Contract { plugin: plugin.to_owned(), found: found.to_owned(), supported: CONTRACT_VERSIONS.join(", "), remedy }
+    PluginError::Contract {
+        plugin: plugin.to_owned(),
+        found: found.to_owned(),
+        supported: CONTRACT_VERSIONS.join(", "),
+        remedy,
+    }
 }
 
 /// Says what a file is that is no component, before a compiler says it less kindly.

@@ -11,10 +11,12 @@ use crate::text::{cut, printable};
 use crate::wasi::{self, Captured};
 
 /// A guest's hold of a finished run.
-pub(crate) struct RunHandle(pub(crate) Arc<Run>);
+#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct RunHandle(pub(crate) Arc<Run>);
 
 /// A guest's hold of a recording; its runs are shared with those that it hands out.
-pub(crate) struct RecordingHandle {
+#[allow(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct RecordingHandle {
     pub(crate) recording: Arc<Recording>,
     pub(crate) runs: Vec<Arc<Run>>,
 }

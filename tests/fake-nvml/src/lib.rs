@@ -1,1 +1,73 @@
-//! Stub.
+//! An NVML whose answers are scripted, so that tests load a `libnvidia-ml.so.1` through the very code that loads the
+//! driver's.
+//!
+//! A test takes this crate as a dev-dependency: cargo then builds the shared library, too, and [`install`] copies it to
+//! where the test wants it. A process finds it as the driver's when that folder is in `LD_LIBRARY_PATH`; a test can also
+//! open the file by its path. Each copy is a library of its own with a state of its own, so tests may run side by side.
+//!
+//! What it plays is a list of words, separated by commas, in the file `fake-nvml.scenario` beside the library
+//! ([`install`] writes it) or in the environment variable `FAKE_NVML`, which wins:
+//!
+//! | word | what happens |
+//! | --- | --- |
+//! | `normal` | one GPU, [`SXM`], at work |
+//! | `two-gpus` | [`PCIE`] is number 0 and [`SXM`] number 1; CUDA, which puts the fastest first, would say the opposite |
+//! | `no-FIELD` | `NVML_ERROR_NOT_SUPPORTED` for `energy`, `buffer`, `utilization`, `memory`, `power`, `temperature`, `clocks`, `throttle` or `limits` |
+//! | `lost-after:MS` | `NVML_ERROR_GPU_IS_LOST` from then on |
+//! | `hang:MS` | the first power reading 50 ms into the run takes that long |
+//! | `hang-start:MS`, `hang-stop:MS` | the first or the second reading of the energy counter does |
+//! | `throttled:MS` | the power cap holds clocks down from then on |
+//! | `stall`, `wrap` | the energy counter stands still, or starts anew at the second reading |
+//! | `no-driver`, `mismatch` | `nvmlInit` fails as without a loaded driver, or with another version of it |
+//!
+//! Times count from the first reading of the energy counter: harness takes that just before its first measured run.
+//! Answers depend on the time since `nvmlInit` alone. They imitate an H100 as it was seen to answer: buffered utilisation
+//! each 200 ms, buffered power each 20 ms, no buffered clocks, an energy counter that moves each 100 ms, and slots with
+//! the time 0 where a buffer has nothing new.
+
+mod exports;
+mod gpu;
+mod scenario;
+mod state;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use gpu::{Gpu, PCIE, SXM};
+
+/// The name under which the driver installs NVML.
+pub const LIBRARY_NAME: &str = "libnvidia-ml.so.1";
+
+const SCENARIO_FILE: &str = "fake-nvml.scenario";
+
+/// Copies the library into a folder as `libnvidia-ml.so.1`, to play that scenario, and returns the copy's path.
+///
+/// # Errors
+///
+/// When the scenario has an unknown word, the library was not built, or the folder can't be written.
+pub fn install(folder: &Path, scenario: &str) -> io::Result<PathBuf> {
+    scenario::parse(scenario).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let library = folder.join(LIBRARY_NAME);
+    std::fs::copy(library_path()?, &library)?;
+    std::fs::write(folder.join(SCENARIO_FILE), scenario)?;
+    Ok(library)
+}
+
+/// The shared library as cargo built it, beside the test that asks or a folder above.
+///
+/// # Errors
+///
+/// When it is not there.
+pub fn library_path() -> io::Result<PathBuf> {
+    let test = std::env::current_exe()?;
+    test.ancestors()
+        .skip(1)
+        .take(2)
+        .flat_map(|folder| [folder.join("deps"), folder.to_path_buf()])
+        .map(|folder| folder.join("libfake_nvml.so"))
+        .find(|path| path.is_file())
+        .ok_or_else(|| {
+            let place = test.parent().unwrap_or(&test).display().to_string();
+            io::Error::new(io::ErrorKind::NotFound, format!("libfake_nvml.so was not built in {place}"))
+        })
+}

@@ -65,6 +65,8 @@ struct Json {
     reorder_and_upcast_attn: Option<bool>,
     tie_word_embeddings: Option<bool>,
     add_cross_attention: Option<bool>,
+    /// `Some(Null)` where it is null, which is not the same as missing.
+    #[serde(default, deserialize_with = "present")]
     eos_token_id: Option<Value>,
     quantization_config: Option<Value>,
     pruned_heads: Option<Value>,
@@ -176,7 +178,9 @@ impl Config {
             end_of_text: end_of_text(json.eos_token_id.as_ref())?,
         };
         config.check()?;
-        Ok(config)
+        // The default of a small vocabulary's model, which then has no such token.
+        let end_of_text = config.end_of_text.filter(|&token| (token as usize) < config.vocabulary);
+        Ok(Self { end_of_text, ..config })
     }
 
     fn check(&self) -> Result<(), String> {
@@ -205,6 +209,10 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 /// A number, or a list of which the first counts, or nothing.

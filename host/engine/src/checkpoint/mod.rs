@@ -97,11 +97,17 @@ fn read(tensors: &Tensors, config: Config, dtype: Option<DTypeChoice>) -> Result
         })
         .collect::<Result<_, LoadError>>()?;
     let ln_f = norm("ln_f")?;
-    // A file may repeat the tied head; only where the two are not tied does it count.
-    let head = if config.tied {
+    // A file may repeat the tied head. One that differs is meant to be used, whatever config.json says.
+    let head = if tensors.contains("lm_head.weight") {
+        if tensors.equal("lm_head.weight", "wte.weight")? {
+            None
+        } else {
+            Some(tensors.matrix("lm_head.weight", config.vocabulary, width, dtype)?)
+        }
+    } else if config.tied {
         None
     } else {
-        Some(tensors.matrix("lm_head.weight", config.vocabulary, width, dtype)?)
+        return Err(tensors.missing("lm_head.weight"));
     };
     Ok(Weights { config, dtype, wte, wpe, blocks, ln_f, head })
 }

@@ -29,7 +29,9 @@ impl Tensors {
         let file = File::open(path).map_err(cant_read)?;
         let length = file.metadata().map_err(cant_read)?.len();
         if length == 0 {
-            return Err(LoadError::Unusable(format!("the weights {shown} are an empty file; copy or download them again")));
+            return Err(LoadError::Unusable(format!(
+                "the weights {shown} are an empty file; copy or download them again"
+            )));
         }
         // SAFETY: the file is only read. Another process that cuts it meanwhile would end this one, as it would
         // end every program that maps its weights.
@@ -63,13 +65,7 @@ impl Tensors {
     }
 
     /// A `[rows, cols]` tensor as it is.
-    pub(super) fn matrix(
-        &self,
-        name: &str,
-        rows: usize,
-        cols: usize,
-        dtype: DTypeChoice,
-    ) -> Result<Matrix, LoadError> {
+    pub(super) fn matrix(&self, name: &str, rows: usize, cols: usize, dtype: DTypeChoice) -> Result<Matrix, LoadError> {
         Ok(match self.numbers(name, &[rows, cols])? {
             Numbers::F32(bytes) => Matrix::from_fn(rows, cols, dtype, |index| f32_at(bytes, index)),
             Numbers::F16(bytes) => Matrix::from_fn(rows, cols, dtype, |index| f16_at(bytes, index)),
@@ -101,6 +97,35 @@ impl Tensors {
         })
     }
 
+    /// Whether there is a tensor of that name.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.find(name).is_ok()
+    }
+
+    /// Whether two tensors have the same shape, dtype and bytes.
+    pub(super) fn equal(&self, one: &str, other: &str) -> Result<bool, LoadError> {
+        let ((_, one), (_, other)) = (self.find(one)?, self.find(other)?);
+        Ok(one.dtype == other.dtype && one.shape == other.shape && self.data(one) == self.data(other))
+    }
+
+    /// The error for a tensor that the model needs.
+    pub(super) fn missing(&self, name: &str) -> LoadError {
+        let wanted = if name == "lm_head.weight" {
+            format!("'{name}', though config.json has tie_word_embeddings = false")
+        } else {
+            format!("'{name}' (nor 'transformer.{name}')")
+        };
+        LoadError::Unusable(format!(
+            "the weights {} have no tensor {wanted}; give the weights of the GPT-2 that config.json beside them describes",
+            self.path.display()
+        ))
+    }
+
+    fn data(&self, info: &TensorInfo) -> &[u8] {
+        // read_metadata checked that offsets lie in the file and agree with shape and dtype.
+        &self.file[self.start + info.data_offsets.0..self.start + info.data_offsets.1]
+    }
+
     fn find(&self, name: &str) -> Result<(String, &TensorInfo), LoadError> {
         let prefixed = format!("transformer.{name}");
         for full in [&prefixed, name] {
@@ -108,15 +133,7 @@ impl Tensors {
                 return Ok((full.to_owned(), info));
             }
         }
-        let wanted = if name.starts_with("lm_head") {
-            format!("'{name}', though config.json has tie_word_embeddings = false")
-        } else {
-            format!("'{name}' (nor '{prefixed}')")
-        };
-        Err(LoadError::Unusable(format!(
-            "the weights {} have no tensor {wanted}; give the weights of the GPT-2 that config.json beside them describes",
-            self.path.display()
-        )))
+        Err(self.missing(name))
     }
 
     fn supported(&self, full: String, info: &TensorInfo) -> Result<DTypeChoice, LoadError> {
@@ -142,8 +159,7 @@ impl Tensors {
                 info.shape
             )));
         }
-        // read_metadata checked that offsets lie in the file and agree with shape and dtype.
-        let bytes = &self.file[self.start + info.data_offsets.0..self.start + info.data_offsets.1];
+        let bytes = self.data(info);
         Ok(match self.supported(full, info)? {
             DTypeChoice::F32 => Numbers::F32(bytes),
             DTypeChoice::F16 => Numbers::F16(bytes),

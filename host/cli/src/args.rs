@@ -1,0 +1,237 @@
+//! What the user typed. Nothing here is interpreted: `settings` makes ready objects of it and of `harness.toml`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use harness_engine::{DTypeChoice, DeviceChoice};
+
+use crate::units;
+
+/// Measures what a GPU gives to language-model inference.
+///
+/// A sandboxed plugin decides what to run; the harness runs it on a GPT-2 that it owns, reads the clock and the
+/// GPU's sensors, and records every figure.
+#[derive(Debug, Parser)]
+#[command(
+    version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HARNESS_COMMIT"), ")"),
+    max_term_width = 100,
+    after_help = "Try `harness run --quick` first. Exit codes: 0 done, 1 it ran and failed, 2 the arguments, the \
+                  configuration, the model or a plugin can't be used, 130 interrupted."
+)]
+pub(crate) struct Arguments {
+    /// Say more on stderr; twice for everything
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(Box<Run>),
+    Report(Report),
+    Recordings(Recordings),
+    Generate(Box<Generate>),
+    Plugin(PluginCommand),
+    Devices(Devices),
+    Completions(Completions),
+    Man(Man),
+}
+
+/// Run a workload plugin, record its runs and report them.
+///
+/// Without arguments: the documented test, 10 runs of 100 generations of 50 tokens on GPT-2.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    harness run --quick                             a rehearsal of a few seconds\n  \
+    harness run --device cuda:0 --dtype f16         the documented test on the first GPU\n  \
+    harness run --set runs=3 --set prompt='Once upon a time'\n  \
+    harness run --plugin mine.wasm --report csv=figures.csv --report markdown\n  \
+    harness run --backend simulated                 no model, no GPU: to try plugins and reports")]
+pub(crate) struct Run {
+    /// Workload plugin: a file, or the name of a built-in one [default: default]
+    #[arg(long, value_name = "NAME|FILE", help_heading = "What to run")]
+    pub(crate) plugin: Option<String>,
+    /// Setting of the workload plugin; `harness plugin inspect` lists them
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair, help_heading = "What to run")]
+    pub(crate) set: Vec<(String, String)>,
+    /// Rehearse: the plugin's quick settings, done in seconds
+    #[arg(long, help_heading = "What to run")]
+    pub(crate) quick: bool,
+    /// Seed of synthetic weights and prompts, and of the plugin's randomness [default: 0]
+    #[arg(long, value_name = "N", help_heading = "What to run")]
+    pub(crate) seed: Option<u64>,
+    #[command(flatten)]
+    pub(crate) model: Model,
+    /// GPU whose sensors are read: `auto` (the model's), `none`, NVML's number, or a UUID [default: auto]
+    #[arg(long, value_name = "GPU", help_heading = "Where to run")]
+    pub(crate) sensors: Option<String>,
+    /// Report plugin and where its output goes; the workload's own report on the terminal without any
+    #[arg(long, value_name = "NAME|FILE[=OUT]", help_heading = "Output")]
+    pub(crate) report: Vec<String>,
+    /// Where to record [default: a new file among `harness recordings`]
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub(crate) recording: Option<PathBuf>,
+    /// No progress and no notes, only the report and errors
+    #[arg(short, long, help_heading = "Output")]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+}
+
+/// What the model is and where it runs.
+#[derive(Debug, Args)]
+pub(crate) struct Model {
+    /// A size (gpt2, gpt2-medium, gpt2-large, gpt2-xl), a folder, or a Hugging Face id [default: gpt2]
+    #[arg(long, value_name = "NAME|DIR|ID", help_heading = "Where to run")]
+    pub(crate) model: Option<String>,
+    /// auto, cpu, or cuda:N [default: auto]
+    #[arg(long, value_name = "DEVICE", help_heading = "Where to run")]
+    pub(crate) device: Option<DeviceChoice>,
+    /// f32, f16 or bf16 [default: the checkpoint's; f32 for synthetic weights]
+    #[arg(long, value_name = "DTYPE", help_heading = "Where to run")]
+    pub(crate) dtype: Option<DTypeChoice>,
+    /// auto, candle, or simulated [default: auto]
+    #[arg(long, value_name = "BACKEND", help_heading = "Where to run")]
+    pub(crate) backend: Option<crate::settings::BackendChoice>,
+    /// Fetch the model from the Hugging Face hub where it is not on this machine
+    #[arg(long, help_heading = "Where to run")]
+    pub(crate) download: bool,
+    /// Setting of the simulated model: time-to-first-token, time-per-token, jitter, memory, memory-peak, fail-at, real-time
+    #[arg(long = "simulate", value_name = "KEY=VALUE", value_parser = units::pair, help_heading = "Where to run")]
+    pub(crate) simulate: Vec<(String, String)>,
+    /// Configuration [default: harness.toml, where there is one]
+    #[arg(long, value_name = "FILE", help_heading = "Where to run")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// How much of this machine a plugin may use.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Limits {
+    /// Memory of a plugin [default: 256MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::bytes, help_heading = "Limits")]
+    pub(crate) max_memory: Option<u64>,
+    /// Time in a plugin between two calls of the host [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Limits")]
+    pub(crate) max_call_time: Option<Duration>,
+    /// Time in a plugin in all [default: 10m]
+    #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Limits")]
+    pub(crate) max_guest_time: Option<Duration>,
+    /// What a plugin hands over at once [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::bytes, help_heading = "Limits")]
+    pub(crate) max_output: Option<u64>,
+    /// Lines that a plugin logs [default: 1000]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_log_lines: Option<u64>,
+    /// Iterations in all, warm-up included [default: 10000000]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_iterations: Option<u64>,
+    /// Wall time of the whole recording [default: 24h]
+    #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Limits")]
+    pub(crate) max_time: Option<Duration>,
+}
+
+/// Show a recording with any report plugin; no GPU or model needed.
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The recording [default: the latest]
+    pub(crate) recording: Option<PathBuf>,
+    /// Report plugin: a file, or the name of a built-in one [default: default]
+    #[arg(long = "with", value_name = "NAME|FILE[=OUT]")]
+    pub(crate) with: Option<String>,
+    /// Setting of the report plugin
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Configuration [default: harness.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+}
+
+/// List the recordings, newest first.
+#[derive(Debug, Args)]
+pub(crate) struct Recordings {
+    /// Configuration [default: harness.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// Continue a prompt once; nothing is recorded.
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// The text to continue
+    #[arg(required_unless_present = "tokens", conflicts_with = "tokens")]
+    pub(crate) prompt: Option<String>,
+    /// The token ids to continue, with commas between
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',', num_args = 1..)]
+    pub(crate) tokens: Vec<u32>,
+    /// How many tokens to generate; 0 only encodes the prompt
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) max_new_tokens: u32,
+    /// Draw the next token instead of taking the most likely one; over 0
+    #[arg(long, value_name = "T")]
+    pub(crate) temperature: Option<f32>,
+    /// Draw from the K most likely tokens only
+    #[arg(long, value_name = "K", requires = "temperature")]
+    pub(crate) top_k: Option<u32>,
+    /// Draw from the most likely tokens that together reach the probability P
+    #[arg(long, value_name = "P", requires = "temperature")]
+    pub(crate) top_p: Option<f32>,
+    /// Go on past the end of the text, to exactly `--max-new-tokens`
+    #[arg(long)]
+    pub(crate) ignore_end_of_text: bool,
+    /// Seed of sampling and of synthetic weights [default: 0]
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Print tokens, text, times and the model as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// With --json: the logits after the last prompt token, too
+    #[arg(long, requires = "json")]
+    pub(crate) logits: bool,
+    #[command(flatten)]
+    pub(crate) model: Model,
+}
+
+/// Look at plugins.
+#[derive(Debug, Args)]
+pub(crate) struct PluginCommand {
+    #[command(subcommand)]
+    pub(crate) action: PluginAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PluginAction {
+    /// List the built-in plugins
+    List,
+    /// Show what a plugin is, what can be set, and what it exports and imports
+    Inspect {
+        /// A file, or the name of a built-in plugin
+        #[arg(value_name = "NAME|FILE")]
+        plugin: String,
+    },
+}
+
+/// List the devices that a model can run on, and the GPUs whose sensors can be read.
+#[derive(Debug, Args)]
+pub(crate) struct Devices {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Print a shell's completion script.
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// Print the manual page, or write one page a command into a folder.
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The folder
+    pub(crate) folder: Option<PathBuf>,
+}

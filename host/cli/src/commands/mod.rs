@@ -1,0 +1,9 @@
+//! One file a command.
+
+mod devices;
+mod generate;
+mod plugin;
+mod recordings;
+mod report;
+mod run;
+mod shell;

@@ -1,0 +1,86 @@
+//! `harness plugin list` and `harness plugin inspect`.
+
+use comfy_table::{Table, presets};
+use harness_bundle::BUILTINS;
+use harness_sandbox::{Description, Limits, Plugin};
+
+use crate::args::{PluginAction, PluginCommand};
+use crate::failure::Failure;
+use crate::{Outcome, deliver, plugins, units};
+
+impl PluginCommand {
+    pub(crate) fn execute(self) -> Outcome {
+        match self.action {
+            PluginAction::List => list(),
+            PluginAction::Inspect { plugin } => inspect(&plugin),
+        }
+    }
+}
+
+fn list() -> Outcome {
+    let sandbox = plugins::sandbox()?;
+    let mut table = plain_table();
+    table.set_header(["plugin", "kind", "version", "summary"]);
+    for builtin in BUILTINS {
+        let plugin = sandbox.load(builtin.name, builtin.wasm)?;
+        let description = describe(&plugin)?;
+        table.add_row([builtin.name, kind(&plugin), &description.version, &description.summary]);
+    }
+    deliver::line(&table.trim_fmt())
+}
+
+fn inspect(named: &str) -> Outcome {
+    let plugin = plugins::load(&plugins::sandbox()?, named)?;
+    let description = describe(&plugin)?;
+    deliver::line(&format!("{} {}: {}\n", description.name, description.version, description.summary))?;
+    let mut facts = plain_table();
+    facts.add_row(["kind", kind(&plugin)]);
+    facts.add_row(["contract", &format!("harness:plugin@{}", plugin.contract())]);
+    facts.add_row(["sha256", plugin.sha256()]);
+    facts.add_row(["exports", &plugin.exports().join("\n")]);
+    facts.add_row(["imports", &plugin.imports().join("\n")]);
+    deliver::line(&facts.trim_fmt())?;
+    if plugin.is_workload() {
+        settings("settings of the workload (--set in `harness run`)", &description)?;
+    }
+    if plugin.is_report() {
+        let report = plugin.describe_report(&Limits::default())?;
+        settings("settings of the report (--set in `harness report`)", &report)?;
+    }
+    Ok(())
+}
+
+fn settings(title: &str, description: &Description) -> Outcome {
+    if description.settings.is_empty() {
+        return deliver::line(&format!("\n{title}: none"));
+    }
+    let mut table = plain_table();
+    table.set_header(["setting", "default", "--quick", "meaning"]);
+    for setting in &description.settings {
+        let quick = setting.quick.as_deref().unwrap_or("");
+        table.add_row([setting.name.as_str(), &setting.default, quick, &setting.help]);
+    }
+    deliver::line(&format!("\n{title}\n\n{}", table.trim_fmt()))
+}
+
+/// What the plugin says of itself, as a workload if it is one.
+fn describe(plugin: &Plugin) -> Result<Description, Failure> {
+    let limits = Limits::default();
+    Ok(if plugin.is_workload() { plugin.describe_workload(&limits)? } else { plugin.describe_report(&limits)? })
+}
+
+fn kind(plugin: &Plugin) -> &'static str {
+    match (plugin.is_workload(), plugin.is_report()) {
+        (true, true) => "workload, report",
+        (true, false) => "workload",
+        _ => "report",
+    }
+}
+
+fn plain_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_width(units::TABLE_WIDTH);
+    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    table
+}

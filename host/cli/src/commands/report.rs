@@ -1,0 +1,40 @@
+//! `harness report`.
+
+use std::sync::Arc;
+
+use harness_core::Recording;
+use harness_sandbox::LogLevel;
+
+use crate::args::Report;
+use crate::deliver::Ready;
+use crate::failure::Failure;
+use crate::log::PluginLog;
+use crate::progress::Screen;
+use crate::{Outcome, config, places, plugins, settings};
+
+impl Report {
+    pub(crate) fn execute(self) -> Outcome {
+        let config = config::read(self.config.as_deref())?;
+        let path = match self.recording {
+            Some(path) => path,
+            None => {
+                let folder = settings::recordings(&config);
+                places::list(&folder)?.into_iter().next().ok_or_else(|| {
+                    Failure::usage(format!(
+                        "there is no recording in {}; `harness run --quick` makes one, or name a file",
+                        folder.display()
+                    ))
+                })?
+            }
+        };
+        let recording = Recording::read(&path)?;
+        let screen = Screen::new(false);
+        for note in &recording.notes {
+            screen.warn(note);
+        }
+        let limits = settings::limits(&self.limits, &config);
+        let target = settings::report_target(self.with.as_deref().unwrap_or("default"))?;
+        let ready = Ready::new(&plugins::sandbox()?, &target, &self.set, &limits)?;
+        ready.deliver(&Arc::new(recording), &limits, Arc::new(PluginLog { screen, least: LogLevel::Info }))
+    }
+}

@@ -1,0 +1,211 @@
+//! `harness run`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use harness_core::session::Broken;
+use harness_core::{MeasureError, Recorder, Recording, Session, Status, StopFlag, Work};
+use harness_engine::Loaded;
+use harness_sandbox::{Description, LogLevel, Plugin, PluginError};
+
+use crate::args::Run;
+use crate::deliver::Ready;
+use crate::estimate::{self, Pace};
+use crate::failure::Failure;
+use crate::log::PluginLog;
+use crate::progress::{Display, Screen, Total};
+use crate::sensors::Telemetry;
+use crate::settings::{ModelSettings, ReportTarget, RunSettings};
+use crate::{Outcome, facts, interrupt, model, plugins, sensors, units};
+
+impl Run {
+    pub(crate) fn execute(self) -> Outcome {
+        let settings = RunSettings::resolve(self)?;
+        let screen = Screen::new(settings.quiet);
+        // All that can be refused is refused before the model is loaded, and before a test of an hour has run.
+        let sandbox = plugins::sandbox()?;
+        let plugin = plugins::load(&sandbox, &settings.plugin)?;
+        let description = plugin.describe_workload(&settings.limits)?;
+        let values = description.values(&settings.plugin, &settings.set, settings.quick)?;
+        let reports = reports(&settings, &plugin)
+            .iter()
+            .map(|target| Ready::new(&sandbox, target, &[], &settings.limits))
+            .collect::<Result<Vec<_>, _>>()?;
+
+        let mut loaded = model::ready(&settings.model, settings.seed)?;
+        for note in &loaded.notes {
+            screen.say(note);
+        }
+        let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
+        if let Some(note) = &telemetry.note {
+            screen.say(note);
+        }
+        let work = rehearse(&settings, &plugin, &values, &loaded, &telemetry);
+        if let Some(work) = work.filter(|_| loaded.auto_cpu && !settings.quiet) {
+            foretell(&screen, &settings, &plugin, &description, &mut loaded, &telemetry, &work);
+        }
+
+        let start = jiff::Timestamp::now();
+        let facts = facts::gather(
+            &start.to_string(),
+            settings.seed,
+            loaded.backend.info(),
+            &plugin,
+            &description,
+            &values,
+            telemetry.facts,
+        );
+        let path = settings.recording.clone().unwrap_or_else(|| new_recording(&settings, &start, &description));
+        let recorder = Recorder::create(&path, facts)?;
+
+        let stop = StopFlag::default();
+        interrupt::watch(stop.clone())?;
+        let display = Arc::new(Display::new(
+            screen.clone(),
+            work.map(|work| Total { runs: work.runs, iterations: work.iterations }),
+        ));
+        let mut session = Session::new(
+            loaded.backend,
+            loaded.tokenizer,
+            loaded.clock,
+            telemetry.sensors,
+            recorder,
+            settings.seed,
+            settings.budget,
+        );
+        session.observe(Arc::<Display>::clone(&display));
+        session.stop_on(stop.clone());
+
+        let log = Arc::new(PluginLog { screen: screen.clone(), least: LogLevel::Info });
+        let (session, result) =
+            plugin.run(session, telemetry.gpus, &values, &settings.limits, Arc::<PluginLog>::clone(&log));
+        display.stop();
+
+        let (recording, failure) = end(session, result, &stop, &path)?;
+        let recording = Arc::new(recording);
+        for reading in &recording.summary {
+            if let Some(host) = reading.host_value {
+                screen.warn(&format!(
+                    "the plugin gives {} as {}, but the mean of the recorded runs is {host}; the recording has both",
+                    reading.metric.name, reading.value
+                ));
+            }
+        }
+        // What was recorded is shown also where the rest failed.
+        if failure.is_none() || !recording.runs.is_empty() {
+            for report in &reports {
+                match report.deliver(&recording, &settings.limits, Arc::<PluginLog>::clone(&log)) {
+                    Ok(()) => {}
+                    Err(error) if failure.is_none() => return Err(error.and(&kept(&path, recording.runs.len()))),
+                    Err(error) => error.print(),
+                }
+            }
+        }
+        match failure {
+            None => {
+                screen.say(&format!("recorded in {}", path.display()));
+                Ok(())
+            }
+            Some(failure) => Err(failure.and(&kept(&path, recording.runs.len()))),
+        }
+    }
+}
+
+/// The reports that the user named, or else the workload's own, or else the default one.
+fn reports(settings: &RunSettings, plugin: &Plugin) -> Vec<ReportTarget> {
+    if !settings.reports.is_empty() {
+        return settings.reports.clone();
+    }
+    let own = if plugin.is_report() { settings.plugin.clone() } else { "default".into() };
+    vec![ReportTarget { plugin: own, out: None }]
+}
+
+fn rehearse(
+    settings: &RunSettings,
+    plugin: &Plugin,
+    values: &[(String, String)],
+    loaded: &Loaded,
+    telemetry: &Telemetry,
+) -> Option<Work> {
+    if settings.quiet {
+        return None;
+    }
+    let info = loaded.backend.info();
+    estimate::work(plugin, values, info, &loaded.tokenizer, &telemetry.gpus, settings.seed, &settings.limits)
+}
+
+/// Says how long the work takes on a CPU that was not asked for, and what `--quick` would take.
+fn foretell(
+    screen: &Screen,
+    settings: &RunSettings,
+    plugin: &Plugin,
+    description: &Description,
+    loaded: &mut Loaded,
+    telemetry: &Telemetry,
+    work: &Work,
+) {
+    let Some(pace) = Pace::measure(loaded, work, settings.seed) else { return };
+    let time = |work: &Work| {
+        format!("about {} for {} iterations", units::rough(pace.time(work)), units::count(work.iterations))
+    };
+    let quick = description
+        .values(&settings.plugin, &settings.set, true)
+        .ok()
+        .filter(|_| !settings.quick)
+        .and_then(|quick| rehearse(settings, plugin, &quick, loaded, telemetry))
+        .map(|quick| format!("; --quick: about {}", units::rough(pace.time(&quick))))
+        .unwrap_or_default();
+    screen.say(&format!("this takes {}{quick}", time(work)));
+}
+
+fn new_recording(settings: &RunSettings, start: &jiff::Timestamp, description: &Description) -> PathBuf {
+    let model = match &settings.model {
+        ModelSettings::Candle(options) => options.model.as_str(),
+        ModelSettings::Simulated(_) => "simulated",
+    };
+    let model = Path::new(model).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let plain = |text: &str| -> String {
+        text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '_' }).collect()
+    };
+    let time = start.strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
+    settings.recordings.join(format!("{time}-{}-{}.jsonl", plain(&description.name), plain(&model)))
+}
+
+/// Writes the last line of the recording and says how the invocation ended.
+fn end(
+    session: Session,
+    result: Result<Vec<harness_core::Reading>, PluginError>,
+    stop: &StopFlag,
+    path: &Path,
+) -> Result<(Recording, Option<Failure>), Failure> {
+    let broken = session.broken().cloned();
+    let runs = session.runs().len();
+    let recorder = session.into_recorder();
+    let (status, summary, failure) = match (broken, result) {
+        // What the plugin makes of it matters less than what happened to the host.
+        (Some(Broken::Recording(error)), _) => {
+            let failure = Failure::failed(error);
+            return Err(failure.and(&kept(path, runs)));
+        }
+        (Some(Broken::Measure(MeasureError::Stopped(_))), _) if stop.is_set() => {
+            (Status::Interrupted, Vec::new(), Some(Failure::Interrupted("interrupted".into())))
+        }
+        (Some(Broken::Measure(error @ MeasureError::Stopped(_))), _) => {
+            (Status::Stopped, Vec::new(), Some(Failure::failed(error)))
+        }
+        (Some(Broken::Measure(error)), _) => (Status::Failed, Vec::new(), Some(Failure::failed(error))),
+        (None, Ok(summary)) => (Status::Complete, summary, None),
+        (None, Err(error)) => (Status::Failed, Vec::new(), Some(Failure::from(error))),
+    };
+    let message = failure.as_ref().and_then(Failure::message).map(ToOwned::to_owned);
+    let time = jiff::Timestamp::now().to_string();
+    Ok((recorder.end(status, message, summary, time)?, failure))
+}
+
+fn kept(path: &Path, runs: usize) -> String {
+    match runs {
+        0 => String::new(),
+        1 => format!("1 finished run is kept in {}", path.display()),
+        runs => format!("{runs} finished runs are kept in {}", path.display()),
+    }
+}

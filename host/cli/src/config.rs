@@ -1,0 +1,154 @@
+//! `harness.toml`: the names of the flags, in sections. Unknown keys are refused with their line.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::failure::Failure;
+
+/// The file that is read when none is named.
+const DEFAULT: &str = "harness.toml";
+
+/// Everything a configuration can say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct Config {
+    pub(crate) run: Run,
+    pub(crate) model: Model,
+    /// Settings of the workload plugin.
+    pub(crate) set: toml::Table,
+    /// Settings of the simulated model.
+    pub(crate) simulate: toml::Table,
+    pub(crate) limits: Limits,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct Run {
+    pub(crate) plugin: Option<String>,
+    pub(crate) report: Vec<String>,
+    pub(crate) recordings: Option<PathBuf>,
+    pub(crate) quick: Option<bool>,
+    pub(crate) quiet: Option<bool>,
+    pub(crate) seed: Option<u64>,
+    pub(crate) sensors: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct Model {
+    pub(crate) model: Option<String>,
+    pub(crate) device: Option<Parsed<harness_engine::DeviceChoice>>,
+    pub(crate) dtype: Option<Parsed<harness_engine::DTypeChoice>>,
+    pub(crate) backend: Option<Parsed<crate::settings::BackendChoice>>,
+    pub(crate) download: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct Limits {
+    pub(crate) max_memory: Option<Size>,
+    pub(crate) max_call_time: Option<Time>,
+    pub(crate) max_guest_time: Option<Time>,
+    pub(crate) max_output: Option<Size>,
+    pub(crate) max_log_lines: Option<u64>,
+    pub(crate) max_iterations: Option<u64>,
+    pub(crate) max_time: Option<Time>,
+}
+
+/// A string that is read as a flag's value is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parsed<T>(pub(crate) T);
+
+impl<'de, T: std::str::FromStr<Err = String>> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+macro_rules! unit {
+    ($name:ident, $value:ty, $parse:path) => {
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct $name(pub(crate) $value);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $parse(&String::deserialize(deserializer)?).map(Self).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+unit!(Size, u64, crate::units::bytes);
+unit!(Time, std::time::Duration, crate::units::duration);
+
+/// Reads the file that the user named, or `harness.toml` where there is one.
+pub(crate) fn read(named: Option<&Path>) -> Result<Config, Failure> {
+    let path = named.unwrap_or(Path::new(DEFAULT));
+    match std::fs::read_to_string(path) {
+        Ok(text) => parse(path, &text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(Config::default()),
+        Err(error) => Err(Failure::usage(format!(
+            "can't read the configuration {}: {error}; name another with --config, or none",
+            path.display()
+        ))),
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<Config, Failure> {
+    toml::from_str(text).map_err(|error| {
+        Failure::usage(format!("the configuration {} can't be used: {}", path.display(), error.to_string().trim_end()))
+    })
+}
+
+/// The values of a table as flags would give them.
+pub(crate) fn pairs(section: &str, table: &toml::Table) -> Result<Vec<(String, String)>, Failure> {
+    table
+        .iter()
+        .map(|(name, value)| {
+            let text = match value {
+                toml::Value::String(text) => text.clone(),
+                toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => value.to_string(),
+                other => {
+                    return Err(Failure::usage(format!(
+                        "the configuration has {} under '{name}' in [{section}]; write a string, a number, true or false",
+                        other.type_str()
+                    )));
+                }
+            };
+            Ok((name.clone(), text))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let Err(Failure::Usage(message)) = parse(Path::new("x.toml"), "[run]\nplugin = 'a'\nplugins = 'b'\n") else {
+            panic!("it was taken");
+        };
+        assert!(message.contains("line 3") && message.contains("plugins"), "{message}");
+    }
+
+    #[test]
+    fn every_section_is_read() {
+        let text = "[run]\nplugin='x'\nreport=['csv=a']\nseed=3\nquick=true\n[model]\ndevice='cuda:1'\ndtype='f16'\n\
+                    [set]\nruns=3\nprompt='a'\n[simulate]\njitter=0.5\n[limits]\nmax-memory='1GiB'\nmax-time='1h'\n";
+        let config = parse(Path::new("x.toml"), text).unwrap();
+        assert_eq!(config.model.device.unwrap().0, harness_engine::DeviceChoice::Cuda(1));
+        assert_eq!(config.limits.max_memory.unwrap().0, 1 << 30);
+        let set = pairs("set", &config.set).unwrap();
+        assert_eq!(set, [("runs".into(), "3".into()), ("prompt".into(), "a".into())]);
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(text in ".*") {
+            let _ = parse(Path::new("x"), &text);
+        }
+    }
+}

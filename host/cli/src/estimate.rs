@@ -1,0 +1,81 @@
+//! How much work a plugin is going to ask for, and how long that takes.
+//!
+//! The plugin is run once on a model that takes no time. It does not know that, so its requests are those of the real
+//! run, unless what it asks depends on the figures it gets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use harness_core::{
+    Budget, Facts, Gpus, ModelInfo, NoSensors, Prompt, Recorder, Request, Session, StopFlag, Tokenizer, VirtualClock,
+    Work,
+};
+use harness_engine::{Loaded, Rehearsal};
+use harness_sandbox::{Limits, NoLog, Plugin};
+
+/// What a rehearsal may cost: it is a convenience.
+const MOST_TIME: Duration = Duration::from_millis(500);
+const MOST_ITERATIONS: u64 = 200_000;
+
+/// The work that the plugin asks for; `None` where that can't be told beforehand.
+pub(crate) fn work(
+    plugin: &Plugin,
+    settings: &[(String, String)],
+    model: &ModelInfo,
+    tokenizer: &Arc<dyn Tokenizer>,
+    gpus: &Arc<dyn Gpus>,
+    seed: u64,
+    limits: &Limits,
+) -> Option<Work> {
+    let mut session = Session::new(
+        Box::new(Rehearsal::new(model.clone())),
+        Arc::clone(tokenizer),
+        Arc::new(VirtualClock::default()),
+        Box::new(NoSensors { reason: "this is a rehearsal".into() }),
+        Recorder::in_memory(Facts::new()),
+        seed,
+        Budget { iterations: MOST_ITERATIONS, wall_time: MOST_TIME },
+    );
+    session.stop_on(StopFlag::default());
+    let limits = Limits { call_time: MOST_TIME, guest_time: MOST_TIME, wall_time: MOST_TIME, ..*limits };
+    let (session, result) = plugin.run(session, Arc::clone(gpus), settings, &limits, Arc::new(NoLog));
+    result.ok()?;
+    Some(session.work()).filter(|work| work.iterations > 0)
+}
+
+/// Seconds that one iteration and each of its tokens take, from a generation of a few tokens.
+pub(crate) struct Pace {
+    first: Duration,
+    token: Duration,
+}
+
+/// Tokens of the generation that sets the pace.
+const PACE_TOKENS: u32 = 8;
+
+impl Pace {
+    /// Serves one short generation of the work's first prompt length. Also warms the model up.
+    pub(crate) fn measure(loaded: &mut Loaded, work: &Work, seed: u64) -> Option<Self> {
+        let (prompt, _, _) = work.first?;
+        let request = Request {
+            prompt: Prompt::Synthetic(u32::try_from(prompt).ok()?),
+            max_new_tokens: PACE_TOKENS,
+            stop_at_end_of_text: false,
+            sampling: None,
+        };
+        let request = request.resolve(loaded.backend.info(), &*loaded.tokenizer, seed, 0).ok()?;
+        let mut served = harness_core::Served::default();
+        loaded.backend.reserve(1, prompt + PACE_TOKENS as usize).ok()?;
+        loaded.backend.serve(&[&request], &*loaded.clock, &mut served).ok()?;
+        let first = *served.token_times.first()?;
+        let last = *served.token_times.last()?;
+        let steps = u32::try_from(served.token_times.len().saturating_sub(1)).ok().filter(|&steps| steps > 0)?;
+        Some(Self { first, token: (last - first) / steps })
+    }
+
+    /// How long the work takes.
+    pub(crate) fn time(&self, work: &Work) -> Duration {
+        let per_iteration = work.new_tokens as f64 / work.iterations.max(1) as f64;
+        let seconds = self.first.as_secs_f64() + self.token.as_secs_f64() * (per_iteration - 1.0).max(0.0);
+        Duration::try_from_secs_f64(seconds * work.iterations as f64).unwrap_or(Duration::MAX)
+    }
+}

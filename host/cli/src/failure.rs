@@ -1,0 +1,89 @@
+//! How a command fails: a message for the person, an exit code for the script.
+
+use std::process::ExitCode;
+
+use harness_core::recording::RecordingError;
+use harness_engine::LoadError;
+use harness_sandbox::PluginError;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It ran and failed: exit code 1.
+    Failed(String),
+    /// Arguments, configuration, model or plugin can't be used: exit code 2.
+    Usage(String),
+    /// The user ended it: exit code 130.
+    Interrupted(String),
+    /// Who reads our output has enough: exit code 0, no message.
+    Closed,
+}
+
+impl Failure {
+    pub(crate) fn failed(message: impl ToString) -> Self {
+        Self::Failed(message.to_string())
+    }
+
+    pub(crate) fn usage(message: impl ToString) -> Self {
+        Self::Usage(message.to_string())
+    }
+
+    /// Adds where the reader finds what was kept.
+    pub(crate) fn and(self, more: &str) -> Self {
+        let join = |message: String| if more.is_empty() { message } else { format!("{message}\n{more}") };
+        match self {
+            Self::Failed(message) => Self::Failed(join(message)),
+            Self::Usage(message) => Self::Usage(join(message)),
+            Self::Interrupted(message) => Self::Interrupted(join(message)),
+            Self::Closed => Self::Closed,
+        }
+    }
+
+    /// What it says, if anything.
+    pub(crate) fn message(&self) -> Option<&str> {
+        match self {
+            Self::Failed(message) | Self::Usage(message) | Self::Interrupted(message) => Some(message),
+            Self::Closed => None,
+        }
+    }
+
+    pub(crate) fn print(&self) {
+        match self {
+            Self::Failed(message) | Self::Usage(message) => eprintln!("error: {message}"),
+            Self::Interrupted(message) => eprintln!("{message}"),
+            Self::Closed => {}
+        }
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Closed => 0,
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Interrupted(_) => 130,
+        })
+    }
+}
+
+impl From<PluginError> for Failure {
+    fn from(error: PluginError) -> Self {
+        if error.is_usage() { Self::usage(error) } else { Self::failed(error) }
+    }
+}
+
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        if error.is_unusable() { Self::usage(error) } else { Self::failed(error) }
+    }
+}
+
+impl From<RecordingError> for Failure {
+    fn from(error: RecordingError) -> Self {
+        match error {
+            RecordingError::Write { .. } => Self::failed(error),
+            RecordingError::Read { .. } | RecordingError::Malformed { .. } | RecordingError::Schema { .. } => {
+                Self::usage(error)
+            }
+        }
+    }
+}

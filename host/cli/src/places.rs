@@ -1,0 +1,48 @@
+//! Where files lie.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use harness_core::recording::RecordingError;
+
+/// The user's folder for recordings: `HARNESS_RECORDINGS`, else the XDG data folder.
+pub(crate) fn recordings() -> PathBuf {
+    match std::env::var_os("HARNESS_RECORDINGS") {
+        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
+        _ => xdg("XDG_DATA_HOME", ".local/share").join("harness").join("recordings"),
+    }
+}
+
+/// The folder for compiled plugins.
+pub(crate) fn cache() -> PathBuf {
+    xdg("XDG_CACHE_HOME", ".cache").join("harness").join("plugins")
+}
+
+fn xdg(variable: &str, fallback: &str) -> PathBuf {
+    match std::env::var_os(variable) {
+        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
+        _ => std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default().join(fallback),
+    }
+}
+
+/// The recordings in a folder, newest first. A folder that isn't there has none.
+pub(crate) fn list(folder: &std::path::Path) -> Result<Vec<PathBuf>, RecordingError> {
+    let failed = |source| RecordingError::Read { path: folder.to_owned(), source };
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            // A file that vanishes between the two calls is simply not there.
+            let Ok(metadata) = entry.metadata() else { continue };
+            found.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), path));
+        }
+    }
+    found.sort_by(|a, b| b.cmp(a));
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}

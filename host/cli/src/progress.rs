@@ -1,0 +1,208 @@
+//! What is shown on stderr while the model works: one line that is redrawn on a terminal, plain lines elsewhere.
+//!
+//! The measured window only adds to two counters; a thread of this module reads them and draws.
+
+use std::io::IsTerminal;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use harness_core::{Observer, Plan, Progress, Run};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::units;
+
+/// How often a terminal is redrawn; the drawing takes some tens of microseconds of another core.
+const REDRAW: Duration = Duration::from_millis(200);
+/// How often a plain line is printed during a run.
+const PLAIN: Duration = Duration::from_secs(15);
+
+/// The terminal: notes go above the progress line.
+#[derive(Clone)]
+pub(crate) struct Screen {
+    bar: ProgressBar,
+    quiet: bool,
+    terminal: bool,
+}
+
+impl Screen {
+    pub(crate) fn new(quiet: bool) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let bar = if terminal && !quiet {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let style =
+                ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+            bar.with_style(style)
+        } else {
+            ProgressBar::hidden()
+        };
+        Self { bar, quiet, terminal }
+    }
+
+    /// A line that stays, unless quiet.
+    pub(crate) fn say(&self, line: &str) {
+        if self.quiet {
+            return;
+        }
+        self.bar.suspend(|| eprintln!("{line}"));
+    }
+
+    /// A line that stays even when quiet.
+    pub(crate) fn warn(&self, line: &str) {
+        self.bar.suspend(|| eprintln!("warning: {line}"));
+    }
+
+    fn update(&self, line: String) {
+        if self.terminal {
+            self.bar.set_message(line);
+            self.bar.tick();
+        } else {
+            self.say(&line);
+        }
+    }
+
+    /// Takes the progress line away.
+    pub(crate) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// What the whole invocation is expected to do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Total {
+    pub(crate) runs: u64,
+    pub(crate) iterations: u64,
+}
+
+/// Shows runs as they happen.
+pub(crate) struct Display {
+    screen: Screen,
+    total: Option<Total>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    started: Option<Instant>,
+    /// Iterations of finished runs, warm-up included.
+    done: u64,
+    drawing: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
+}
+
+impl Display {
+    pub(crate) fn new(screen: Screen, total: Option<Total>) -> Self {
+        Self { screen, total, state: Mutex::default() }
+    }
+
+    /// Ends the drawing of a run that did not finish.
+    pub(crate) fn stop(&self) {
+        let drawing = self.state.lock().unwrap_or_else(PoisonError::into_inner).drawing.take();
+        if let Some((stop, thread)) = drawing {
+            drop(stop);
+            // A drawing thread that panicked has nothing more to draw.
+            let _ = thread.join();
+        }
+        self.screen.clear();
+    }
+
+    fn end_drawing(state: &mut State) {
+        if let Some((stop, thread)) = state.drawing.take() {
+            drop(stop);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Observer for Display {
+    fn run_started(&self, index: usize, plan: &Plan, progress: &Arc<Progress>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::end_drawing(&mut state);
+        let started = *state.started.get_or_insert_with(Instant::now);
+        if self.screen.quiet {
+            return;
+        }
+        let line = Line {
+            screen: self.screen.clone(),
+            progress: Arc::clone(progress),
+            label: plan.label.clone(),
+            index,
+            warmup: plan.warmup,
+            iterations: plan.iterations,
+            total: self.total,
+            done: state.done,
+            started,
+            run_started: Instant::now(),
+        };
+        let (stop, stopped) = mpsc::channel();
+        let every = if self.screen.terminal { REDRAW } else { PLAIN };
+        let thread = std::thread::Builder::new().name("progress".into()).spawn(move || {
+            while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(every) {
+                line.screen.update(line.text());
+            }
+        });
+        // Without a thread there is no progress line; the measurement is the same.
+        state.drawing = thread.ok().map(|thread| (stop, thread));
+    }
+
+    fn run_finished(&self, index: usize, run: &Run) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::end_drawing(&mut state);
+        state.done += u64::from(run.iterations) + u64::from(run.warmup);
+        if self.screen.terminal || self.screen.quiet {
+            return;
+        }
+        let rate = run.values.get("tokens_per_second").map(|rate| format!(", {rate:.1} tokens/s")).unwrap_or_default();
+        let of = self.total.map(|total| format!("/{}", total.runs.max(index as u64 + 1))).unwrap_or_default();
+        self.screen.say(&format!(
+            "run {}{of} '{}': {} iterations in {}{rate}",
+            index + 1,
+            run.label,
+            units::count(run.iterations.into()),
+            units::rough(Duration::from_secs_f64(run.wall_time.clamp(0.0, 1e9))),
+        ));
+    }
+}
+
+/// One run's line.
+struct Line {
+    screen: Screen,
+    progress: Arc<Progress>,
+    label: String,
+    index: usize,
+    warmup: u32,
+    iterations: u32,
+    total: Option<Total>,
+    done: u64,
+    started: Instant,
+    run_started: Instant,
+}
+
+impl Line {
+    fn text(&self) -> String {
+        let served = self.progress.iterations.load(Ordering::Relaxed);
+        let tokens = self.progress.tokens.load(Ordering::Relaxed);
+        let of = self.total.map(|total| format!("/{}", total.runs.max(self.index as u64 + 1))).unwrap_or_default();
+        let place = if served < self.warmup {
+            format!("warm-up {served}/{}", self.warmup)
+        } else {
+            format!("iteration {}/{}", served - self.warmup, self.iterations)
+        };
+        let elapsed = self.run_started.elapsed().as_secs_f64();
+        let rate = if elapsed > 0.0 { format!(", {:.1} tokens/s", tokens as f64 / elapsed) } else { String::new() };
+        let left =
+            self.left(u64::from(served)).map(|left| format!(", {} left", units::rough(left))).unwrap_or_default();
+        format!("run {}{of} '{}': {place}{rate}{left}", self.index + 1, self.label)
+    }
+
+    /// Time to the end at the pace so far.
+    fn left(&self, served: u64) -> Option<Duration> {
+        let done = self.done + served;
+        let total = self.total?.iterations;
+        if done == 0 || total <= done {
+            return None;
+        }
+        let pace = self.started.elapsed().as_secs_f64() / done as f64;
+        Duration::try_from_secs_f64(pace * (total - done) as f64).ok()
+    }
+}

@@ -1,0 +1,54 @@
+//! Chooses the GPU whose sensors are read.
+
+use std::sync::Arc;
+
+use harness_core::{Gpus, NoGpus, NoSensors, Sensors};
+use harness_telemetry::{Nvml, Options};
+
+use crate::failure::Failure;
+use crate::settings::SensorChoice;
+
+/// The sensors of a run.
+pub(crate) struct Telemetry {
+    pub(crate) sensors: Box<dyn Sensors>,
+    pub(crate) gpus: Arc<dyn Gpus>,
+    pub(crate) facts: Vec<(String, String)>,
+    /// Said once, where the model runs on a GPU that can't be read.
+    pub(crate) note: Option<String>,
+}
+
+/// Opens NVML and the sensors that the user chose. `model_gpu` is the UUID of the GPU that the model runs on.
+///
+/// Without NVML, or where the model's own GPU can't be read, the run goes on and its sensor metrics are absent; a GPU that
+/// the user named must be there.
+pub(crate) fn open(choice: &SensorChoice, model_gpu: Option<&str>) -> Result<Telemetry, Failure> {
+    let nvml = Nvml::open();
+    let gpus: Arc<dyn Gpus> = match &nvml {
+        Ok(nvml) => Arc::new(nvml.clone()),
+        Err(_) => Arc::new(NoGpus),
+    };
+    let without = |reason: String, note: Option<String>, gpus: Arc<dyn Gpus>| {
+        Ok(Telemetry { sensors: Box::new(NoSensors { reason }), gpus, facts: Vec::new(), note })
+    };
+    let (gpu, named) = match choice {
+        SensorChoice::Off => return without("sensors are off (--sensors none)".into(), None, gpus),
+        SensorChoice::Auto => match model_gpu {
+            Some(uuid) => (uuid.to_owned(), false),
+            None => return without("the model does not run on a GPU".into(), None, gpus),
+        },
+        SensorChoice::Index(index) => (index.to_string(), true),
+        SensorChoice::Uuid(uuid) => (uuid.clone(), true),
+    };
+    let opened = nvml.and_then(|nvml| {
+        let sensors = nvml.sampler(&gpu, Options::default())?;
+        Ok((sensors, nvml.facts(&gpu)))
+    });
+    match opened {
+        Ok((sensors, facts)) => Ok(Telemetry { sensors, gpus, facts, note: None }),
+        Err(reason) if named => Err(Failure::usage(format!("the sensors of GPU {gpu} can't be read: {reason}"))),
+        Err(reason) => {
+            let note = format!("no GPU sensors: {reason}; the run goes on without their metrics");
+            without(reason, Some(note), gpus)
+        }
+    }
+}

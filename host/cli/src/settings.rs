@@ -1,0 +1,248 @@
+//! What a command works with: made once of arguments, configuration and defaults; arguments win.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use harness_core::Budget;
+use harness_engine::{LoadOptions, SimulatedSettings};
+use harness_sandbox::Limits;
+
+use crate::args;
+use crate::config::{self, Config};
+use crate::failure::Failure;
+use crate::{places, units};
+
+/// What computes the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum BackendChoice {
+    /// The best that this binary has for the device.
+    #[default]
+    Auto,
+    /// GPT-2 on candle.
+    Candle,
+    /// No model: set times on a virtual clock.
+    Simulated,
+}
+
+impl FromStr for BackendChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "candle" => Ok(Self::Candle),
+            "simulated" => Ok(Self::Simulated),
+            _ => Err(format!("no backend is called '{text}'; use auto, candle or simulated")),
+        }
+    }
+}
+
+/// What the model is.
+#[derive(Clone, Debug)]
+pub(crate) enum ModelSettings {
+    /// GPT-2 on candle.
+    Candle(LoadOptions),
+    /// No model.
+    Simulated(SimulatedSettings),
+}
+
+/// Where a report goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ReportTarget {
+    pub(crate) plugin: String,
+    /// A file for a text, a folder for files; `None` is the terminal and the present folder.
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Which GPU's sensors are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SensorChoice {
+    /// The model's.
+    Auto,
+    /// None.
+    Off,
+    /// NVML's number.
+    Index(u32),
+    /// `GPU-…`.
+    Uuid(String),
+}
+
+/// What `harness run` works with.
+#[derive(Clone, Debug)]
+pub(crate) struct RunSettings {
+    pub(crate) plugin: String,
+    pub(crate) set: Vec<(String, String)>,
+    pub(crate) quick: bool,
+    pub(crate) quiet: bool,
+    pub(crate) seed: u64,
+    pub(crate) model: ModelSettings,
+    pub(crate) sensors: SensorChoice,
+    pub(crate) reports: Vec<ReportTarget>,
+    /// `None` is a new file in `recordings`.
+    pub(crate) recording: Option<PathBuf>,
+    pub(crate) recordings: PathBuf,
+    pub(crate) limits: Limits,
+    pub(crate) budget: Budget,
+}
+
+impl RunSettings {
+    pub(crate) fn resolve(args: args::Run) -> Result<Self, Failure> {
+        let config = config::read(args.model.config.as_deref())?;
+        let seed = args.seed.or(config.run.seed).unwrap_or(0);
+        // The last of a name wins, so the configuration comes first.
+        let mut set = config::pairs("set", &config.set)?;
+        set.extend(args.set);
+        let reports = if args.report.is_empty() { &config.run.report } else { &args.report };
+        let limits = limits(&args.limits, &config);
+        Ok(Self {
+            plugin: args.plugin.or(config.run.plugin.clone()).unwrap_or_else(|| "default".into()),
+            set,
+            quick: args.quick || config.run.quick.unwrap_or(false),
+            quiet: args.quiet || config.run.quiet.unwrap_or(false),
+            seed,
+            model: model(args.model, &config, seed)?,
+            sensors: sensors(args.sensors.as_deref().or(config.run.sensors.as_deref()))?,
+            reports: reports.iter().map(|text| report_target(text)).collect::<Result<_, _>>()?,
+            recording: args.recording,
+            recordings: recordings(&config),
+            limits,
+            budget: Budget {
+                iterations: args.limits.max_iterations.or(config.limits.max_iterations).unwrap_or(10_000_000),
+                wall_time: limits.wall_time,
+            },
+        })
+    }
+}
+
+/// The folder of recordings.
+pub(crate) fn recordings(config: &Config) -> PathBuf {
+    config.run.recordings.clone().unwrap_or_else(places::recordings)
+}
+
+/// The model of `run` and `generate`.
+pub(crate) fn model(args: args::Model, config: &Config, seed: u64) -> Result<ModelSettings, Failure> {
+    let backend = args.backend.or(config.model.backend.map(|b| b.0)).unwrap_or_default();
+    let mut simulate = config::pairs("simulate", &config.simulate)?;
+    simulate.extend(args.simulate);
+    let settings = simulated(&simulate)?;
+    match backend {
+        BackendChoice::Simulated => Ok(ModelSettings::Simulated(settings)),
+        BackendChoice::Auto | BackendChoice::Candle => Ok(ModelSettings::Candle(LoadOptions {
+            model: args.model.or(config.model.model.clone()).unwrap_or_else(|| "gpt2".into()),
+            device: args.device.or(config.model.device.map(|d| d.0)).unwrap_or_default(),
+            dtype: args.dtype.or(config.model.dtype.map(|d| d.0)),
+            download: args.download || config.model.download.unwrap_or(false),
+            seed,
+        })),
+    }
+}
+
+fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
+    let mut settings = SimulatedSettings::default();
+    for (name, value) in pairs {
+        let wrong = |what: String| Failure::usage(format!("--simulate {name}: {what}"));
+        match name.as_str() {
+            "time-to-first-token" => settings.time_to_first_token = units::duration(value).map_err(wrong)?,
+            "time-per-token" => settings.time_per_token = units::duration(value).map_err(wrong)?,
+            "jitter" => {
+                settings.jitter = value
+                    .parse()
+                    .ok()
+                    .filter(|jitter| (0.0..=1.0).contains(jitter))
+                    .ok_or_else(|| wrong(format!("'{value}' is no number from 0 to 1")))?;
+            }
+            "memory" => settings.memory = units::bytes(value).map_err(wrong)?,
+            "memory-peak" => settings.memory_peak = units::bytes(value).map_err(wrong)?,
+            "fail-at" => {
+                let number = value.parse().map_err(|_| wrong(format!("'{value}' is no number of a request")))?;
+                settings.fail_at = Some(number);
+            }
+            "real-time" => {
+                settings.real_time =
+                    value.parse().map_err(|_| wrong(format!("'{value}' is neither true nor false")))?;
+            }
+            _ => {
+                return Err(Failure::usage(format!(
+                    "the simulated model has no setting '{name}'; it has: time-to-first-token, time-per-token, jitter, \
+                     memory, memory-peak, fail-at, real-time"
+                )));
+            }
+        }
+    }
+    settings.memory_peak = settings.memory_peak.max(settings.memory);
+    Ok(settings)
+}
+
+/// The limits of plugins.
+pub(crate) fn limits(args: &args::Limits, config: &Config) -> Limits {
+    let default = Limits::default();
+    let config = &config.limits;
+    let size = |flag: Option<u64>, file: Option<config::Size>, default: usize| {
+        flag.or(file.map(|size| size.0)).map_or(default, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+    };
+    Limits {
+        memory: size(args.max_memory, config.max_memory, default.memory),
+        call_time: args.max_call_time.or(config.max_call_time.map(|t| t.0)).unwrap_or(default.call_time),
+        guest_time: args.max_guest_time.or(config.max_guest_time.map(|t| t.0)).unwrap_or(default.guest_time),
+        output: size(args.max_output, config.max_output, default.output),
+        log_lines: args.max_log_lines.or(config.max_log_lines).unwrap_or(default.log_lines),
+        wall_time: args.max_time.or(config.max_time.map(|t| t.0)).unwrap_or(default.wall_time),
+    }
+}
+
+fn sensors(text: Option<&str>) -> Result<SensorChoice, Failure> {
+    Ok(match text {
+        None | Some("auto") => SensorChoice::Auto,
+        Some("none") => SensorChoice::Off,
+        Some(text) if text.starts_with("GPU-") || text.starts_with("MIG-") => SensorChoice::Uuid(text.to_owned()),
+        Some(text) => SensorChoice::Index(text.parse().map_err(|_| {
+            Failure::usage(format!(
+                "'{text}' names no GPU; use auto, none, a number or a UUID as `harness devices` lists them"
+            ))
+        })?),
+    })
+}
+
+/// `NAME[=OUT]`. A file that is there is taken whole, in case its name has a '=' in it.
+pub(crate) fn report_target(text: &str) -> Result<ReportTarget, Failure> {
+    let whole = || ReportTarget { plugin: text.to_owned(), out: None };
+    if Path::new(text).exists() {
+        return Ok(whole());
+    }
+    match text.rsplit_once('=') {
+        None => Ok(whole()),
+        Some((plugin, out)) if !plugin.is_empty() && !out.is_empty() => {
+            Ok(ReportTarget { plugin: plugin.to_owned(), out: Some(PathBuf::from(out)) })
+        }
+        Some(_) => {
+            Err(Failure::usage(format!("'{text}' is no report; write NAME, FILE.wasm, NAME=OUT or FILE.wasm=OUT")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn report_targets() {
+        let target =
+            |plugin: &str, out: Option<&str>| Ok(ReportTarget { plugin: plugin.into(), out: out.map(PathBuf::from) });
+        assert_eq!(report_target("csv"), target("csv", None));
+        assert_eq!(report_target("csv=a/b.csv"), target("csv", Some("a/b.csv")));
+        assert_eq!(report_target("a=b.wasm=c"), target("a=b.wasm", Some("c")));
+        assert!(report_target("=x").is_err() && report_target("csv=").is_err());
+    }
+
+    #[test]
+    fn simulated_settings_are_checked() {
+        let of = |name: &str, value: &str| simulated(&[(name.into(), value.into())]);
+        assert_eq!(of("jitter", "0.1").unwrap().jitter, 0.1);
+        assert_eq!(of("memory", "8GiB").unwrap().memory_peak, 8 << 30);
+        for (name, value) in
+            [("jitter", "2"), ("jitter", "x"), ("speed", "1"), ("fail-at", "-1"), ("time-per-token", "5")]
+        {
+            assert!(of(name, value).is_err(), "{name}={value}");
+        }
+    }
+}

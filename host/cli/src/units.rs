@@ -1,0 +1,94 @@
+//! How people write sizes, durations and pairs, and how they read them.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+/// `256MiB`, `64 kB`, `1000`: bytes.
+pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+    bytesize::ByteSize::from_str(text)
+        .map(|size| size.as_u64())
+        .map_err(|_| format!("'{text}' is no size; write a number with a unit, such as 256MiB"))
+}
+
+/// `10s`, `500ms`, `1h 30m`: a duration over zero or zero.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| format!("'{text}' is no duration; write a number with a unit, such as 10s, 500ms or 2h"))
+}
+
+/// `KEY=VALUE`.
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("'{text}' is no setting; write KEY=VALUE, such as runs=5")),
+    }
+}
+
+/// The width that tables are set to: what fits a terminal and a README.
+pub(crate) const TABLE_WIDTH: u16 = 100;
+
+/// A duration as one reads it: `0.4 s`, `12 s`, `3 min`, `1 h 20 min`.
+pub(crate) fn rough(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 9.95 {
+        format!("{seconds:.1} s")
+    } else if seconds < 99.5 {
+        format!("{seconds:.0} s")
+    } else if seconds < 99.0 * 60.0 {
+        format!("{:.0} min", seconds / 60.0)
+    } else {
+        let minutes = (seconds / 60.0).round() as u64;
+        format!("{} h {} min", minutes / 60, minutes % 60)
+    }
+}
+
+/// A count with commas between thousands.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sizes_and_durations() {
+        assert_eq!(bytes("256MiB"), Ok(256 << 20));
+        assert_eq!(bytes("1000"), Ok(1000));
+        assert!(bytes("many").is_err() && bytes("").is_err() && bytes("-1").is_err());
+        assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("200us"), Ok(Duration::from_micros(200)));
+        assert!(duration("10").is_err() && duration("soon").is_err());
+    }
+
+    #[test]
+    fn readable_durations_and_counts() {
+        let rough = |seconds| rough(Duration::from_secs_f64(seconds));
+        assert_eq!(
+            [rough(0.44), rough(9.96), rough(99.6), rough(1030.0), rough(36_000.0)],
+            ["0.4 s", "10 s", "2 min", "17 min", "10 h 0 min"]
+        );
+        assert_eq!([count(7), count(1030), count(1_234_567)], ["7", "1,030", "1,234,567"]);
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(text in ".*") {
+            let _ = (bytes(&text), duration(&text), pair(&text));
+        }
+
+        #[test]
+        fn a_pair_keeps_its_value(name in "[a-z][a-z-]*", value in ".*") {
+            prop_assert_eq!(pair(&format!("{name}={value}")), Ok((name, value)));
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The tokenizer that belongs to a model: its folder's `tokenizer.json`, or `vocab.json` with `merges.txt`, or else
+//! GPT-2's own, which is embedded.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use harness_core::Tokenizer;
+use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+use tokenizers::{AddedToken, Tokenizer as HuggingFace};
+
+use crate::error::LoadError;
+
+/// GPT-2's token that ends a text; a tokenizer that has it reads it as one token.
+const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// A tokenizer of Hugging Face's library.
+struct Loaded(HuggingFace);
+
+impl Tokenizer for Loaded {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, String> {
+        let encoding =
+            self.0.encode_fast(text, false).map_err(|error| format!("the text can't be encoded: {error}"))?;
+        Ok(encoding.get_ids().to_vec())
+    }
+
+    fn decode(&self, tokens: &[u32]) -> Result<String, String> {
+        if let Some(token) = tokens.iter().find(|&&token| self.0.id_to_token(token).is_none()) {
+            return Err(format!(
+                "the tokenizer has no token {token}; use a tokenizer and a model that belong together"
+            ));
+        }
+        self.0.decode(tokens, false).map_err(|error| format!("the tokens can't be decoded: {error}"))
+    }
+}
+
+/// GPT-2's own tokenizer, made when it is first used.
+struct Embedded;
+
+fn embedded() -> Result<&'static Loaded, String> {
+    static MADE: OnceLock<Result<Loaded, String>> = OnceLock::new();
+    MADE.get_or_init(|| {
+        let (vocabulary, merges) =
+            parse(include_str!("../data/gpt2-bpe/vocab.json"), include_str!("../data/gpt2-bpe/merges.txt"))?;
+        byte_level(vocabulary, merges).map(Loaded)
+    })
+    .as_ref()
+    .map_err(Clone::clone)
+}
+
+impl Tokenizer for Embedded {
+    fn encode(&self, text: &str) -> Result<Vec<u32>, String> {
+        embedded()?.encode(text)
+    }
+
+    fn decode(&self, tokens: &[u32]) -> Result<String, String> {
+        embedded()?.decode(tokens)
+    }
+}
+
+/// GPT-2's own tokenizer. It costs nothing before its first use.
+pub fn gpt2_tokenizer() -> Arc<dyn Tokenizer> {
+    Arc::new(Embedded)
+}
+
+/// The tokenizer of a model folder.
+pub(crate) fn of_folder(folder: &Path) -> Result<Arc<dyn Tokenizer>, LoadError> {
+    let damaged = |path: &Path, error: String| {
+        LoadError::Unusable(format!(
+            "the tokenizer {} can't be used: {error}; copy it again from the model's source, or remove it to use \
+             GPT-2's own",
+            path.display()
+        ))
+    };
+    let json = folder.join("tokenizer.json");
+    if json.is_file() {
+        let mut tokenizer = HuggingFace::from_file(&json).map_err(|error| damaged(&json, error.to_string()))?;
+        // A prompt is encoded as it is, whatever the file was saved with.
+        tokenizer.with_padding(None);
+        tokenizer.with_truncation(None).map_err(|error| damaged(&json, error.to_string()))?;
+        return Ok(Arc::new(Loaded(tokenizer)));
+    }
+    let (vocab, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
+    if vocab.is_file() && merges.is_file() {
+        let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| damaged(path, error.to_string()));
+        let tokenizer = parse(&read(&vocab)?, &read(&merges)?)
+            .and_then(|(vocabulary, merges)| byte_level(vocabulary, merges))
+            .map_err(|error| damaged(&vocab, error))?;
+        return Ok(Arc::new(Loaded(tokenizer)));
+    }
+    Ok(gpt2_tokenizer())
+}
+
+fn parse(vocab: &str, merges: &str) -> Result<(Vocab, Merges), String> {
+    let vocabulary: Vocab = serde_json::from_str(vocab).map_err(|error| format!("vocab.json: {error}"))?;
+    let merges = merges
+        .lines()
+        .filter(|line| !line.starts_with("#version") && !line.is_empty())
+        .map(|line| {
+            line.split_once(' ')
+                .map(|(left, right)| (left.to_owned(), right.to_owned()))
+                .ok_or_else(|| format!("merges.txt has a line that is no pair: '{line}'"))
+        })
+        .collect::<Result<_, _>>()?;
+    Ok((vocabulary, merges))
+}
+
+fn byte_level(vocabulary: Vocab, merges: Merges) -> Result<HuggingFace, String> {
+    let has_end = vocabulary.contains_key(END_OF_TEXT);
+    let model = BPE::builder().vocab_and_merges(vocabulary, merges).build().map_err(|error| error.to_string())?;
+    let mut tokenizer = HuggingFace::new(model);
+    tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+    tokenizer.with_decoder(Some(ByteLevel::default()));
+    if has_end {
+        tokenizer.add_special_tokens([AddedToken::from(END_OF_TEXT, true)]).map_err(|error| error.to_string())?;
+    }
+    Ok(tokenizer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_text_is_one_token() {
+        let tokenizer = gpt2_tokenizer();
+        assert_eq!(tokenizer.encode("a<|endoftext|>").unwrap(), [64, 50_256]);
+        assert_eq!(tokenizer.decode(&[64, 50_256]).unwrap(), "a<|endoftext|>");
+    }
+
+    #[test]
+    fn a_token_outside_the_vocabulary_is_an_error() {
+        assert_eq!(
+            gpt2_tokenizer().decode(&[64, 50_257]).unwrap_err(),
+            "the tokenizer has no token 50257; use a tokenizer and a model that belong together"
+        );
+    }
+}

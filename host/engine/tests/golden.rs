@@ -1,0 +1,151 @@
+//! Checkpoints and texts with what Hugging Face transformers and tokenizers make of them.
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{distance, generate, golden, greedy, load, try_load};
+use harness_core::Tokenizer;
+use harness_engine::{DTypeChoice, gpt2_tokenizer};
+use proptest::prelude::*;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    prompt: Vec<u32>,
+    logits: Vec<f64>,
+    greedy: Vec<u32>,
+}
+
+#[derive(Deserialize)]
+struct Text {
+    text: String,
+    ids: Vec<u32>,
+}
+
+fn read<T: for<'de> Deserialize<'de>>(path: &Path) -> T {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn tokens_and_logits_are_those_of_transformers() {
+    for (name, dtype) in [("prefixed-f32", "f32"), ("bare-f16", "f16")] {
+        let folder = golden().join(name);
+        let cases = read::<Golden>(&folder.join("golden.json")).cases;
+        assert!(!cases.is_empty());
+        let mut model = load(&folder);
+        assert_eq!(model.backend.info().dtype, dtype);
+        for case in &cases {
+            let logits = model.backend.prompt_logits(&case.prompt).unwrap();
+            let distance = distance(&logits, &case.logits);
+            assert!(distance < 1e-4, "{name}, prompt of {}: {distance}", case.prompt.len());
+            let tokens = generate(&mut model, &[greedy(&case.prompt, case.greedy.len() as u32)]);
+            assert_eq!(tokens, [case.greedy.clone()], "{name}, prompt of {}", case.prompt.len());
+        }
+        // All prompts, of unequal length, at once.
+        let requests: Vec<_> = cases.iter().map(|case| greedy(&case.prompt, case.greedy.len() as u32)).collect();
+        let expected: Vec<_> = cases.iter().map(|case| case.greedy.clone()).collect();
+        assert_eq!(generate(&mut model, &requests), expected, "{name}, batch");
+    }
+}
+
+#[test]
+fn another_dtype_stays_close() {
+    for (name, dtype, limit) in [
+        ("prefixed-f32", DTypeChoice::F16, 3e-3),
+        ("prefixed-f32", DTypeChoice::BF16, 3e-2),
+        ("bare-f16", DTypeChoice::F32, 1e-4),
+        ("bare-f16", DTypeChoice::BF16, 3e-2),
+    ] {
+        let folder = golden().join(name);
+        let mut model = try_load(&folder, Some(dtype)).unwrap();
+        assert_eq!(model.backend.info().dtype, dtype.as_str());
+        for case in read::<Golden>(&folder.join("golden.json")).cases {
+            let distance = distance(&model.backend.prompt_logits(&case.prompt).unwrap(), &case.logits);
+            assert!(distance < limit, "{name} in {dtype}, prompt of {}: {distance}", case.prompt.len());
+        }
+    }
+}
+
+#[test]
+fn a_model_is_described_by_its_folder() {
+    let folder = golden().join("prefixed-f32");
+    let model = load(&folder);
+    let info = model.backend.info();
+    assert_eq!(info.name, folder.to_str().unwrap());
+    assert_eq!((info.backend.as_str(), info.device.as_str()), ("candle", "cpu"));
+    assert_eq!(info.weights, "sha256:dcf87b1704215a98789de8f3292f07d077dbd06ec242cd0d9887e82aac277a63");
+    assert_eq!((info.layers, info.heads, info.width), (3, 4, 64));
+    assert_eq!((info.vocabulary, info.context, info.end_of_text), (512, 128, Some(0)));
+    assert_eq!(info.parameters, (512 + 128) * 64 + 3 * (12 * 64 * 64 + 13 * 64) + 2 * 64);
+    assert!(!info.synthetic() && model.notes.is_empty() && !model.auto_cpu);
+}
+
+fn check_texts(tokenizer: &dyn Tokenizer) {
+    for Text { text, ids } in read::<Vec<Text>>(&golden().join("tokenizer/golden.json")) {
+        assert_eq!(tokenizer.encode(&text).unwrap(), ids, "{text:?}");
+        assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+    }
+}
+
+#[test]
+fn texts_become_the_tokens_of_hugging_face() {
+    check_texts(&*gpt2_tokenizer());
+}
+
+/// The tokenizer of a folder with these files beside a model.
+fn folder_tokenizer(files: &[(&str, &Path)]) -> Arc<dyn Tokenizer> {
+    let folder = tempfile::tempdir().unwrap();
+    common::Checkpoint::tiny(serde_json::json!({})).write(folder.path());
+    for (name, from) in files {
+        std::fs::copy(from, folder.path().join(name)).unwrap();
+    }
+    load(folder.path()).tokenizer
+}
+
+#[test]
+fn a_folder_with_vocabulary_and_merges_has_its_own_tokenizer() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/gpt2-bpe");
+    let tokenizer =
+        folder_tokenizer(&[("vocab.json", &data.join("vocab.json")), ("merges.txt", &data.join("merges.txt"))]);
+    check_texts(&*tokenizer);
+    assert_eq!(tokenizer.encode("<|endoftext|>").unwrap(), [50_256]);
+}
+
+#[test]
+fn a_folders_tokenizer_json_comes_first() {
+    let json = tempfile::NamedTempFile::new().unwrap();
+    let words = serde_json::json!({
+        "version": "1.0", "truncation": {"max_length": 2, "strategy": "LongestFirst", "stride": 0, "direction": "Right"},
+        "padding": null, "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": null, "decoder": null,
+        "model": {"type": "WordLevel", "vocab": {"[UNK]": 0, "one": 1, "two": 2}, "unk_token": "[UNK]"}
+    });
+    std::fs::write(json.path(), words.to_string()).unwrap();
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/gpt2-bpe");
+    let tokenizer = folder_tokenizer(&[("tokenizer.json", json.path()), ("vocab.json", &data.join("vocab.json"))]);
+    // Nothing is cut off, whatever the file says.
+    assert_eq!(tokenizer.encode("two one three two").unwrap(), [2, 1, 0, 2]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn every_text_comes_back_from_its_tokens(text in ".{0,60}") {
+        let tokenizer = gpt2_tokenizer();
+        let tokens = tokenizer.encode(&text).unwrap();
+        prop_assert!(tokens.iter().all(|&token| token < 50_257));
+        prop_assert_eq!(tokenizer.decode(&tokens).unwrap(), text);
+    }
+
+    #[test]
+    fn every_token_sequence_has_a_text(tokens in prop::collection::vec(0u32..50_257, 0..20)) {
+        prop_assert!(gpt2_tokenizer().decode(&tokens).is_ok());
+    }
+}

@@ -1,0 +1,237 @@
+//! Turns what the thread noted into what a run records.
+
+use std::time::{Duration, Instant};
+
+use harness_core::metric::name;
+use harness_core::{NoSensors, SensorLog, Sensors, Series};
+use nvml_wrapper::bitmasks::device::ThrottleReasons;
+
+use crate::device::{HELD_DOWN, mega, milli, ratio};
+use crate::distinct::{At, Window, buffered, held, windows, within};
+use crate::readings::{Buffer, Field, Readings};
+
+/// The least that the energy counter must have run for: an H100's moves each 0.1 s, so less would be known to a third.
+const SHORTEST_FOR_ENERGY: Duration = Duration::from_millis(300);
+/// How far from the run's ends the counter may have been read, beside a hundredth of the run.
+const ENERGY_READ_WITHIN: Duration = Duration::from_millis(100);
+/// Intervals without a reading after which nothing is known of throttling.
+const GAP: f64 = 10.0;
+
+/// The run that readings are about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(crate) start: Instant,
+    pub(crate) stop: Instant,
+    /// The start in microseconds since 1970.
+    pub(crate) start_microseconds: u64,
+    /// Between polls.
+    pub(crate) interval: Duration,
+}
+
+impl Extent {
+    /// Seconds.
+    fn length(&self) -> f64 {
+        self.stop.saturating_duration_since(self.start).as_secs_f64()
+    }
+
+    /// Seconds from the start, negative before it.
+    fn time(&self, at: Instant) -> f64 {
+        match at.checked_duration_since(self.start) {
+            Some(after) => after.as_secs_f64(),
+            None => -self.start.duration_since(at).as_secs_f64(),
+        }
+    }
+}
+
+/// What one run taught about the GPU's sensors, for the next.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Learnt {
+    utilization: Window,
+    power: Window,
+}
+
+/// What a run of that extent records.
+pub(crate) fn sum_up(readings: &Readings, extent: &Extent, learnt: &mut Learnt) -> SensorLog {
+    let mut summary = Summary { readings, extent, log: SensorLog::default() };
+    summary.utilization(learnt);
+    summary.memory();
+    summary.power(learnt);
+    summary.momentary(name::temperature, &readings.temperature, f64::from);
+    summary.momentary(name::sm_clock, &readings.sm_clock, mega);
+    summary.momentary(name::memory_clock, &readings.memory_clock, mega);
+    match energy(readings, extent) {
+        Ok(joules) => {
+            summary.log.values.insert(name::energy.to_owned(), joules);
+        }
+        Err(reason) => {
+            summary.log.absent.insert(name::energy.to_owned(), reason);
+        }
+    }
+    summary.throttling();
+    summary.log
+}
+
+/// Every sensor metric absent for one reason.
+pub(crate) fn nothing(reason: &str) -> SensorLog {
+    NoSensors { reason: reason.to_owned() }.stop()
+}
+
+struct Summary<'a> {
+    readings: &'a Readings,
+    extent: &'a Extent,
+    log: SensorLog,
+}
+
+impl Summary<'_> {
+    fn utilization(&mut self, learnt: &mut Learnt) {
+        let Readings { utilization: polls, gpu_utilization, memory_controller_utilization, .. } = self.readings;
+        // Both values are of one window, so a change of either tells of a new one.
+        let renewals = {
+            let interval = self.extent.interval.as_secs_f64();
+            learnt.utilization.renewals(&self.times(polls), self.extent.length(), interval)
+        };
+        let gpu = renewals.iter().map(|(at, value)| (*at, ratio(value.gpu))).collect();
+        self.average(name::gpu_utilization, gpu_utilization, gpu, polls.error.as_deref());
+        let memory = renewals.iter().map(|(at, value)| (*at, ratio(value.memory_controller))).collect();
+        self.average(
+            name::memory_controller_utilization,
+            memory_controller_utilization,
+            memory,
+            polls.error.as_deref(),
+        );
+    }
+
+    /// Averages over the driver's windows: from its buffer where that works, else from polls.
+    fn average(&mut self, metric: &str, buffer: &Buffer, polled: Vec<At<f64>>, error: Option<&str>) {
+        if !buffer.works {
+            return self.series(metric, polled, error);
+        }
+        let samples = windows(&buffered(&buffer.samples, self.extent.start_microseconds), self.extent.length());
+        self.series(metric, samples.into_iter().map(|(at, percent)| (at, percent / 100.0)).collect(), None);
+    }
+
+    fn power(&mut self, learnt: &mut Learnt) {
+        let Readings { power: polls, power_samples: buffer, .. } = self.readings;
+        let length = self.extent.length();
+        if buffer.works {
+            let samples = within(&buffered(&buffer.samples, self.extent.start_microseconds), length);
+            return self.series(name::power, samples.into_iter().map(|(at, mw)| (at, mw / 1e3)).collect(), None);
+        }
+        // A poll gives the mean of the last second on recent GPUs.
+        let renewals = learnt.power.renewals(&self.times(polls), length, self.extent.interval.as_secs_f64());
+        let samples = renewals.into_iter().map(|(at, mw)| (at, milli(mw))).collect();
+        self.series(name::power, samples, polls.error.as_deref());
+    }
+
+    fn memory(&mut self) {
+        let field = &self.readings.memory;
+        let readings = within(&self.times(field), self.extent.length());
+        let used = readings.iter().map(|(at, memory)| (*at, memory.used as f64)).collect();
+        let share = readings
+            .iter()
+            .filter(|(_, memory)| memory.total > 0)
+            .map(|(at, memory)| (*at, memory.used as f64 / memory.total as f64))
+            .collect();
+        self.series(name::memory_utilization, share, field.error.as_deref());
+        self.series(name::gpu_memory_used, used, field.error.as_deref());
+    }
+
+    fn momentary<T: Copy>(&mut self, metric: &str, field: &Field<T>, unit: impl Fn(T) -> f64) {
+        let readings = within(&self.times(field), self.extent.length());
+        self.series(
+            metric,
+            readings.into_iter().map(|(at, value)| (at, unit(value))).collect(),
+            field.error.as_deref(),
+        );
+    }
+
+    fn throttling(&mut self) {
+        let field = &self.readings.throttle;
+        let readings = self.times(field);
+        let all = HELD_DOWN.iter().fold(ThrottleReasons::empty(), |all, (_, reason)| all | *reason);
+        let metrics = [(name::throttled_time.to_owned(), all)]
+            .into_iter()
+            .chain(HELD_DOWN.iter().map(|(reason, flag)| (format!("{}_{reason}", name::throttled_time), *flag)));
+        let length = self.extent.length();
+        let none = within(&readings, length).is_empty();
+        for (metric, reasons) in metrics {
+            // A time that covers only a part of the run would pass for the run's.
+            if none || self.readings.lost.is_some() {
+                let reason = self.why_none(field.error.as_deref());
+                self.log.absent.insert(metric, reason);
+            } else {
+                let most = self.extent.interval.as_secs_f64() * GAP;
+                let time = held(&readings, length, most, |now: ThrottleReasons| now.intersects(reasons));
+                self.log.values.insert(metric, time);
+            }
+        }
+    }
+
+    fn times<T: Copy>(&self, field: &Field<T>) -> Vec<At<T>> {
+        field.readings.iter().map(|(at, value)| (self.extent.time(*at), *value)).collect()
+    }
+
+    fn series(&mut self, metric: &str, samples: Vec<At<f64>>, error: Option<&str>) {
+        if samples.is_empty() {
+            let reason = self.why_none(error);
+            self.log.absent.insert(metric.to_owned(), reason);
+        } else {
+            let (times, values) = samples.into_iter().unzip();
+            self.log.series.insert(metric.to_owned(), Series { values, times });
+        }
+    }
+
+    fn why_none(&self, error: Option<&str>) -> String {
+        let Readings { lost, unreachable, polls, .. } = self.readings;
+        if let Some(lost) = lost {
+            return why_lost(*lost, self.extent);
+        }
+        if let Some(error) = unreachable.as_deref().or(error) {
+            return error.to_owned();
+        }
+        if *polls == 0 {
+            return "NVML did not answer during the run".to_owned();
+        }
+        format!("the run of {:.3} s was too short for this sensor", self.extent.length())
+    }
+}
+
+fn why_lost(lost: Instant, extent: &Extent) -> String {
+    let at = extent.time(lost);
+    if at <= 0.0 {
+        "the GPU was lost before the run began (NVML_ERROR_GPU_IS_LOST)".to_owned()
+    } else {
+        format!("the GPU was lost {at:.1} s into the run (NVML_ERROR_GPU_IS_LOST)")
+    }
+}
+
+/// Joules over the run: the difference of a counter in millijoules that is read just before and just after it.
+fn energy(readings: &Readings, extent: &Extent) -> Result<f64, String> {
+    if let Some(lost) = readings.lost {
+        return Err(why_lost(lost, extent));
+    }
+    if let Some(error) = readings.unreachable.as_ref().or(readings.energy.error.as_ref()) {
+        return Err(error.clone());
+    }
+    let length = extent.length();
+    let slack = ENERGY_READ_WITHIN.as_secs_f64() + length / 100.0;
+    let Some(&(first_at, first)) = readings.energy.readings.first().filter(|(at, _)| extent.time(*at) <= slack) else {
+        return Err("NVML did not answer when the run began".to_owned());
+    };
+    let last = readings.energy.readings.get(1..).and_then(<[_]>::last);
+    let Some(&(_, last)) = last.filter(|(at, _)| extent.time(*at) - length <= slack && *at > first_at) else {
+        return Err("NVML did not answer when the run ended".to_owned());
+    };
+    if last < first {
+        return Err("the energy counter went backwards during the run, as when the driver restarts".to_owned());
+    }
+    if length < SHORTEST_FOR_ENERGY.as_secs_f64() {
+        return Err(format!(
+            "the run of {length:.3} s was too short for the energy counter, which moves each 0.1 s or so"
+        ));
+    }
+    if last == first {
+        return Err(format!("the energy counter did not move during the run of {length:.1} s"));
+    }
+    Ok((last - first) as f64 / 1e3)
+}

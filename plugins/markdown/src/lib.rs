@@ -1,0 +1,153 @@
+//! The averages as GitHub-flavoured Markdown, short enough for a pull request.
+
+use harness_plugin::format::{Scale, count, plural};
+use harness_plugin::overview::{self, Overview, Row};
+use harness_plugin::{Description, Error, Facts, Output, Recording, Report, Setting, Settings};
+
+struct Markdown;
+
+harness_plugin::export!(report: Markdown);
+
+impl Report for Markdown {
+    fn describe() -> Description {
+        Description::new("markdown", env!("CARGO_PKG_VERSION"), "The averages as a Markdown table, for a pull request.")
+            .setting(Setting::new("title", "The heading; empty names the model and the device.", ""))
+    }
+
+    fn render(recording: &dyn Recording, settings: &Settings) -> Result<Output, Error> {
+        let facts = recording.facts();
+        let overview = Overview::of(recording);
+        let title = match settings.text("title")? {
+            "" => title(&facts),
+            given => escaped(given),
+        };
+        let paragraphs = [
+            Some(format!("### {title}")),
+            Some(setup(&facts, overview.runs)),
+            overview::ending_note(&facts, overview.runs).map(|note| format!("> {}", escaped(&note))),
+            overview::synthetic_note(&facts).map(|note| format!("> {}", escaped(&note))),
+            (!overview.rows.is_empty()).then(|| table(&overview)),
+            absent(&overview),
+        ];
+        let shown: Vec<String> = paragraphs.into_iter().flatten().collect();
+        Ok(Output::Text(shown.join("\n\n") + "\n"))
+    }
+}
+
+fn title(facts: &Facts) -> String {
+    let model = facts.get("model.name").unwrap_or("a model");
+    let device =
+        facts.get("gpu.name").filter(|_| facts.get("model.device").is_some_and(|device| device.starts_with("cuda")));
+    let device = device.or(facts.get("model.device"));
+    escaped(&device.map(|device| format!("{model} on {device}")).unwrap_or_else(|| model.to_owned()))
+}
+
+fn setup(facts: &Facts, runs: usize) -> String {
+    let mut parts = vec![plural(runs, "run")];
+    parts.extend(overview::setup(facts).into_iter().map(|(label, value)| format!("{label}: {}", escaped(&value))));
+    parts.join(" · ")
+}
+
+fn table(overview: &Overview) -> String {
+    let mut lines =
+        vec!["| metric | average | std. dev. | samples |".to_owned(), "| --- | ---: | ---: | ---: |".to_owned()];
+    lines.extend(overview.rows.iter().map(line));
+    lines.join("\n")
+}
+
+fn line(row: &Row) -> String {
+    let scale = Scale::of(row.average, &row.metric.unit);
+    let shown = |value: f64, digits: u32| format!("{} {}", scale.number(value, digits), scale.symbol());
+    let mut average = shown(row.average, 4);
+    if let Some(mean) = row.contradiction() {
+        average.push_str(&format!(" (mean of the runs: {})", shown(mean, 4)));
+    }
+    let deviation = row.deviation().map(|deviation| shown(deviation, 2)).unwrap_or_default();
+    let mut samples = row.samples.map(|samples| count(samples.total as u64)).unwrap_or_default();
+    if row.has_too_few_samples() {
+        samples.push_str(", too few samples");
+    }
+    format!("| `{}` | {} | {} | {samples} |", row.metric.name, escaped(&average), escaped(&deviation))
+}
+
+fn absent(overview: &Overview) -> Option<String> {
+    let groups = overview.missing_of_the_method();
+    let line = |(metrics, reason): &(Vec<&str>, &str)| {
+        let metrics: Vec<String> = metrics.iter().map(|metric| format!("`{metric}`")).collect();
+        format!("- {}: {}", metrics.join(", "), escaped(reason))
+    };
+    let lines: Vec<String> = groups.iter().map(line).collect();
+    (!lines.is_empty()).then(|| format!("Absent:\n\n{}", lines.join("\n")))
+}
+
+/// The text as Markdown shows it literally, in one line.
+fn escaped(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\\' | '|' | '*' | '_' | '`' | '<' | '>' | '[' | ']' | '#' | '@' | '~' => shown.extend(['\\', character]),
+            '\n' | '\r' => shown.push(' '),
+            other => shown.push(other),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use harness_plugin::metrics::{GPU_UTILIZATION, LATENCY};
+    use harness_plugin::testing::{FakeRecording, FakeRun, settings};
+
+    use super::*;
+
+    fn rendered(recording: &FakeRecording, given: &[(&str, &str)]) -> String {
+        match Markdown::render(recording, &settings(&Markdown::describe(), given)).unwrap() {
+            Output::Text(text) => text,
+            Output::Files(_) => panic!("Markdown is one text"),
+        }
+    }
+
+    #[test]
+    fn it_has_heading_facts_table_and_what_is_absent() {
+        let run = |label, latency| {
+            let run = FakeRun::new(label).value(&LATENCY, latency).samples(&LATENCY, &[latency; 1000]);
+            let run = run.value(&GPU_UTILIZATION, 0.5).samples(&GPU_UTILIZATION, &[0.5]);
+            run.absent("memory_peak", "no pool_x").absent("memory_allocated", "no pool_x")
+        };
+        let recording = FakeRecording::new()
+            .fact("model.name", "gpt2")
+            .fact("model.device", "cuda:0")
+            .fact("model.weights", "synthetic:7")
+            .fact("gpu.name", "NVIDIA H100")
+            .run(run("run 1", 0.1))
+            .run(run("run 2", 0.3));
+        let text = "\
+### gpt2 on NVIDIA H100
+
+2 runs · model: gpt2, synthetic weights (seed 7) · device: cuda:0, NVIDIA H100
+
+> Synthetic weights: random numbers in the shape of gpt2, not a trained model. It takes the same time and memory; its text means nothing.
+
+| metric | average | std. dev. | samples |
+| --- | ---: | ---: | ---: |
+| `latency` | 200.0 ms | 141 ms | 2,000 |
+| `gpu_utilization` | 50.00 % | 0 % | 2, too few samples |
+
+Absent:
+
+- `throughput`, `memory_utilization`: the host did not record it
+- `memory_allocated`, `memory_peak`: no pool\\_x
+";
+        assert_eq!(rendered(&recording, &[]), text);
+    }
+
+    #[test]
+    fn what_is_not_a_figure_can_not_break_the_layout() {
+        let recording = FakeRecording::new().fact("status", "failed").fact("message", "a | b\n# c <d>");
+        let text = rendered(&recording, &[("title", "x|y")]);
+        assert!(
+            text.starts_with("### x\\|y\n\n0 runs\n\n> Failed: a \\| b \\# c \\<d\\>. No run was finished.\n"),
+            "{text}"
+        );
+    }
+}

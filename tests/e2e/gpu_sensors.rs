@@ -1,0 +1,122 @@
+//! The binary with a GPU's driver that is played by `fake-nvml`.
+
+use std::process::Output;
+
+use harness_tests::{Place, stderr, stdout, told};
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_harness");
+
+/// Two runs of some 0.4 s of real time, with the sensors of GPU `gpu`.
+fn run(place: &Place, gpu: &str) -> Output {
+    place
+        .command(BINARY)
+        .args(["run", "--backend", "simulated", "--simulate", "real-time=true", "--simulate", "time-per-token=5ms"])
+        .args(["--set", "runs=2", "--set", "iterations=8", "--set", "warmup=0", "--set", "max-new-tokens=10"])
+        .args(["--sensors", gpu])
+        .output()
+        .unwrap()
+}
+
+fn runs(place: &Place) -> Vec<Value> {
+    place.recording().into_iter().filter(|line| line["type"] == "run").collect()
+}
+
+#[test]
+fn every_sensor_metric_is_recorded() {
+    let place = Place::with_gpu("normal");
+    let output = run(&place, "0");
+    assert!(output.status.success(), "{}", told(&output));
+    for run in runs(&place) {
+        for metric in [
+            "gpu_utilization",
+            "memory_utilization",
+            "gpu_memory_used",
+            "memory_controller_utilization",
+            "energy",
+            "energy_per_token",
+            "power",
+            "temperature",
+            "sm_clock",
+            "memory_clock",
+            "throttled_time",
+        ] {
+            assert!(run["values"][metric].is_f64(), "{metric}: {}", run["absent"]);
+        }
+        for ratio in ["gpu_utilization", "memory_utilization", "memory_controller_utilization"] {
+            assert!((0.0..=1.0).contains(&run["values"][ratio].as_f64().unwrap()), "{ratio}");
+        }
+        let wall = run["wall_time"].as_f64().unwrap();
+        for (metric, series) in run["samples"].as_object().unwrap() {
+            let Some(times) = series["times"].as_array() else { continue };
+            assert_eq!(times.len(), series["values"].as_array().unwrap().len(), "{metric}");
+            assert!(times.iter().all(|t| (-0.3..=wall + 0.3).contains(&t.as_f64().unwrap())), "{metric}");
+        }
+    }
+    let facts = &place.recording()[0]["facts"];
+    for fact in
+        ["driver.version", "cuda.version", "gpu.name", "gpu.uuid", "gpu.vbios", "gpu.power_limit", "gpu.ecc", "gpu.mig"]
+    {
+        assert!(facts[fact].is_string(), "{fact}");
+    }
+    // A run of 0.4 s has only a few windows of utilisation, and the report says so.
+    assert!(stdout(&output).contains("too few"), "{}", told(&output));
+}
+
+#[test]
+fn a_field_that_is_not_supported_is_absent() {
+    let place = Place::with_gpu("normal,no-energy,no-utilization");
+    let output = run(&place, "0");
+    assert!(output.status.success(), "{}", told(&output));
+    for run in runs(&place) {
+        for metric in ["energy", "energy_per_token", "gpu_utilization"] {
+            assert!(run["values"].get(metric).is_none(), "{metric}");
+            assert!(run["absent"][metric].is_string(), "{metric}");
+        }
+        assert!(run["values"]["power"].is_f64());
+    }
+}
+
+#[test]
+fn a_gpu_that_is_lost_in_the_middle_does_not_end_the_run() {
+    let place = Place::with_gpu("normal,lost-after:150");
+    let output = run(&place, "0");
+    assert!(output.status.success(), "{}", told(&output));
+    let runs = runs(&place);
+    assert_eq!(runs.len(), 2);
+    assert!(runs[1]["absent"]["power"].as_str().unwrap().to_lowercase().contains("lost"), "{}", runs[1]["absent"]);
+}
+
+#[test]
+fn a_driver_that_hangs_costs_samples_and_no_run() {
+    let place = Place::with_gpu("normal,hang:1000");
+    let output = run(&place, "0");
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(runs(&place).len(), 2);
+}
+
+#[test]
+fn a_gpu_is_found_by_its_uuid_whatever_its_number() {
+    let place = Place::with_gpu("two-gpus");
+    let output = place.command(BINARY).args(["devices", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    let devices: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let gpus = devices["nvml"]["gpus"].as_array().unwrap();
+    assert_eq!(gpus.len(), 2);
+    for gpu in gpus {
+        let place = Place::with_gpu("two-gpus");
+        let output = run(&place, gpu["uuid"].as_str().unwrap());
+        assert!(output.status.success(), "{}", told(&output));
+        let facts = &place.recording()[0]["facts"];
+        assert_eq!((&facts["gpu.uuid"], &facts["gpu.name"]), (&gpu["uuid"], &gpu["name"]));
+    }
+}
+
+#[test]
+fn a_gpu_that_was_named_must_be_there() {
+    let output = run(&Place::with_gpu("normal"), "3");
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    let output = run(&Place::with_gpu("normal"), "first");
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(stderr(&output).contains("'first' names no GPU"), "{}", told(&output));
+}

@@ -1,0 +1,308 @@
+//! `harness run` from outside: the documented test, recordings, what a stop or a failure leaves.
+
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use harness_tests::{EXAMPLE, Place, golden, lines, stderr, stdout, told};
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_harness");
+
+fn harness(place: &Place, arguments: &[&str]) -> Output {
+    place.command(BINARY).args(arguments).output().unwrap()
+}
+
+fn simulated(place: &Place, arguments: &[&str]) -> Output {
+    let mut all = vec!["run", "--backend", "simulated"];
+    all.extend(arguments);
+    harness(place, &all)
+}
+
+/// Replaces what differs between machines and runs.
+fn filtered() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"\d{4}-\d\d-\d\dT[\d:.-]+Z", "[time]");
+    settings.add_filter(r"[0-9a-f]{64}", "[sha256]");
+    settings.add_filter(r"\b[0-9a-f]{12}(-dirty)?\b", "[commit]");
+    settings.add_filter(r"/\S*/recordings/", "[recordings]/");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_snapshot_path("snapshots");
+    settings
+}
+
+#[test]
+fn the_documented_test_averages_ten_runs_of_a_hundred() {
+    let place = Place::new();
+    // The component as a file: what a stranger would send.
+    std::fs::copy(harness_bundle_file("default.wasm"), place.path("default.wasm")).unwrap();
+    let started = Instant::now();
+    let output = simulated(&place, &["--plugin", "default.wasm", "--seed", "7"]);
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(started.elapsed() < Duration::from_secs(60), "simulated time must not be real time");
+
+    let lines = place.recording();
+    let runs: Vec<&Value> = lines.iter().filter(|line| line["type"] == "run").collect();
+    assert_eq!(runs.len(), 10);
+    for run in &runs {
+        assert_eq!(run["iterations"], 100);
+        assert_eq!(run["samples"]["latency"]["values"].as_array().unwrap().len(), 100);
+        assert_eq!(run["samples"]["inter_token_latency"]["values"].as_array().unwrap().len(), 100 * 49);
+        assert_eq!(run["values"]["new_tokens"], 5000.0);
+        let (wall, throughput) = (run["wall_time"].as_f64().unwrap(), run["values"]["throughput"].as_f64().unwrap());
+        assert!((throughput - 100.0 / wall).abs() < 1e-9 * throughput);
+    }
+    let end = lines.last().unwrap();
+    assert_eq!((&end["type"], &end["status"]), (&"end".into(), &"complete".into()));
+    for metric in ["throughput", "latency", "memory_allocated", "memory_peak"] {
+        let sum: f64 = runs.iter().map(|run| run["values"][metric].as_f64().unwrap()).sum();
+        let reading = end["summary"].as_array().unwrap().iter().find(|r| r["name"] == metric).unwrap();
+        assert_eq!(reading["value"].as_f64().unwrap(), sum / 10.0, "{metric}: summed and divided by ten");
+        assert!(reading.get("host_value").is_none());
+    }
+    filtered().bind(|| insta::assert_snapshot!("documented_test", stdout(&output)));
+}
+
+fn harness_bundle_file(name: &str) -> std::path::PathBuf {
+    // The folder that the README names: target/plugins, beside the profile's folder that the binary lies in.
+    let profile = std::path::Path::new(BINARY).parent().unwrap();
+    profile.parent().unwrap().join("plugins").join(name)
+}
+
+#[test]
+fn the_same_seed_gives_the_same_figures() {
+    let runs = |seed: &str| {
+        let place = Place::new();
+        let output = simulated(&place, &["--quick", "--seed", seed]);
+        assert!(output.status.success(), "{}", told(&output));
+        let lines = place.recording();
+        lines.into_iter().filter(|line| line["type"] == "run").collect::<Vec<_>>()
+    };
+    assert_eq!(runs("1"), runs("1"));
+    assert_ne!(runs("1"), runs("2"));
+}
+
+#[test]
+fn gpt2_of_a_folder_is_measured_on_the_cpu() {
+    let place = Place::new();
+    let model = golden().join("prefixed-f32");
+    let output = harness(
+        &place,
+        &[
+            "run",
+            "--quick",
+            "--device",
+            "cpu",
+            "--model",
+            model.to_str().unwrap(),
+            "--set",
+            "prompt-tokens=5",
+            "--set",
+            "max-new-tokens=8",
+            "--set",
+            "batch=2",
+        ],
+    );
+    assert!(output.status.success(), "{}", told(&output));
+    let lines = place.recording();
+    let facts = &lines[0]["facts"];
+    assert_eq!(facts["model.backend"], "candle");
+    assert!(facts["model.weights"].as_str().unwrap().starts_with("sha256:"));
+    let run = &lines[1];
+    assert_eq!(run["values"]["new_tokens"], 5.0 * 8.0 * 2.0);
+    assert_eq!(run["values"]["prompt_tokens"], 5.0 * 5.0 * 2.0);
+    assert!(run["values"]["resident_memory_peak"].as_f64() >= run["values"]["resident_memory"].as_f64());
+    // What a CPU can't have is absent with a reason, and never zero.
+    for metric in ["memory_allocated", "memory_peak", "gpu_utilization", "memory_utilization", "energy"] {
+        assert!(run["values"].get(metric).is_none(), "{metric}");
+        assert!(run["absent"][metric].as_str().unwrap().len() > 10, "{metric}");
+        assert!(stdout(&output).contains("CPU") || stdout(&output).contains("cpu"));
+    }
+}
+
+#[test]
+fn a_component_from_outside_the_workspace_runs() {
+    let place = Place::new();
+    let output = simulated(&place, &["--plugin", EXAMPLE, "--report", "csv"]);
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(stdout(&output).lines().count() > 2, "{}", told(&output));
+}
+
+#[test]
+fn facts_say_what_ran_where() {
+    let place = Place::new();
+    let output = simulated(&place, &["--quick", "--set", "prompt=two words"]);
+    assert!(output.status.success(), "{}", told(&output));
+    let lines = place.recording();
+    assert_eq!(lines[0]["schema"], "harness-recording/1");
+    let facts = lines[0]["facts"].as_object().unwrap();
+    for fact in [
+        "start",
+        "host.name",
+        "os.kernel",
+        "cpu.model",
+        "cpu.cores",
+        "harness.version",
+        "harness.commit",
+        "plugin.name",
+        "plugin.version",
+        "plugin.sha256",
+        "plugin.contract",
+        "model.name",
+        "model.dtype",
+        "model.weights",
+        "model.backend",
+        "seed",
+        "command",
+        "setting.runs",
+    ] {
+        assert!(!facts[fact].as_str().unwrap().is_empty(), "{fact}");
+    }
+    assert_eq!(facts["command"], "harness run --backend simulated --quick --set 'prompt=two words'");
+    assert_eq!(facts["setting.prompt"], "two words");
+}
+
+#[test]
+fn a_configuration_is_read_and_flags_win() {
+    let place = Place::new();
+    place.write(
+        "harness.toml",
+        "[run]\nseed = 5\nquick = true\n[model]\nbackend = 'simulated'\n[set]\nruns = 3\niterations = 2\n",
+    );
+    let output = harness(&place, &["run", "--set", "runs=1"]);
+    assert!(output.status.success(), "{}", told(&output));
+    let lines = place.recording();
+    assert_eq!(lines.iter().filter(|line| line["type"] == "run").count(), 1);
+    assert_eq!(lines[1]["iterations"], 2);
+    assert_eq!(lines[0]["facts"]["seed"], "5");
+}
+
+#[test]
+fn quiet_says_nothing_but_the_report() {
+    let place = Place::new();
+    let output = simulated(&place, &["--quick", "--quiet"]);
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(stderr(&output), "");
+    assert!(stdout(&output).contains("throughput") || stdout(&output).contains("Throughput"), "{}", told(&output));
+}
+
+#[test]
+fn a_lost_device_keeps_the_finished_runs() {
+    let place = Place::new();
+    // Each run serves 3 + 5 requests: the third run loses the device.
+    let output = simulated(
+        &place,
+        &["--set", "runs=9", "--set", "iterations=5", "--set", "warmup=3", "--simulate", "fail-at=20"],
+    );
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(stderr(&output).contains("the device failed"), "{}", told(&output));
+    assert!(stderr(&output).contains("2 finished runs are kept in "), "{}", told(&output));
+    let lines = place.recording();
+    assert_eq!(lines.iter().filter(|line| line["type"] == "run").count(), 2);
+    assert_eq!(lines.last().unwrap()["status"], "failed");
+    // The finished runs are shown.
+    assert!(stdout(&output).contains("failed"), "{}", told(&output));
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_no_panic() {
+    let place = Place::new();
+    let output = simulated(&place, &["--quick", "--recording", "/dev/full"]);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(stderr(&output).contains("can't write the recording /dev/full"), "{}", told(&output));
+}
+
+fn in_real_time(place: &Place) -> Command {
+    let mut command = place.command(BINARY);
+    command
+        .args(["run", "--backend", "simulated", "--simulate", "real-time=true", "--simulate", "time-per-token=1ms"])
+        .args(["--set", "runs=1000", "--set", "iterations=2", "--set", "warmup=0", "--set", "max-new-tokens=2"])
+        .args(["--recording", "r.jsonl"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+fn wait_for_runs(place: &Place, runs: usize) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < deadline {
+        let text = std::fs::read_to_string(place.path("r.jsonl")).unwrap_or_default();
+        if text.matches("\"type\":\"run\"").count() >= runs {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("no runs were recorded");
+}
+
+fn signal(child: &std::process::Child, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn an_interrupt_keeps_what_was_recorded() {
+    let place = Place::new();
+    let child = in_real_time(&place).spawn().unwrap();
+    wait_for_runs(&place, 3);
+    signal(&child, "INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", told(&output));
+    assert!(stderr(&output).contains("finished runs are kept in r.jsonl"), "{}", told(&output));
+    let lines = lines(&place.path("r.jsonl"));
+    assert_eq!(lines.last().unwrap()["status"], "interrupted");
+    assert!(lines.len() >= 5);
+}
+
+#[test]
+fn a_kill_leaves_every_finished_run_readable() {
+    let place = Place::new();
+    let mut child = in_real_time(&place).spawn().unwrap();
+    wait_for_runs(&place, 3);
+    signal(&child, "KILL");
+    child.wait().unwrap();
+    let output = harness(&place, &["report", "r.jsonl", "--with", "json"]);
+    assert!(output.status.success(), "{}", told(&output));
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(report["runs"].as_array().unwrap().len() >= 3);
+    assert!(stdout(&output).contains("unfinished"));
+}
+
+#[test]
+fn limits_end_a_recording_and_say_how_to_raise_them() {
+    let place = Place::new();
+    let output = simulated(&place, &["--max-iterations", "250"]);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(stderr(&output).contains("allow more with --max-iterations"), "{}", told(&output));
+    assert_eq!(place.recording().last().unwrap()["status"], "stopped");
+
+    let output = in_real_time(&place).args(["--max-time", "300ms"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(stderr(&output).contains("allow more with --max-time"), "{}", told(&output));
+}
+
+#[test]
+fn the_cpu_is_said_and_how_long_it_takes() {
+    let place = Place::new();
+    let model = golden().join("bare-f16");
+    let output = harness(
+        &place,
+        &[
+            "run",
+            "--model",
+            model.to_str().unwrap(),
+            "--set",
+            "prompt-tokens=4",
+            "--set",
+            "runs=2",
+            "--set",
+            "iterations=3",
+            "--set",
+            "max-new-tokens=12",
+        ],
+    );
+    assert!(output.status.success(), "{}", told(&output));
+    // A machine with a GPU, in a build that can use it, takes the GPU.
+    if stderr(&output).contains("running on the CPU") {
+        assert!(stderr(&output).contains("for 12 iterations; --quick: about "), "{}", told(&output));
+    }
+}

@@ -1,0 +1,343 @@
+//! The functions of NVML that nvml-wrapper looks for and harness uses, under their C names.
+//!
+//! Every pointer is the caller's and, as nvml.h wants it, valid for what the function writes there.
+
+#![allow(non_snake_case)]
+
+use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong};
+
+use nvml_wrapper_sys::bindings as nvml;
+use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlReturn_t, nvmlSample_t, nvmlValue_t};
+
+use crate::gpu::{Gpu, POWER_PERIOD, UTILIZATION_WINDOW};
+use crate::scenario::{Counter, Field, NoInit};
+use crate::state::{self, State};
+
+const SUCCESS: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_SUCCESS;
+const UNINITIALIZED: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_UNINITIALIZED;
+const INVALID_ARGUMENT: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT;
+const NOT_SUPPORTED: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED;
+const NOT_FOUND: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_NOT_FOUND;
+const INSUFFICIENT_SIZE: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_INSUFFICIENT_SIZE;
+const GPU_IS_LOST: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_GPU_IS_LOST;
+
+/// `Err` is the code to return.
+type Answer<T> = Result<T, nvmlReturn_t>;
+
+fn code(answer: Answer<()>) -> nvmlReturn_t {
+    answer.err().unwrap_or(SUCCESS)
+}
+
+fn initialised() -> Answer<State> {
+    state::get().ok_or(UNINITIALIZED)
+}
+
+fn put<T>(place: *mut T, value: T) -> Answer<()> {
+    if place.is_null() {
+        return Err(INVALID_ARGUMENT);
+    }
+    // SAFETY: the caller's pointer, see the module.
+    unsafe { place.write(value) };
+    Ok(())
+}
+
+fn put_text(place: *mut c_char, length: c_uint, text: &str) -> Answer<()> {
+    if text.len() >= length as usize {
+        return Err(INSUFFICIENT_SIZE);
+    }
+    for (i, byte) in text.bytes().chain([0]).enumerate() {
+        put(place.wrapping_add(i), byte.cast_signed())?;
+    }
+    Ok(())
+}
+
+/// A handle is the GPU's number, counted from 1.
+fn handle(index: usize) -> nvmlDevice_t {
+    std::ptr::without_provenance_mut(index + 1)
+}
+
+/// The GPU, where it has the field and is not lost.
+fn gpu(device: nvmlDevice_t, field: Field) -> Answer<(State, Gpu)> {
+    let state = initialised()?;
+    let gpu = device.addr().checked_sub(1).and_then(|index| state.gpus().get(index)).ok_or(INVALID_ARGUMENT)?;
+    if state.is_after(state.scenario.lost_after) {
+        return Err(GPU_IS_LOST);
+    }
+    if state.scenario.lacks.contains(&field) {
+        return Err(NOT_SUPPORTED);
+    }
+    Ok((state, *gpu))
+}
+
+/// Functions that write one figure about a GPU.
+macro_rules! figures {
+    ($($name:ident($($argument:ident: $kind:ty),*) -> $type:ty, $field:ident, |$state:pat_param, $gpu:pat_param| $value:expr;)*) => {$(
+        #[unsafe(no_mangle)]
+        extern "C" fn $name(device: nvmlDevice_t, $($argument: $kind,)* place: *mut $type) -> nvmlReturn_t {
+            code(gpu(device, Field::$field).and_then(|($state, $gpu)| put(place, $value)))
+        }
+    )*};
+}
+
+figures! {
+    nvmlDeviceGetUtilizationRates() -> nvml::nvmlUtilization_t, Utilization, |state, gpu| {
+        let window = state.time() / UTILIZATION_WINDOW;
+        nvml::nvmlUtilization_t {
+            gpu: gpu.utilization_at(window),
+            memory: gpu.memory_controller_utilization_at(window),
+        }
+    };
+    nvmlDeviceGetTemperature(_sensor: c_uint) -> c_uint, Temperature, |state, gpu| gpu.temperature_at(state.time());
+    nvmlDeviceGetClockInfo(clock: c_uint) -> c_uint, Clocks, |state, gpu| match clock {
+        nvml::nvmlClockType_enum_NVML_CLOCK_MEM => gpu.memory_clock,
+        _ => gpu.sm_clock_at(state.time()),
+    };
+    nvmlDeviceGetMaxClockInfo(clock: c_uint) -> c_uint, Limits, |_, gpu| match clock {
+        nvml::nvmlClockType_enum_NVML_CLOCK_MEM => gpu.memory_clock,
+        _ => gpu.sm_clock,
+    };
+    nvmlDeviceGetCurrentClocksThrottleReasons() -> c_ulonglong, Throttle, |state, _| {
+        if state.is_after(state.scenario.throttled) { nvml::nvmlClocksThrottleReasonSwPowerCap.into() } else { 0 }
+    };
+    nvmlDeviceGetPowerManagementLimit() -> c_uint, Limits, |_, gpu| gpu.power_limit;
+    nvmlDeviceGetPowerManagementDefaultLimit() -> c_uint, Limits, |_, gpu| gpu.power_limit;
+    nvmlDeviceGetPersistenceMode() -> c_uint, Limits, |_, _| 1;
+    nvmlDeviceGetCurrPcieLinkGeneration() -> c_uint, Limits, |_, _| 5;
+    nvmlDeviceGetMaxPcieLinkGeneration() -> c_uint, Limits, |_, _| 5;
+    nvmlDeviceGetCurrPcieLinkWidth() -> c_uint, Limits, |_, _| 16;
+    nvmlDeviceGetMaxPcieLinkWidth() -> c_uint, Limits, |_, _| 16;
+    nvmlDeviceGetIndex() -> c_uint, Always, |state, gpu| {
+        state.gpus().iter().position(|other| *other == gpu).unwrap_or_default() as c_uint
+    };
+    nvmlDeviceGetPciInfo_v3() -> nvml::nvmlPciInfo_t, Always, |_, gpu| pci(&gpu);
+}
+
+fn pci(gpu: &Gpu) -> nvml::nvmlPciInfo_t {
+    let mut bus_id = [0; 32];
+    for (place, byte) in bus_id.iter_mut().zip(format!("00000000:{:02X}:00.0", gpu.bus).bytes()) {
+        *place = byte.cast_signed();
+    }
+    nvml::nvmlPciInfo_t {
+        busIdLegacy: [0; 16],
+        domain: 0,
+        bus: gpu.bus,
+        device: 0,
+        pciDeviceId: 0x2330_10de,
+        pciSubSystemId: 0x16c1_10de,
+        busId: bus_id,
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlInit_v2() -> nvmlReturn_t {
+    let Ok(scenario) = state::scenario() else { return INVALID_ARGUMENT };
+    match scenario.no_init {
+        Some(NoInit::NoDriver) => nvml::nvmlReturn_enum_NVML_ERROR_DRIVER_NOT_LOADED,
+        Some(NoInit::Mismatch) => nvml::nvmlReturn_enum_NVML_ERROR_LIB_RM_VERSION_MISMATCH,
+        None => {
+            state::set(Some(State::new(scenario)));
+            SUCCESS
+        }
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlInitWithFlags(_flags: c_uint) -> nvmlReturn_t {
+    nvmlInit_v2()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlShutdown() -> nvmlReturn_t {
+    state::set(None);
+    SUCCESS
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlErrorString(_result: nvmlReturn_t) -> *const c_char {
+    c"as the fake NVML was told".as_ptr()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlSystemGetDriverVersion(place: *mut c_char, length: c_uint) -> nvmlReturn_t {
+    code(initialised().and_then(|_| put_text(place, length, "580.159.04")))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlSystemGetNVMLVersion(place: *mut c_char, length: c_uint) -> nvmlReturn_t {
+    code(initialised().and_then(|_| put_text(place, length, "13.580.159.04")))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlSystemGetCudaDriverVersion_v2(place: *mut c_int) -> nvmlReturn_t {
+    code(initialised().and_then(|_| put(place, 13_000)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetCount_v2(place: *mut c_uint) -> nvmlReturn_t {
+    code(initialised().and_then(|state| put(place, state.gpus().len() as c_uint)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, place: *mut nvmlDevice_t) -> nvmlReturn_t {
+    code(initialised().and_then(|state| match state.gpus().get(index as usize) {
+        Some(_) => put(place, handle(index as usize)),
+        None => Err(INVALID_ARGUMENT),
+    }))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetHandleByUUID(uuid: *const c_char, place: *mut nvmlDevice_t) -> nvmlReturn_t {
+    if uuid.is_null() {
+        return INVALID_ARGUMENT;
+    }
+    // SAFETY: the caller's C string, see the module.
+    let uuid = unsafe { CStr::from_ptr(uuid) };
+    code(initialised().and_then(
+        |state| match state.gpus().iter().position(|gpu| gpu.uuid.as_bytes() == uuid.to_bytes()) {
+            Some(index) => put(place, handle(index)),
+            None => Err(NOT_FOUND),
+        },
+    ))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetUUID(device: nvmlDevice_t, place: *mut c_char, length: c_uint) -> nvmlReturn_t {
+    code(gpu(device, Field::Always).and_then(|(_, gpu)| put_text(place, length, gpu.uuid)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetName(device: nvmlDevice_t, place: *mut c_char, length: c_uint) -> nvmlReturn_t {
+    code(gpu(device, Field::Always).and_then(|(_, gpu)| put_text(place, length, gpu.name)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetVbiosVersion(device: nvmlDevice_t, place: *mut c_char, length: c_uint) -> nvmlReturn_t {
+    code(gpu(device, Field::Limits).and_then(|_| put_text(place, length, "96.00.89.00.01")))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetCudaComputeCapability(
+    device: nvmlDevice_t,
+    major: *mut c_int,
+    minor: *mut c_int,
+) -> nvmlReturn_t {
+    code(gpu(device, Field::Always).and_then(|_| put(major, 9)).and_then(|()| put(minor, 0)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetEccMode(device: nvmlDevice_t, current: *mut c_uint, pending: *mut c_uint) -> nvmlReturn_t {
+    code(gpu(device, Field::Limits).and_then(|_| put(current, 1)).and_then(|()| put(pending, 1)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetMigMode(device: nvmlDevice_t, current: *mut c_uint, pending: *mut c_uint) -> nvmlReturn_t {
+    code(gpu(device, Field::Limits).and_then(|_| put(current, 0)).and_then(|()| put(pending, 0)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: nvmlDevice_t, place: *mut nvml::nvmlMemory_v2_t) -> nvmlReturn_t {
+    code(gpu(device, Field::Memory).and_then(|(state, gpu)| {
+        if place.is_null() {
+            return Err(INVALID_ARGUMENT);
+        }
+        // SAFETY: the caller's pointer, see the module.
+        let version = unsafe { (*place).version };
+        if version as usize != size_of::<nvml::nvmlMemory_v2_t>() | (2 << 24) {
+            return Err(nvml::nvmlReturn_enum_NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
+        }
+        let (used, reserved) = (gpu.memory_used_at(state.time()), 480 << 20);
+        put(
+            place,
+            nvml::nvmlMemory_v2_t { version, total: gpu.memory, reserved, free: gpu.memory - used - reserved, used },
+        )
+    }))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetPowerUsage(device: nvmlDevice_t, place: *mut c_uint) -> nvmlReturn_t {
+    if let Some(long) = state::begin_power() {
+        std::thread::sleep(long);
+    }
+    code(gpu(device, Field::Power).and_then(|(state, gpu)| put(place, gpu.power_at(state.time() / (5 * POWER_PERIOD)))))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetTotalEnergyConsumption(device: nvmlDevice_t, place: *mut c_ulonglong) -> nvmlReturn_t {
+    if let Some(long) = state::begin_energy() {
+        std::thread::sleep(long);
+    }
+    code(gpu(device, Field::Energy).and_then(|(state, gpu)| {
+        let energy = match state.scenario.counter {
+            Counter::Counts => gpu.energy_at(state.time()),
+            Counter::Stalls => gpu.energy_at(0),
+            Counter::Wraps if state.energy_readings() > 1 => 1,
+            Counter::Wraps => gpu.energy_at(state.time()),
+        };
+        put(place, energy)
+    }))
+}
+
+/// Slots of the buffers.
+const UTILIZATION_SLOTS: i64 = 71;
+const POWER_SLOTS: i64 = 119;
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetSamples(
+    device: nvmlDevice_t,
+    kind: c_uint,
+    last_seen: c_ulonglong,
+    value_type: *mut c_uint,
+    count: *mut c_uint,
+    place: *mut nvmlSample_t,
+) -> nvmlReturn_t {
+    code(gpu(device, Field::Buffer).and_then(|(state, gpu)| {
+        put(value_type, nvml::nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_INT)?;
+        let (samples, slots) = samples(&state, &gpu, kind, last_seen)?;
+        // Asked only for the number, the driver names the size of its buffer when there is nothing new.
+        if place.is_null() {
+            return put(count, if samples.is_empty() { slots } else { samples.len() } as c_uint);
+        }
+        if count.is_null() {
+            return Err(INVALID_ARGUMENT);
+        }
+        // SAFETY: the caller's pointer, see the module.
+        let room = unsafe { *count } as usize;
+        if samples.is_empty() {
+            return Err(NOT_FOUND);
+        }
+        if samples.len() > room {
+            return Err(INSUFFICIENT_SIZE);
+        }
+        put(count, samples.len() as c_uint)?;
+        for (i, (at, value)) in samples.into_iter().enumerate() {
+            put(place.wrapping_add(i), nvmlSample_t { timeStamp: at, sampleValue: nvmlValue_t { uiVal: value } })?;
+        }
+        Ok(())
+    }))
+}
+
+/// Samples that are in the buffer and newer than `last_seen`, and the number of its slots.
+fn samples(state: &State, gpu: &Gpu, kind: c_uint, last_seen: u64) -> Answer<(Vec<(u64, u32)>, usize)> {
+    type Value = fn(&Gpu, i64) -> u32;
+    let (period, slots, value): (i64, i64, Value) = match kind {
+        nvml::nvmlSamplingType_enum_NVML_TOTAL_POWER_SAMPLES => (POWER_PERIOD, POWER_SLOTS, Gpu::power_at),
+        nvml::nvmlSamplingType_enum_NVML_GPU_UTILIZATION_SAMPLES => {
+            (UTILIZATION_WINDOW, UTILIZATION_SLOTS, Gpu::utilization_at)
+        }
+        nvml::nvmlSamplingType_enum_NVML_MEMORY_UTILIZATION_SAMPLES => {
+            (UTILIZATION_WINDOW, UTILIZATION_SLOTS, Gpu::memory_controller_utilization_at)
+        }
+        nvml::nvmlSamplingType_enum_NVML_PROCESSOR_CLK_SAMPLES
+        | nvml::nvmlSamplingType_enum_NVML_MEMORY_CLK_SAMPLES => {
+            return Ok((Vec::new(), 100));
+        }
+        _ => return Err(INVALID_ARGUMENT),
+    };
+    let newest = state.time() / period;
+    let stamp = |number: i64| (state.initialised_microseconds + number * period).cast_unsigned();
+    let samples = (newest - slots + 1..=newest)
+        .map(|number| (stamp(number), value(gpu, number)))
+        .filter(|(at, _)| *at > last_seen)
+        .collect();
+    Ok((samples, slots as usize))
+}

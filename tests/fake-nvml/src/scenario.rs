@@ -1,0 +1,93 @@
+//! What to play.
+
+use std::time::Duration;
+
+/// A sensor or a group of them that a GPU may lack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Energy,
+    Buffer,
+    Utilization,
+    Memory,
+    Power,
+    Temperature,
+    Clocks,
+    Throttle,
+    Limits,
+    /// What every GPU has.
+    Always,
+}
+
+const FIELDS: [(&str, Field); 9] = [
+    ("energy", Field::Energy),
+    ("buffer", Field::Buffer),
+    ("utilization", Field::Utilization),
+    ("memory", Field::Memory),
+    ("power", Field::Power),
+    ("temperature", Field::Temperature),
+    ("clocks", Field::Clocks),
+    ("throttle", Field::Throttle),
+    ("limits", Field::Limits),
+];
+
+/// How `nvmlInit` fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoInit {
+    NoDriver,
+    Mismatch,
+}
+
+/// What the energy counter does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Counter {
+    #[default]
+    Counts,
+    Stalls,
+    Wraps,
+}
+
+/// All of the words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scenario {
+    pub(crate) two_gpus: bool,
+    pub(crate) lacks: Vec<Field>,
+    pub(crate) lost_after: Option<Duration>,
+    pub(crate) hang: Option<Duration>,
+    pub(crate) hang_start: Option<Duration>,
+    pub(crate) hang_stop: Option<Duration>,
+    pub(crate) throttled: Option<Duration>,
+    pub(crate) counter: Counter,
+    pub(crate) no_init: Option<NoInit>,
+}
+
+/// Reads a scenario; the error names the word that is none.
+pub(crate) fn parse(text: &str) -> Result<Scenario, String> {
+    let mut scenario = Scenario::default();
+    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let unknown = || format!("'{word}' is nothing that the fake NVML can play");
+        let time = |time: &str| time.parse().map(Duration::from_millis).map(Some).map_err(|_| unknown());
+        match word.split_once(':') {
+            Some(("lost-after", after)) => scenario.lost_after = time(after)?,
+            Some(("hang", long)) => scenario.hang = time(long)?,
+            Some(("hang-start", long)) => scenario.hang_start = time(long)?,
+            Some(("hang-stop", long)) => scenario.hang_stop = time(long)?,
+            Some(("throttled", after)) => scenario.throttled = time(after)?,
+            Some(_) => return Err(unknown()),
+            None => match word {
+                "normal" => {}
+                "two-gpus" => scenario.two_gpus = true,
+                "throttled" => scenario.throttled = Some(Duration::ZERO),
+                "stall" => scenario.counter = Counter::Stalls,
+                "wrap" => scenario.counter = Counter::Wraps,
+                "no-driver" => scenario.no_init = Some(NoInit::NoDriver),
+                "mismatch" => scenario.no_init = Some(NoInit::Mismatch),
+                _ => {
+                    let name = word.strip_prefix("no-").ok_or_else(unknown)?;
+                    let field = FIELDS.iter().find(|(field, _)| *field == name).ok_or_else(unknown)?;
+                    scenario.lacks.push(field.1);
+                }
+            },
+        }
+    }
+    Ok(scenario)
+}

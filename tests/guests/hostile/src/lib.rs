@@ -1,0 +1,196 @@
+//! A plugin that breaks a rule of the contract or runs into a limit, chosen by its setting `act`.
+
+wit_bindgen::generate!({ world: "plugin", path: "../../../wit" });
+
+use exports::harness::plugin::report::{self, Artifact, Output};
+use exports::harness::plugin::workload;
+use harness::plugin::bench::{Plan, measure};
+use harness::plugin::common::{Description, Failure, Setting};
+use harness::plugin::model::{self, Prompt, Request, Sampling};
+use harness::plugin::recordings::{Direction, Metric, Reading, Recording};
+use harness::plugin::{gpu, log};
+
+struct Hostile;
+export!(Hostile);
+
+fn description() -> Description {
+    let setting = |name: &str, default: &str| Setting {
+        name: name.into(),
+        help: "What to break.".into(),
+        default: default.into(),
+        quick: None,
+    };
+    Description {
+        name: "hostile".into(),
+        version: "0".into(),
+        summary: "Breaks rules.".into(),
+        settings: vec![setting("act", "nothing"), setting("count", "1000000")],
+    }
+}
+
+fn value(settings: &[(String, String)], name: &str) -> String {
+    settings.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone()).unwrap_or_default()
+}
+
+fn request(new: u32) -> Request {
+    Request { prompt: Prompt::Synthetic(4), max_new_tokens: new, stop_at_end_of_text: false, sampling: None }
+}
+
+fn plan(label: &str, request: Request) -> Plan {
+    let plan = Plan::new(label, &[request]);
+    plan.set_iterations(2);
+    plan.set_warmup(0);
+    plan
+}
+
+fn reading(name: &str, value: f64) -> Reading {
+    let metric = Metric {
+        name: name.into(),
+        unit: "s".into(),
+        help: "x".into(),
+        better: Direction::LowerIsBetter,
+        sampled: false,
+    };
+    Reading { metric, value }
+}
+
+fn error(error: model::Error) -> Failure {
+    Failure::Other(format!("{error:?}"))
+}
+
+fn common(act: &str) {
+    match act {
+        "loop" => loop {
+            std::hint::black_box(0);
+        },
+        "log-loop" => loop {
+            model::decode(&[1]).ok();
+        },
+        "recurse" => {
+            #[allow(unconditional_recursion)]
+            fn deeper(n: u64) -> u64 {
+                std::hint::black_box(deeper(std::hint::black_box(n + 1))) + 1
+            }
+            std::hint::black_box(deeper(0));
+        }
+        "memory" => {
+            let mut hoard = Vec::new();
+            loop {
+                hoard.push(std::hint::black_box(vec![1_u8; 8 << 20]));
+            }
+        }
+        "panic" => panic!("the guest's own words\u{1b}[31m"),
+        "log-flood" => (0..u64::MAX).for_each(|i| log::log(log::Level::Trace, &format!("line {i}"))),
+        "log-escape" => log::log(log::Level::Warn, "a\u{1b}[31mred\rline"),
+        "sleep" => std::thread::sleep(std::time::Duration::from_secs(3600)),
+        "file" => std::fs::read("/etc/hostname").map(|_| ()).expect("no file"),
+        "socket" => std::net::TcpStream::connect("127.0.0.1:1").map(|_| ()).expect("no socket"),
+        "environment" => assert!(std::env::vars().next().is_none() && std::env::args().next().is_none()),
+        "clock" => {
+            let now = std::time::Instant::now();
+            (0..1_000_000).for_each(|i| { std::hint::black_box(i); });
+            assert!(now.elapsed().is_zero());
+            let epoch = std::time::SystemTime::UNIX_EPOCH;
+            assert_eq!(std::time::SystemTime::now().duration_since(epoch).unwrap().as_secs(), 0);
+        }
+        "handles" => {
+            let plans: Vec<Plan> = (0..u64::MAX).map(|_| plan("x", request(1))).collect();
+            std::mem::forget(plans);
+        }
+        "huge-string" => drop(model::encode(&"x".repeat(200 << 20))),
+        "long-text" => drop(model::encode(&"x".repeat(5 << 20)).map_err(|e| panic!("{e:?}"))),
+        _ => {}
+    }
+}
+
+impl workload::Guest for Hostile {
+    fn describe() -> Description {
+        description()
+    }
+
+    fn run(settings: Vec<(String, String)>) -> Result<Vec<Reading>, Failure> {
+        let act = value(&settings, "act");
+        let count: u64 = value(&settings, "count").parse().unwrap();
+        common(&act);
+        let first = measure(&plan("first", request(2))).map_err(error)?;
+        match act.as_str() {
+            "panic-after-a-run" => panic!("in the middle"),
+            "no-iterations" => {
+                let plan = plan("none", request(1));
+                plan.set_iterations(0);
+                measure(&plan).map_err(error)?;
+            }
+            "no-batch" => {
+                let plan = plan("none", request(1));
+                plan.set_batch(0);
+                measure(&plan).map_err(error)?;
+            }
+            "no-requests" => drop(measure(&Plan::new("none", &[])).map_err(error)?),
+            "no-tokens" => drop(measure(&plan("none", request(0))).map_err(error)?),
+            "too-long" => drop(measure(&plan("long", request(u32::MAX))).map_err(error)?),
+            "synthetic-flood" => {
+                let flood = Request { prompt: Prompt::Synthetic(u32::MAX), ..request(1) };
+                measure(&plan("flood", flood)).map_err(error)?;
+            }
+            "bad-token" => {
+                let bad = Request { prompt: Prompt::Tokens(vec![u32::MAX]), ..request(1) };
+                measure(&plan("bad", bad)).map_err(error)?;
+            }
+            "bad-sampling" => {
+                let sampling = Sampling { temperature: f32::NAN, top_k: None, top_p: None, seed: 0 };
+                measure(&plan("bad", Request { sampling: Some(sampling), ..request(1) })).map_err(error)?;
+            }
+            "many-iterations" => {
+                let plan = plan("many", request(1));
+                plan.set_iterations(u32::MAX);
+                measure(&plan).map_err(error)?;
+            }
+            "wrong-mean" => return Ok(vec![reading("latency", 1e9)]),
+            "nan" => return Ok(vec![reading("x", f64::NAN)]),
+            "infinity" => return Ok(vec![reading("x", f64::INFINITY)]),
+            "twice" => return Ok(vec![reading("x", 1.0), reading("x", 2.0)]),
+            "bad-name" => return Ok(vec![reading("X\u{1b}[31m y", 1.0)]),
+            "setting" => return Err(Failure::Setting("the setting 'act' can't be 'setting'".into())),
+            "give-up" => return Err(Failure::Other("it is too hard".into())),
+            "ignore-stop" => loop {
+                let _ = measure(&plan("again", request(2)));
+            },
+            // For the benchmark of calls into the host.
+            "calls" => {
+                for _ in 0..count {
+                    std::hint::black_box(first.value("latency"));
+                }
+            }
+            "gpu" => {
+                let names: Vec<String> = gpu::devices().into_iter().map(|d| d.name).collect();
+                log::log(log::Level::Info, &format!("gpus: {names:?}, read: {:?}", gpu::read(7).map(|_| ())));
+            }
+            _ => {}
+        }
+        Ok(vec![reading("own", 1.0)])
+    }
+}
+
+impl report::Guest for Hostile {
+    fn describe() -> Description {
+        description()
+    }
+
+    fn render(recording: &Recording, settings: Vec<(String, String)>) -> Result<Output, Failure> {
+        let act = value(&settings, "act");
+        common(&act);
+        let file = |name: &str| Artifact { name: name.into(), media_type: "text/plain".into(), contents: b"x".to_vec() };
+        Ok(match act.as_str() {
+            "model" => Output::Text(model::about().name),
+            "huge-output" => Output::Text("x".repeat(100 << 20)),
+            "escape" => Output::Text("a\u{1b}[31mred".into()),
+            "outside" => Output::Files(vec![file("../outside")]),
+            "absolute" => Output::Files(vec![file("/tmp/absolute")]),
+            "unnamed" => Output::Files(vec![file("")]),
+            "twins" => Output::Files(vec![file("a.txt"), file("A.txt")]),
+            "files" => Output::Files(vec![file("a.txt"), file("b.txt")]),
+            "nothing" => Output::Text(format!("{} runs\n", recording.runs().len())),
+            other => return Err(Failure::Other(format!("no act '{other}'"))),
+        })
+    }
+}
