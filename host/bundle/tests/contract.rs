@@ -1,5 +1,7 @@
 //! The contract does not change under a version that it has: `wit/LOCK` has a line a version with the hash of its text.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

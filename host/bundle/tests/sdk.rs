@@ -1,5 +1,7 @@
 //! What the plugin SDK carries of the host is what the host has.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};

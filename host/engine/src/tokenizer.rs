@@ -34,7 +34,7 @@ impl Tokenizer for Loaded {
     }
 }
 
-/// GPT-2's own tokenizer, made when it is first used.
+/// GPT-2's own tokenizer, which takes a few hundredths of a second to make.
 struct Embedded;
 
 fn embedded() -> Result<&'static Loaded, String> {
@@ -58,8 +58,10 @@ impl Tokenizer for Embedded {
     }
 }
 
-/// GPT-2's own tokenizer. It costs nothing before its first use.
+/// GPT-2's own tokenizer. It is made in a thread of its own while the caller goes on; its first use waits for it.
 pub fn gpt2_tokenizer() -> Arc<dyn Tokenizer> {
+    // Where no thread can be started, the first use makes it.
+    let _ = std::thread::Builder::new().name("tokenizer".into()).spawn(embedded);
     Arc::new(Embedded)
 }
 

@@ -1,7 +1,7 @@
 //! For build scripts: compiles the packages of a guest workspace to WebAssembly components.
 //!
-//! The guests build in a target folder of their own inside the outer one, shared by its profiles, so that the inner cargo never
-//! waits for a lock that the outer one holds.
+//! The guests build in a target folder of their own inside the outer one, shared by its profiles, so that the inner
+//! cargo never waits for a lock that the outer one holds.
 
 // Cargo reads a build script's standard output.
 #![allow(clippy::print_stdout)]
@@ -34,16 +34,17 @@ impl fmt::Debug for BuildError {
 
 impl std::error::Error for BuildError {}
 
-/// Compiles `packages` of the guest workspace in the folder `workspace` and returns the component of each, in their order.
+/// Compiles `packages` of the guest workspace in the folder `workspace` and returns the component of each, in their
+/// order.
 ///
-/// A package's component bears its name, so each must be a `cdylib` whose library is not named otherwise. Cargo is told to run the
-/// build script again when anything in the workspace changes but its target folders, or anything in `watch`: what the guests read
-/// from outside it.
+/// A package's component bears its name, so each must be a `cdylib` whose library is not named otherwise. Cargo is told
+/// to run the build script again when anything in the workspace changes but its target folders, or anything in `watch`:
+/// what the guests read from outside it.
 ///
 /// # Errors
 ///
-/// When the target's standard library is missing and can't be added, when cargo is not found, or when a guest does not compile. The
-/// message says what to do, or what the compiler said.
+/// When the target's standard library is missing and can't be added, when cargo is not found, or when a guest does not
+/// compile. The message says what to do, or what the compiler said.
 pub fn build(workspace: &Path, packages: &[&str], watch: &[&Path]) -> Result<Vec<PathBuf>, BuildError> {
     let workspace = fs::canonicalize(workspace)
         .map_err(|error| BuildError(format!("no guest workspace at {}: {error}", workspace.display())))?;
@@ -172,8 +173,9 @@ impl Toolchain {
     }
 }
 
-/// Whether an environment variable tells of the outer build what must not reach the inner one, such as its flags and its target folder.
-/// What says how to reach crates stays, and so does cargo's job server, lest two cargos use every core.
+/// Whether an environment variable tells of the outer build what must not reach the inner one, such as its flags and
+/// its target folder. What says how to reach crates stays, and so does cargo's job server, lest two cargos use every
+/// core.
 fn is_of_the_outer_build(name: &std::ffi::OsStr) -> bool {
     const KEPT: &[&str] = &["CARGO_HOME", "CARGO_MAKEFLAGS", "RUSTUP_HOME"];
     const KEPT_PREFIXES: &[&str] =

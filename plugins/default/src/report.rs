@@ -3,7 +3,7 @@
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use harness_plugin::format::{Scale, count, plural, wrap};
 use harness_plugin::overview::{self, METHOD, Overview, Row};
-use harness_plugin::{Description, Error, Facts, Metric, Output, Recording, Report, Settings};
+use harness_plugin::{Description, Error, Facts, Output, Recording, Report, Settings};
 
 use crate::Default;
 
@@ -90,16 +90,18 @@ fn table(overview: &Overview) -> String {
         ]
         .map(|(text, right)| cell(text, right)),
     );
-    let find = |metric: &Metric| overview.rows.iter().find(|row| row.metric.name == metric.name);
-    for metric in METHOD {
-        match find(metric) {
-            Some(row) => table.add_row(cells(row)),
-            None => table.add_row([cell(&metric.name, false), cell("–", true), cell("absent", false)]),
-        };
-    }
-    let others: Vec<&Row> = overview.rows.iter().filter(|row| !overview::is_of_the_method(&row.metric.name)).collect();
-    if !others.is_empty() {
-        table.add_row([""]);
+    let (method, others): (Vec<&Row>, Vec<&Row>) =
+        overview.rows.iter().partition(|row| overview::is_of_the_method(&row.metric.name));
+    if overview.of_the_method {
+        for metric in METHOD {
+            match method.iter().find(|row| row.metric.name == metric.name) {
+                Some(row) => table.add_row(cells(row)),
+                None => table.add_row([cell(&metric.name, false), cell("–", true), cell("absent", false)]),
+            };
+        }
+        if !others.is_empty() {
+            table.add_row([""]);
+        }
     }
     for row in others {
         table.add_row(cells(row));
@@ -168,7 +170,7 @@ fn missing(overview: &Overview) -> Option<String> {
 fn footnotes(overview: &Overview) -> String {
     let has = |name: &str| overview.rows.iter().any(|row| row.metric.name == name);
     let mut notes = Vec::new();
-    if overview.runs > 1 {
+    if overview.rows.iter().any(|row| row.values.len() > 1) {
         notes.push(
             "Average: sum of the runs' values / number of runs; std. dev.: between runs; samples: of all.".to_owned(),
         );
@@ -222,7 +224,7 @@ mod tests {
             .fact("cuda.version", "13.0")
             .fact("gpu.name", "NVIDIA H100 80GB HBM3")
             .fact("harness.version", "0.1.0")
-            .fact("harness.commit", "35d07cf0123456789")
+            .fact("harness.commit", "35d07cf7cdcf-dirty")
             .fact("plugin.name", "default")
             .fact("plugin.version", "0.1.0")
             .fact("model.name", "gpt2")

@@ -25,8 +25,8 @@ pub fn is_of_the_method(metric: &str) -> bool {
     METHOD.iter().any(|method| method.name == metric)
 }
 
-/// Averages over the runs of every metric that each of them recorded, in the order in which the host lists them: the sum of the
-/// runs' values divided by their number.
+/// Averages over the runs of every metric that each of them recorded, in the order in which the host lists them: the
+/// sum of the runs' values divided by their number.
 pub fn averages(runs: &[Box<dyn Run>]) -> Vec<Reading> {
     let Some(first) = runs.first() else { return Vec::new() };
     let average = |metric: Metric| {
@@ -50,6 +50,9 @@ pub struct Overview {
     pub rows: Vec<Row>,
     /// Metrics without a figure, those of the documented test first.
     pub missing: Vec<Missing>,
+    /// Whether the documented test's metrics are to be expected: not where a workload sums up nothing but figures of
+    /// its own.
+    pub of_the_method: bool,
 }
 
 /// A figure of the workload's summary, or, where there is no summary, an average over the finished runs.
@@ -118,15 +121,19 @@ impl Overview {
                 missing.push(Missing { metric: name.to_owned(), reason });
             }
         };
-        METHOD.iter().for_each(|metric| miss(&metric.name));
+        let of_the_method = summary.is_empty() || rows.iter().any(|row| is_of_the_method(&row.metric.name));
+        if of_the_method {
+            METHOD.iter().for_each(|metric| miss(&metric.name));
+        }
         runs.iter().flat_map(|run| run.absences()).for_each(|absence| miss(&absence.metric));
-        Self { runs: runs.len(), rows, missing }
+        Self { runs: runs.len(), rows, missing, of_the_method }
     }
 
-    /// What is missing of the documented test: metrics that share a reason together.
+    /// What is missing of the documented test, where it is to be expected: metrics that share a reason together.
     pub fn missing_of_the_method(&self) -> Vec<(Vec<&str>, &str)> {
         let mut groups: Vec<(Vec<&str>, &str)> = Vec::new();
-        for Missing { metric, reason } in self.missing.iter().filter(|missing| is_of_the_method(&missing.metric)) {
+        let expected = |missing: &&Missing| self.of_the_method && is_of_the_method(&missing.metric);
+        for Missing { metric, reason } in self.missing.iter().filter(expected) {
             match groups.iter_mut().find(|(_, known)| known == reason) {
                 Some((metrics, _)) => metrics.push(metric),
                 None => groups.push((vec![metric], reason)),
@@ -180,7 +187,7 @@ pub fn setup(facts: &Facts) -> Vec<(&'static str, String)> {
         ("host", host(facts)),
         ("settings", settings(facts)),
         ("plugin", plugin(facts)),
-        ("started", facts.get("start").map(str::to_owned)),
+        ("started", facts.get("start").map(to_seconds)),
     ];
     lines.into_iter().filter_map(|(label, value)| Some((label, value?))).collect()
 }
@@ -239,12 +246,20 @@ fn plugin(facts: &Facts) -> Option<String> {
     parts.extend(facts.get("plugin.version").map(str::to_owned));
     let plugin = parts.join(" ");
     let Some(version) = facts.get("harness.version") else { return Some(plugin) };
-    let commit = facts.get("harness.commit").map(|commit| format!(" ({})", commit.get(..12).unwrap_or(commit)));
+    let commit = facts.get("harness.commit").map(|commit| format!(" ({commit})"));
     Some(format!("{plugin}, harness {version}{}", commit.unwrap_or_default()))
 }
 
 fn quoted(value: &str) -> String {
     if value.contains(char::is_whitespace) { format!("'{value}'") } else { value.to_owned() }
+}
+
+/// `2026-01-02T03:04:05.678Z` without the fraction.
+fn to_seconds(time: &str) -> String {
+    match time.split_once('.') {
+        Some((seconds, rest)) => seconds.to_owned() + rest.trim_start_matches(|digit: char| digit.is_ascii_digit()),
+        None => time.to_owned(),
+    }
 }
 
 fn short_hash(weights: &str) -> &str {
@@ -255,6 +270,11 @@ fn short_hash(weights: &str) -> &str {
 /// A line that must be shown wherever figures of synthetic weights are.
 pub fn synthetic_note(facts: &Facts) -> Option<String> {
     facts.synthetic_weights()?;
+    if facts.get("model.backend") == Some("simulated") {
+        let note =
+            "Simulated: no model ran. Times and memory are as set, weights synthetic, and the text means nothing.";
+        return Some(note.to_owned());
+    }
     Some(format!(
         "Synthetic weights: random numbers in the shape of {}, not a trained model. It takes the same time and memory; its text means \
          nothing.",
@@ -328,6 +348,22 @@ mod tests {
         let overview = Overview::of(&recording);
         assert_eq!(overview.rows[0].contradiction(), Some(0.1));
         assert_eq!(overview.rows[1].contradiction(), None);
+    }
+
+    #[test]
+    fn a_workload_with_figures_of_its_own_owes_none_of_the_method() {
+        let own = Metric::new("own", "s", "Its own.", crate::Direction::Neither);
+        let recording =
+            FakeRecording::new().run(run("run 1").absent("memory_peak", "no pool")).reading(own.reading(1.0));
+        let overview = Overview::of(&recording);
+        assert_eq!(overview.missing.len(), 1);
+        assert!(overview.missing_of_the_method().is_empty());
+    }
+
+    #[test]
+    fn times_are_shown_to_the_second() {
+        assert_eq!(to_seconds("2026-01-02T03:04:05.678901Z"), "2026-01-02T03:04:05Z");
+        assert_eq!(to_seconds("2026-01-02T03:04:05+01:00"), "2026-01-02T03:04:05+01:00");
     }
 
     #[test]
