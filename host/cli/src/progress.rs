@@ -153,15 +153,21 @@ impl Observer for Display {
             return;
         }
         let rate = run.values.get("tokens_per_second").map(|rate| format!(", {rate:.1} tokens/s")).unwrap_or_default();
-        let of = self.total.map(|total| format!("/{}", total.runs.max(index as u64 + 1))).unwrap_or_default();
         self.screen.say(&format!(
-            "run {}{of} '{}': {} iterations in {}{rate}",
-            index + 1,
-            run.label,
+            "{}: {} iterations in {}{rate}",
+            heading(index, self.total, &run.label),
             units::count(run.iterations.into()),
             units::rough(Duration::from_secs_f64(run.wall_time.clamp(0.0, 1e9))),
         ));
     }
+}
+
+/// `run 3/10`, and the run's label where it says more.
+fn heading(index: usize, total: Option<Total>, label: &str) -> String {
+    let number = index as u64 + 1;
+    let of = total.map(|total| format!("/{}", total.runs.max(number))).unwrap_or_default();
+    let named = if label == format!("run {number}") { String::new() } else { format!(" '{label}'") };
+    format!("run {number}{of}{named}")
 }
 
 /// One run's line.
@@ -182,7 +188,6 @@ impl Line {
     fn text(&self) -> String {
         let served = self.progress.iterations.load(Ordering::Relaxed);
         let tokens = self.progress.tokens.load(Ordering::Relaxed);
-        let of = self.total.map(|total| format!("/{}", total.runs.max(self.index as u64 + 1))).unwrap_or_default();
         let place = if served < self.warmup {
             format!("warm-up {served}/{}", self.warmup)
         } else {
@@ -192,7 +197,7 @@ impl Line {
         let rate = if elapsed > 0.0 { format!(", {:.1} tokens/s", tokens as f64 / elapsed) } else { String::new() };
         let left =
             self.left(u64::from(served)).map(|left| format!(", {} left", units::rough(left))).unwrap_or_default();
-        format!("run {}{of} '{}': {place}{rate}{left}", self.index + 1, self.label)
+        format!("{}: {place}{rate}{left}", heading(self.index, self.total, &self.label))
     }
 
     /// Time to the end at the pace so far.

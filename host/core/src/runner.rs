@@ -201,7 +201,7 @@ fn memory(run: &mut Run, backend: &mut dyn Backend) {
     match backend.memory() {
         Ok(memory) => {
             let (present, absent, why) = match memory.kind {
-                MemoryKind::Device => (device, resident, "the model runs on the GPU"),
+                MemoryKind::Device => (device, resident, "the model does not run on the CPU"),
                 MemoryKind::Resident => (resident, device, "the model runs on the CPU"),
             };
             for (metric, bytes) in present.into_iter().zip([memory.allocated, memory.peak]) {

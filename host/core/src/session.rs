@@ -186,6 +186,11 @@ impl Session {
         self.stop = stop;
     }
 
+    /// What ends the session from outside.
+    pub fn stop_flag(&self) -> StopFlag {
+        self.stop.clone()
+    }
+
     /// The model.
     pub fn model(&self) -> &ModelInfo {
         self.backend.info()

@@ -188,7 +188,8 @@ impl Gpu {
     /// Live and peak bytes of the pool.
     pub(crate) fn memory(&mut self) -> std::result::Result<Memory, String> {
         let pool = self.pool.as_ref().map_err(Clone::clone)?;
-        let read = |attribute| pool.get(attribute).map_err(|error| format!("the GPU's memory pool can't be read: {error}"));
+        let read =
+            |attribute| pool.get(attribute).map_err(|error| format!("the GPU's memory pool can't be read: {error}"));
         Ok(Memory {
             kind: MemoryKind::Device,
             allocated: read(CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_CURRENT)?,

@@ -40,9 +40,8 @@ struct Embedded;
 fn embedded() -> Result<&'static Loaded, String> {
     static MADE: OnceLock<Result<Loaded, String>> = OnceLock::new();
     MADE.get_or_init(|| {
-        let (vocabulary, merges) =
-            parse(include_str!("../data/gpt2-bpe/vocab.json"), include_str!("../data/gpt2-bpe/merges.txt"))?;
-        byte_level(vocabulary, merges).map(Loaded)
+        let merges = parse_merges(include_str!("../data/gpt2-bpe/merges.txt"))?;
+        byte_level(gpt2_vocabulary(&merges), merges).map(Loaded)
     })
     .as_ref()
     .map_err(Clone::clone)
@@ -85,26 +84,43 @@ pub(crate) fn of_folder(folder: &Path) -> Result<Arc<dyn Tokenizer>, LoadError> 
     let (vocab, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
     if vocab.is_file() && merges.is_file() {
         let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| damaged(path, error.to_string()));
-        let tokenizer = parse(&read(&vocab)?, &read(&merges)?)
-            .and_then(|(vocabulary, merges)| byte_level(vocabulary, merges))
+        let (vocabulary, pairs) = (read(&vocab)?, read(&merges)?);
+        let tokenizer = parse_vocabulary(&vocabulary)
+            .and_then(|vocabulary| byte_level(vocabulary, parse_merges(&pairs)?))
             .map_err(|error| damaged(&vocab, error))?;
         return Ok(Arc::new(Loaded(tokenizer)));
     }
     Ok(gpt2_tokenizer())
 }
 
-fn parse(vocab: &str, merges: &str) -> Result<(Vocab, Merges), String> {
-    let vocabulary: Vocab = serde_json::from_str(vocab).map_err(|error| format!("vocab.json: {error}"))?;
-    let merges = merges
-        .lines()
+/// GPT-2's token ids follow from its merges: first the bytes, as characters that can be seen, then what each merge
+/// makes, then the end of text.
+fn gpt2_vocabulary(merges: &Merges) -> Vocab {
+    let visible = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    let invisible = (0..=u8::MAX).filter(|byte| !visible(byte)).count() as u32;
+    let bytes = (0..=u8::MAX).filter(visible).map(char::from);
+    let others = (256..256 + invisible).filter_map(char::from_u32);
+    let tokens = bytes.chain(others).map(String::from);
+    let merged = merges.iter().map(|(left, right)| [left.as_str(), right].concat());
+    // Collecting would grow the map again and again.
+    let mut vocabulary = Vocab::with_capacity(merges.len() + 257);
+    vocabulary.extend(tokens.chain(merged).chain([END_OF_TEXT.to_owned()]).zip(0..));
+    vocabulary
+}
+
+fn parse_vocabulary(json: &str) -> Result<Vocab, String> {
+    serde_json::from_str(json).map_err(|error| format!("vocab.json: {error}"))
+}
+
+fn parse_merges(text: &str) -> Result<Merges, String> {
+    text.lines()
         .filter(|line| !line.starts_with("#version") && !line.is_empty())
         .map(|line| {
             line.split_once(' ')
                 .map(|(left, right)| (left.to_owned(), right.to_owned()))
                 .ok_or_else(|| format!("merges.txt has a line that is no pair: '{line}'"))
         })
-        .collect::<Result<_, _>>()?;
-    Ok((vocabulary, merges))
+        .collect()
 }
 
 fn byte_level(vocabulary: Vocab, merges: Merges) -> Result<HuggingFace, String> {
@@ -122,6 +138,13 @@ fn byte_level(vocabulary: Vocab, merges: Merges) -> Result<HuggingFace, String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_merges_give_the_published_vocabulary() {
+        let merges = parse_merges(include_str!("../data/gpt2-bpe/merges.txt")).unwrap();
+        let published = parse_vocabulary(include_str!("../data/gpt2-bpe/vocab.json")).unwrap();
+        assert!(gpt2_vocabulary(&merges) == published);
+    }
 
     #[test]
     fn the_end_of_text_is_one_token() {

@@ -127,7 +127,7 @@ impl Matrix {
         let data = match dtype {
             DTypeChoice::F32 => {
                 let mut data = zeroed::<f32>(length);
-                fill(&mut data, |index| value(index));
+                fill(&mut data, &value);
                 Data::F32(data)
             }
             DTypeChoice::F16 => {
@@ -155,7 +155,7 @@ impl Matrix {
         let data = match dtype {
             DTypeChoice::F32 => {
                 let mut data = zeroed::<f32>(length);
-                fill_transposed(&mut data, rows, cols, |index| value(index));
+                fill_transposed(&mut data, rows, cols, &value);
                 Data::F32(data)
             }
             DTypeChoice::F16 => {
@@ -199,10 +199,7 @@ fn fill_transposed<T: Send>(data: &mut [T], rows: usize, cols: usize, value: imp
 
 /// Zeros that the operating system has not touched yet, in huge pages where it has them: a product reads hundreds of
 /// megabytes a token, and their page table should not compete for the caches.
-fn zeroed<T: Copy + Default>(length: usize) -> Vec<T>
-where
-    T: Zero,
-{
+fn zeroed<T: Zero>(length: usize) -> Vec<T> {
     let data = T::zeros(length);
     advise_huge_pages(&data);
     data

@@ -1,5 +1,7 @@
 //! Options of config.json, against a second implementation that is as plain as can be and computes in f64.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use common::{Checkpoint, distance, load_checkpoint};
@@ -59,7 +61,7 @@ impl Reference<'_> {
             let name = |part: &str| format!("transformer.h.{layer}.{part}");
             let qkv: Vec<Vec<f64>> =
                 hidden.iter().map(|x| self.conv(&name("attn.c_attn"), &self.norm(&name("ln_1"), x))).collect();
-            for at in 0..hidden.len() {
+            for (at, hidden) in hidden.iter_mut().enumerate() {
                 let mut attended = vec![0.0; width];
                 for head in 0..heads {
                     let part = |row: usize, part: usize| &qkv[row][part * width + head * size..][..size];
@@ -83,7 +85,7 @@ impl Reference<'_> {
                     }
                 }
                 let added = self.conv(&name("attn.c_proj"), &attended);
-                hidden[at].iter_mut().zip(added).for_each(|(x, added)| *x += added);
+                hidden.iter_mut().zip(added).for_each(|(x, added)| *x += added);
             }
             for x in &mut hidden {
                 let units = self.conv(&name("mlp.c_fc"), &self.norm(&name("ln_2"), x));

@@ -1,5 +1,7 @@
 //! A published size without its files. A program of its own, since it sets the environment.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod common;
 
 use common::{generate, greedy};

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use harness_core::StopFlag;
 use wasmtime::{CallHook, ResourceLimiter};
 
 /// The limits of one call into a plugin. Iterations and wall time of a recording are `harness_core::Budget`'s.
@@ -42,45 +43,69 @@ pub(crate) struct LimitError(pub(crate) String);
 /// How often the clock of the limits ticks.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
+/// How long a guest may go on after the user has asked for the end.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// Counts the time that is spent in the guest, and not in the host on its behalf.
 #[derive(Debug)]
 pub(crate) struct GuestClock {
     limits: Limits,
     started: Instant,
     in_guest_since: Option<Instant>,
+    /// Guest time until the last change between guest and host.
     spent: Duration,
+    /// The part of it since the guest last called the host.
+    since_call: Duration,
+    /// wasmtime calls its hooks around a tick of the epoch, too; that is no call of the guest's.
+    ticked: bool,
+    stop: StopFlag,
 }
 
 impl GuestClock {
-    pub(crate) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits, stop: StopFlag) -> Self {
         let now = Instant::now();
-        // Instantiation runs guest code before any hook is called.
-        Self { limits, started: now, in_guest_since: Some(now), spent: Duration::ZERO }
+        Self {
+            limits,
+            started: now,
+            // Instantiation runs guest code before any hook is called.
+            in_guest_since: Some(now),
+            spent: Duration::ZERO,
+            since_call: Duration::ZERO,
+            ticked: false,
+            stop,
+        }
+    }
+
+    fn here(&self) -> Duration {
+        self.in_guest_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Time in the guest so far.
     pub(crate) fn spent(&self) -> Duration {
-        self.spent + self.in_guest_since.map_or(Duration::ZERO, |since| since.elapsed())
+        self.spent + self.here()
     }
 
     pub(crate) fn hook(&mut self, hook: CallHook) {
-        if let Some(since) = self.in_guest_since.take() {
-            self.spent += since.elapsed();
-        }
-        if hook.exiting_host() {
-            self.in_guest_since = Some(Instant::now());
+        let here = self.here();
+        self.spent += here;
+        self.since_call += here;
+        self.in_guest_since = hook.exiting_host().then(Instant::now);
+        if hook.exiting_host() && !std::mem::take(&mut self.ticked) {
+            self.since_call = Duration::ZERO;
         }
     }
 
-    pub(crate) fn check(&self) -> Result<(), LimitError> {
-        let here = self.in_guest_since.map_or(Duration::ZERO, |since| since.elapsed());
-        if here > self.limits.call_time {
+    /// Called at each tick while guest code runs.
+    pub(crate) fn tick(&mut self) -> Result<(), LimitError> {
+        self.ticked = true;
+        let since_call = self.since_call + self.here();
+        if since_call > self.limits.call_time {
             return Err(LimitError(format!(
                 "it computed for more than {} s without calling the host; allow more with --max-call-time",
                 self.limits.call_time.as_secs_f64()
             )));
         }
-        if self.spent + here > self.limits.guest_time {
+        if self.spent() > self.limits.guest_time {
             return Err(LimitError(format!(
                 "it computed for more than {} s in all; allow more with --max-guest-time",
                 self.limits.guest_time.as_secs_f64()
@@ -91,6 +116,9 @@ impl GuestClock {
                 "the wall time of {} s is used up; allow more with --max-time",
                 self.limits.wall_time.as_secs_f64()
             )));
+        }
+        if self.stop.is_set() && since_call > GRACE {
+            return Err(LimitError("it went on computing after the interrupt".into()));
         }
         Ok(())
     }

@@ -106,7 +106,7 @@ impl Plugin {
     /// What it says of itself as a workload.
     pub fn describe_workload(&self, limits: &Limits) -> Result<Description, PluginError> {
         let pre = self.as_workload()?;
-        let mut call = self.call(limits, 0, None, Arc::new(NoGpus), Arc::new(NoLog))?;
+        let mut call = self.call(limits, None, Arc::new(NoGpus), Arc::new(NoLog));
         let described = pre
             .instantiate(&mut call.store)
             .and_then(|plugin| plugin.harness_plugin_workload().call_describe(&mut call.store))
@@ -117,7 +117,7 @@ impl Plugin {
     /// What it says of itself as a report.
     pub fn describe_report(&self, limits: &Limits) -> Result<Description, PluginError> {
         let pre = self.as_report()?;
-        let mut call = self.call(limits, 0, None, Arc::new(NoGpus), Arc::new(NoLog))?;
+        let mut call = self.call(limits, None, Arc::new(NoGpus), Arc::new(NoLog));
         let described = pre
             .instantiate(&mut call.store)
             .and_then(|plugin| plugin.harness_plugin_report().call_describe(&mut call.store))
@@ -138,13 +138,7 @@ impl Plugin {
             Ok(pre) => pre,
             Err(error) => return (session, Err(error)),
         };
-        let seed = session.seed();
-        let state = State::new(&self.name, limits, seed, None, gpus, log);
-        let mut call = match self.start(limits, state) {
-            Ok(call) => call,
-            Err(error) => return (session, Err(error)),
-        };
-        call.store.data_mut().session = Some(session);
+        let mut call = self.call(limits, Some(session), gpus, log);
         let result = pre
             .instantiate(&mut call.store)
             .and_then(|plugin| plugin.harness_plugin_workload().call_run(&mut call.store, &settings.to_vec()))
@@ -161,7 +155,7 @@ impl Plugin {
         }
     }
 
-    /// Renders a recording. `seed` is what its randomness is drawn from.
+    /// Renders a recording. The same recording and settings give the same output.
     pub fn render(
         &self,
         recording: Arc<Recording>,
@@ -170,7 +164,7 @@ impl Plugin {
         log: Arc<dyn LogSink>,
     ) -> Result<Output, PluginError> {
         let pre = self.as_report()?;
-        let mut call = self.call(limits, 0, None, Arc::new(NoGpus), log)?;
+        let mut call = self.call(limits, None, Arc::new(NoGpus), log);
         let rendered = pre
             .instantiate(&mut call.store)
             .and_then(|plugin| {
@@ -217,19 +211,8 @@ impl Plugin {
         }
     }
 
-    fn call(
-        &self,
-        limits: &Limits,
-        seed: u64,
-        session: Option<Session>,
-        gpus: Arc<dyn Gpus>,
-        log: Arc<dyn LogSink>,
-    ) -> Result<Call<'_>, PluginError> {
-        self.start(limits, State::new(&self.name, limits, seed, session, gpus, log))
-    }
-
-    fn start(&self, limits: &Limits, state: State) -> Result<Call<'_>, PluginError> {
-        let mut store = Store::new(&self.engine, state);
+    fn call(&self, limits: &Limits, session: Option<Session>, gpus: Arc<dyn Gpus>, log: Arc<dyn LogSink>) -> Call<'_> {
+        let mut store = Store::new(&self.engine, State::new(&self.name, limits, session, gpus, log));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.output);
         store.set_max_component_handles(MOST_HANDLES);
@@ -238,11 +221,11 @@ impl Plugin {
             Ok(())
         });
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|store| {
-            store.data().clock.check()?;
+        store.epoch_deadline_callback(|mut store| {
+            store.data_mut().clock.tick()?;
             Ok(UpdateDeadline::Continue(1))
         });
-        Ok(Call { plugin: self, store, limits: *limits })
+        Call { plugin: self, store, limits: *limits }
     }
 }
 

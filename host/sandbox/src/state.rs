@@ -80,12 +80,13 @@ impl State {
     pub(crate) fn new(
         plugin: &str,
         limits: &Limits,
-        seed: u64,
         session: Option<Session>,
         gpus: Arc<dyn Gpus>,
         log: Arc<dyn LogSink>,
     ) -> Self {
         let written = Captured::default();
+        let seed = session.as_ref().map_or(0, Session::seed);
+        let stop = session.as_ref().map(Session::stop_flag).unwrap_or_default();
         let mut table = ResourceTable::new();
         // Handles of the contract and of WASI; wasmtime's own limit on handles is set to the same.
         table.set_max_capacity(MOST_HANDLES);
@@ -93,7 +94,7 @@ impl State {
             plugin: plugin.to_owned(),
             table,
             memory: MemoryLimiter::new(limits.memory),
-            clock: GuestClock::new(*limits),
+            clock: GuestClock::new(*limits, stop),
             wasi: wasi::context(seed, &written),
             written,
             session,

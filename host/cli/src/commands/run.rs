@@ -194,6 +194,9 @@ fn end(
             (Status::Stopped, Vec::new(), Some(Failure::failed(error)))
         }
         (Some(Broken::Measure(error)), _) => (Status::Failed, Vec::new(), Some(Failure::failed(error))),
+        (None, Err(_)) if stop.is_set() => {
+            (Status::Interrupted, Vec::new(), Some(Failure::Interrupted("interrupted".into())))
+        }
         (None, Ok(summary)) => (Status::Complete, summary, None),
         (None, Err(error)) => (Status::Failed, Vec::new(), Some(Failure::from(error))),
     };

@@ -76,7 +76,7 @@ pub(crate) fn activate(activation: Activation, x: &mut [f32]) {
 vectorized! {
     fn gelu_tanh(x: &mut [f32]) {
         // 0.5 (1 + tanh(u)) is the logistic function of 2u.
-        const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+        const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
         for x in x {
             let twice = TWICE_SQRT_2_OVER_PI * (*x + 0.044715 * *x * *x * *x);
             *x /= 1.0 + exp(-twice);

@@ -26,6 +26,15 @@ pub(crate) enum Level {
     Avx512,
 }
 
+impl Level {
+    fn has_avx512(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return self == Self::Avx512;
+        #[cfg(not(target_arch = "x86_64"))]
+        return false;
+    }
+}
+
 /// The best level of this machine.
 pub(crate) fn level() -> Level {
     static LEVEL: LazyLock<Level> = LazyLock::new(|| {

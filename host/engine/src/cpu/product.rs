@@ -1,9 +1,10 @@
 //! `Y = X Wᵀ + b`, with X f32 `[m, k]`, W `[n, k]` in f32, f16 or bf16, and Y f32 `[m, n]`.
 //!
 //! For few rows of X it is bound by memory: each row of W is read once and multiplied with all rows of X at once. For
-//! many rows it is bound by arithmetic, and `gemm` (which is what candle uses) does it, on blocks of W converted to f32.
+//! many rows it is bound by arithmetic. There `gemm`, which is what candle uses, has no AVX-512 in stable Rust, so on
+//! machines that have it the same loops do that work, too; elsewhere it gets blocks of W converted to f32.
 //!
-//! With few rows every result is summed in the same order whatever m is: 16 partial sums, of every 16th number each,
+//! In these loops every result is summed in the same order whatever m is: 16 partial sums, of every 16th number each,
 //! added pairwise. So a batch gives the same results as its requests one by one.
 
 use half::{bf16, f16};
@@ -12,8 +13,8 @@ use rayon::prelude::*;
 use crate::checkpoint::Activation;
 use crate::cpu::{Level, Shared, elementwise, level};
 
-/// Up to this many rows of X, W is read once and multiplied directly.
-pub(crate) const FEW: usize = 16;
+/// Up to this many rows of X are few.
+pub(super) const FEW: usize = 16;
 
 /// Bytes of W that one task reads: much more than dispatching it costs, and still enough tasks for a fair share.
 const TASK_BYTES: usize = 96 << 10;
@@ -85,7 +86,9 @@ pub(crate) fn product<W: Weight>(
         "lengths of a product agree"
     );
     let job = Job { x, weight, bias, m, k, n, out: Shared::new(out), add: finish == Finish::Add };
-    let rows = if m <= FEW {
+    let level = level();
+    let direct = m <= FEW || level.has_avx512();
+    let rows = if direct {
         // A multiple of the four rows that are taken at once.
         (TASK_BYTES / (k * size_of::<W>())).next_multiple_of(4).max(4)
     } else {
@@ -93,10 +96,10 @@ pub(crate) fn product<W: Weight>(
     };
     let task = |first: usize| {
         let end = (first + rows).min(n);
-        if m <= FEW {
-            few_rows(level(), &job, first, end);
+        if direct {
+            directly(level, &job, first, end);
         } else {
-            many_rows(&job, first, end);
+            with_gemm(&job, first, end);
         }
         if let Finish::Activate(activation) = finish {
             for row in 0..m {
@@ -113,7 +116,7 @@ pub(crate) fn product<W: Weight>(
 }
 
 /// The columns `first..end` of the result, with the instructions of `level`, which the machine has.
-pub(super) fn few_rows<W: Weight>(level: Level, job: &Job<'_, W>, first: usize, end: usize) {
+pub(super) fn directly<W: Weight>(level: Level, job: &Job<'_, W>, first: usize, end: usize) {
     match level {
         Level::Portable => portable(job, first, end),
         #[cfg(target_arch = "x86_64")]
@@ -167,7 +170,7 @@ impl<W> Job<'_, W> {
     }
 }
 
-fn many_rows<W: Weight>(job: &Job<'_, W>, first: usize, end: usize) {
+fn with_gemm<W: Weight>(job: &Job<'_, W>, first: usize, end: usize) {
     let (m, k, n, columns) = (job.m, job.k, job.n, end - first);
     let weight: Vec<f32> = job.weight[first * k..end * k].iter().map(|weight| weight.to_f32()).collect();
     // SAFETY: the result's rows have n columns, of which the task's are written; x has m rows of k numbers, and the
@@ -331,14 +334,20 @@ mod tests {
                 let mut out = vec![f32::NAN; m * n];
                 let shared = Shared::new(&mut out);
                 let job = Job { x: &x, weight: &weight, bias: Some(&bias), m, k, n, out: shared, add: false };
-                few_rows(level, &job, 0, n);
+                directly(level, &job, 0, n);
                 out
             })
             .collect();
         by_level.iter().for_each(|result| close(result, &naive(&x, &weight, &bias, k, &vec![0.0; m * n])));
         assert!(by_level[1..].windows(2).all(|pair| pair[0] == pair[1]));
+        let mut by_gemm = vec![f32::NAN; m * n];
+        let shared = Shared::new(&mut by_gemm);
+        let job = Job { x: &x, weight: &weight, bias: Some(&bias), m, k, n, out: shared, add: false };
+        with_gemm(&job, 0, n / 2);
+        with_gemm(&job, n / 2, n);
+        close(&by_gemm, &naive(&x, &weight, &bias, k, &vec![0.0; m * n]));
         // A row alone gives the same bits as in a batch.
-        if m <= FEW {
+        if m <= FEW || level().has_avx512() {
             let mut alone = vec![f32::NAN; n];
             product(&x[(m - 1) * k..], &weight, Some(&bias), k, Finish::Store, &mut alone);
             assert_eq!(alone, stored[(m - 1) * n..]);
@@ -358,7 +367,7 @@ mod tests {
     #[test]
     fn it_is_the_naive_product_where_many_tasks_share_it() {
         check::<f32>(3, 768, 400, 1, |x| x);
-        check::<f16>(17, 64, 4000, 2, f16::from_f32);
+        check::<f16>(37, 64, 4000, 2, f16::from_f32);
         check::<bf16>(16, 1024, 300, 3, bf16::from_f32);
     }
 }

@@ -1,5 +1,5 @@
-//! The inner loops of [`super::product`] in AVX2 and AVX-512: tiles of up to four rows of W by four rows of X, whose
-//! partial sums stay in registers.
+//! The inner loops of [`super::product`] in AVX2 and AVX-512: tiles of a few rows of W by a few rows of X, whose partial
+//! sums stay in registers.
 
 macro_rules! kernels {
     ($module:ident, $features:literal, $lanes:ident, $columns:literal by $rows:literal) => {
@@ -8,7 +8,7 @@ macro_rules! kernels {
 
             use super::LANES;
             use super::$lanes::{fused, load, reduce, zero};
-            use crate::cpu::product::{Job, Weight};
+            use crate::cpu::product::{FEW, Job, Weight};
 
             /// The columns `first..end` of the result.
             ///
@@ -16,41 +16,60 @@ macro_rules! kernels {
             /// The machine has the features, the lengths in `job` agree, and no other task uses these columns.
             #[target_feature(enable = $features)]
             pub(in crate::cpu) unsafe fn columns<W: Weight>(job: &Job<'_, W>, first: usize, end: usize) {
-                let mut column = first;
-                while column + $columns <= end {
-                    // SAFETY: the columns are left; the rest is the caller's promise.
-                    unsafe { all_rows::<W, $columns>(job, column) };
-                    column += $columns;
-                }
-                while column < end {
-                    // SAFETY: one column is left; the rest is the caller's promise.
-                    unsafe { all_rows::<W, 1>(job, column) };
-                    column += 1;
+                // Few rows of X stay in the caches while W passes once. With many, a tile of them stays in the first
+                // cache while the task's part of W, which fits the second, passes once for each.
+                let height = if job.m <= FEW { FEW } else { $rows };
+                for row in (0..job.m).step_by(height) {
+                    let last = (row + height).min(job.m);
+                    let mut column = first;
+                    while column + $columns <= end {
+                        // SAFETY: the columns are left; the rest is the caller's promise.
+                        unsafe { rows::<W, $columns>(job, column, row, last) };
+                        column += $columns;
+                    }
+                    while column < end {
+                        // SAFETY: one column is left; the rest is the caller's promise.
+                        unsafe { rows::<W, 1>(job, column, row, last) };
+                        column += 1;
+                    }
                 }
             }
 
+            /// N columns of the rows `row..last`.
             #[inline]
             #[target_feature(enable = $features)]
-            unsafe fn all_rows<W: Weight, const N: usize>(job: &Job<'_, W>, column: usize) {
-                let mut row = 0;
+            unsafe fn rows<W: Weight, const N: usize>(job: &Job<'_, W>, column: usize, row: usize, last: usize) {
                 // SAFETY: the rows of each tile are there; the rest is the caller's promise.
                 unsafe {
-                    while row + $rows <= job.m {
-                        tile::<W, N, $rows>(job, column, row);
+                    if row == 0 && last == 1 {
+                        return tile::<W, N, 1, true>(job, column, 0);
+                    }
+                    let mut row = row;
+                    while row + $rows <= last {
+                        if row == 0 {
+                            tile::<W, N, $rows, true>(job, column, row);
+                        } else {
+                            tile::<W, N, $rows, false>(job, column, row);
+                        }
                         row += $rows;
                     }
-                    match job.m - row {
-                        1 => tile::<W, N, 1>(job, column, row),
-                        2 => tile::<W, N, 2>(job, column, row),
-                        3 => tile::<W, N, 3>(job, column, row),
+                    match last - row {
+                        1 => tile::<W, N, 1, false>(job, column, row),
+                        2 => tile::<W, N, 2, true>(job, column, row),
+                        3 => tile::<W, N, 3, true>(job, column, row),
                         _ => {}
                     }
                 }
             }
 
+            /// N columns of M rows. PREFETCH is for those that read W from memory rather than from a cache.
             #[inline]
             #[target_feature(enable = $features)]
-            unsafe fn tile<W: Weight, const N: usize, const M: usize>(job: &Job<'_, W>, column: usize, row: usize) {
+            unsafe fn tile<W: Weight, const N: usize, const M: usize, const PREFETCH: bool>(
+                job: &Job<'_, W>,
+                column: usize,
+                row: usize,
+            ) {
                 let k = job.k;
                 let whole = k - k % LANES;
                 // SAFETY: `column..column + N` and `row..row + M` lie in the matrices, whose rows have k numbers.
@@ -66,9 +85,11 @@ macro_rules! kernels {
                         }
                         for n in 0..N {
                             let from = weight.add(n * k + at);
-                            // The rows that come next: the hardware's own prefetching stops at the end of a page.
-                            // An address past the matrix is allowed here.
-                            _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(N * k).cast());
+                            if PREFETCH {
+                                // The rows that come next: the hardware's own prefetching stops at the end of a
+                                // page. An address past the matrix is allowed here.
+                                _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(N * k).cast());
+                            }
                             let w = load::<W>(from);
                             for m in 0..M {
                                 sums[n][m] = fused(w, xs[m], sums[n][m]);
