@@ -65,7 +65,7 @@ fn every_sensor_metric_is_recorded() {
 
 #[test]
 fn a_field_that_is_not_supported_is_absent() {
-    let place = Place::with_gpu("normal,no-energy,no-utilization");
+    let place = Place::with_gpu("normal,no-energy,no-utilization,no-buffer");
     let output = run(&place, "0");
     assert!(output.status.success(), "{}", told(&output));
     for run in runs(&place) {

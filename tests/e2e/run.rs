@@ -23,7 +23,8 @@ fn filtered() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"\d{4}-\d\d-\d\dT[\d:.-]+Z", "[time]");
     settings.add_filter(r"[0-9a-f]{64}", "[sha256]");
-    settings.add_filter(r"\b[0-9a-f]{12}(-dirty)?\b", "[commit]");
+    settings.add_filter(r"harness 0\.1\.0 \([^)]*\)", "harness 0.1.0 ([commit])");
+    settings.add_filter(r"(?m)^host  .*$", "host      [machine]");
     settings.add_filter(r"/\S*/recordings/", "[recordings]/");
     settings.set_prepend_module_to_snapshot(false);
     settings.set_snapshot_path("snapshots");
@@ -234,8 +235,9 @@ fn wait_for_runs(place: &Place, runs: usize) {
     panic!("no runs were recorded");
 }
 
+/// Sends a signal to the binary that a child started.
 fn signal(child: &std::process::Child, name: &str) {
-    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+    let status = Command::new("pkill").args([&format!("-{name}"), "-P", &child.id().to_string()]).status().unwrap();
     assert!(status.success());
 }
 
@@ -251,6 +253,35 @@ fn an_interrupt_keeps_what_was_recorded() {
     let lines = lines(&place.path("r.jsonl"));
     assert_eq!(lines.last().unwrap()["status"], "interrupted");
     assert!(lines.len() >= 5);
+}
+
+#[test]
+fn an_interrupt_ends_a_guest_that_computes() {
+    let place = Place::new();
+    let child = place
+        .command(BINARY)
+        .args([
+            "run",
+            "--backend",
+            "simulated",
+            "--quiet",
+            "--recording",
+            "r.jsonl",
+            "--plugin",
+            harness_tests::HOSTILE,
+        ])
+        .args(["--set", "act=loop"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !place.path("r.jsonl").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The guest gets a second of grace.
+    signal(&child, "INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", told(&output));
+    assert_eq!(lines(&place.path("r.jsonl")).last().unwrap()["status"], "interrupted");
 }
 
 #[test]

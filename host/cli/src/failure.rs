@@ -1,5 +1,6 @@
 //! How a command fails: a message for the person, an exit code for the script.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use harness_core::recording::RecordingError;
@@ -80,7 +81,16 @@ impl From<LoadError> for Failure {
 impl From<RecordingError> for Failure {
     fn from(error: RecordingError) -> Self {
         match error {
-            RecordingError::Write { .. } => Self::failed(error),
+            // A place that can't be written to is the user's to change; a disk that is full or fails is not.
+            RecordingError::Write { ref source, .. } => match source.kind() {
+                ErrorKind::NotFound
+                | ErrorKind::PermissionDenied
+                | ErrorKind::AlreadyExists
+                | ErrorKind::NotADirectory
+                | ErrorKind::IsADirectory
+                | ErrorKind::ReadOnlyFilesystem => Self::usage(error),
+                _ => Self::failed(error),
+            },
             RecordingError::Read { .. } | RecordingError::Malformed { .. } | RecordingError::Schema { .. } => {
                 Self::usage(error)
             }

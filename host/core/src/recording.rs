@@ -74,7 +74,7 @@ struct End {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// The file can't be made or written.
-    #[error("can't write the recording {path}: {source}; free space, or give another place with --recording")]
+    #[error("can't write the recording {path}: {source}; free space there, or give another place with --recording")]
     Write {
         /// Where.
         path: PathBuf,

@@ -60,6 +60,7 @@ impl model::Host for State {
     }
 
     fn generate(&mut self, request: model::Request) -> Answer<model::Generation> {
+        self.refuse_for_ever()?;
         Ok(self.session().and_then(|session| {
             let request = convert::request(request, MOST_TEXT)?;
             session.generate(&request).map(convert::generation).map_err(convert::measure_error)
@@ -69,6 +70,7 @@ impl model::Host for State {
 
 impl bench::Host for State {
     fn measure(&mut self, plan: Resource<Plan>) -> Answer<Resource<RunHandle>> {
+        self.refuse_for_ever()?;
         let plan = self.table.get(&plan)?.clone();
         let run = match self.session() {
             Ok(session) => session.measure(&plan).map_err(convert::measure_error),

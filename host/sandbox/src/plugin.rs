@@ -243,20 +243,29 @@ impl Call<'_> {
         if let Some(LimitError(limit)) = error.downcast_ref::<LimitError>() {
             return PluginError::Limit { plugin, limit: limit.clone() };
         }
-        // wasmtime keeps this error's type to itself.
-        if error.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls")) {
-            return PluginError::Limit {
-                plugin,
-                limit: format!(
-                    "it handed over more than {} bytes at once; allow more with --max-output",
-                    self.limits.output
-                ),
-            };
+        // wasmtime keeps the types of these errors to itself.
+        let says = |text: &str| error.chain().any(|cause| cause.to_string().contains(text));
+        if says("fuel allocated for hostcalls") {
+            let limit =
+                format!("it handed over more than {} bytes at once; allow more with --max-output", self.limits.output);
+            return PluginError::Limit { plugin, limit };
+        }
+        if says("handle limit exceeded") {
+            let limit = format!(
+                "it held more than {MOST_HANDLES} handles at once. For its author: drop runs, plans and recordings when done"
+            );
+            return PluginError::Limit { plugin, limit };
         }
         let state = self.store.data();
         let trap =
             error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.root_cause().to_string(), ToString::to_string);
-        let written = printable(&state.written.text());
+        // What the guest's std says of a backtrace is no advice to the person who runs it.
+        let written: Vec<String> = printable(&state.written.text())
+            .lines()
+            .filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"))
+            .map(ToOwned::to_owned)
+            .collect();
+        let written = written.join("\n");
         let message = match written.trim() {
             "" => format!(
                 "{trap} (after {:.3} s, with {} bytes of memory)",

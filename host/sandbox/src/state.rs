@@ -71,7 +71,12 @@ pub(crate) struct State {
     log: Arc<dyn LogSink>,
     log_lines: u64,
     most_log_lines: u64,
+    /// Requests that were refused because the session is over.
+    refused: u32,
 }
+
+/// How often a guest may ask in vain once the session is over.
+const MOST_REFUSED: u32 = 100;
 
 /// The most bytes of a log line that are shown.
 const LOG_LINE: usize = 2_000;
@@ -101,8 +106,20 @@ impl State {
             gpus,
             log,
             log_lines: 0,
+            refused: 0,
             most_log_lines: limits.log_lines,
         }
+    }
+
+    /// Ends a guest that goes on asking after it was told that nothing more is served.
+    pub(crate) fn refuse_for_ever(&mut self) -> Result<(), LimitError> {
+        if self.session.as_ref().is_some_and(|session| session.broken().is_some()) {
+            self.refused += 1;
+        }
+        if self.refused > MOST_REFUSED {
+            return Err(LimitError("it went on asking for runs after it was told that nothing more is served".into()));
+        }
+        Ok(())
     }
 
     pub(crate) fn log(&mut self, level: LogLevel, message: &str) -> Result<(), LimitError> {

@@ -57,7 +57,9 @@ impl Workload for Default {
         let mut measured = Vec::new();
         for number in 1..=runs {
             let plan = Plan::new(format!("run {number}"), requests.clone());
-            measured.push(host.measure(&plan.iterations(iterations).warmup(warmup).batch(batch))?);
+            measured.push(
+                host.measure(&plan.iterations(iterations).warmup(warmup).batch(batch)).map_err(Error::of_request)?,
+            );
         }
         Ok(overview::averages(&measured))
     }

@@ -23,6 +23,15 @@ impl Error {
         Self(Failure::Setting(message.into()))
     }
 
+    /// Why a request was not served, for a plugin whose requests are the user's settings as they are: one that no model can
+    /// serve, or that does not fit the context, is then the fault of a setting.
+    pub fn of_request(error: ModelError) -> Self {
+        match error {
+            ModelError::Invalid(_) | ModelError::TooLong(_) => Self::setting(error.to_string()),
+            _ => Self::new(error.to_string()),
+        }
+    }
+
     /// What the user reads.
     pub fn message(&self) -> &str {
         match &self.0 {
