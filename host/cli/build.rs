@@ -18,5 +18,9 @@ fn main() {
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|log| Path::new(log).exists()) {
         println!("cargo::rerun-if-changed={log}");
     }
-    println!("cargo::rerun-if-changed=build.rs");
+    // A change that is not committed makes the commit a dirty one.
+    for source in ["../../host", "../../plugins/sdk/src", "../../plugins/default/src", "../../wit", "../../Cargo.lock"]
+    {
+        println!("cargo::rerun-if-changed={source}");
+    }
 }

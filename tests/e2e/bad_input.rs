@@ -94,6 +94,9 @@ fn settings() {
         &["generate", "--backend", "simulated", "--max-new-tokens", "2000", "x"],
     );
     refuse("generate_token", &place, &["generate", "--backend", "simulated", "--tokens", "60000"]);
+    refuse("simulate_for_ever", &place, &quick(&["--simulate", "time-per-token=500years"]));
+    refuse("simulated_on_a_device", &place, &quick(&["--device", "cuda:7"]));
+    refuse("simulate_without_simulated", &place, &["run", "--simulate", "jitter=0"]);
     refuse("simulate_unknown", &place, &quick(&["--simulate", "speed=1"]));
 }
 

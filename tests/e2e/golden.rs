@@ -6,8 +6,13 @@ use serde_json::Value;
 const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 fn generate(arguments: &[&str]) -> Value {
-    let output =
-        Place::new().command(BINARY).args(["generate", "--json", "--device", "cpu"]).args(arguments).output().unwrap();
+    let place = Place::new();
+    let mut command = place.command(BINARY);
+    command.args(["generate", "--json"]);
+    if !arguments.contains(&"--backend") {
+        command.args(["--device", "cpu"]);
+    }
+    let output = command.args(arguments).output().unwrap();
     assert!(output.status.success(), "{}", told(&output));
     serde_json::from_str(&stdout(&output)).unwrap()
 }

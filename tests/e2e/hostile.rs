@@ -80,6 +80,8 @@ hostile! {
     a_plugin_that_gives_up: "give-up" [];
     a_stop_that_is_ignored: "ignore-stop" ["--max-iterations", "100"];
     a_mean_that_is_wrong: "wrong-mean" [];
+    plans_that_fill_the_host: "plans" [];
+    prompts_that_fill_the_host: "prompts" [];
 }
 
 #[test]
@@ -136,6 +138,11 @@ fn files_stay_in_their_folder() {
         assert!(!place.path("outside").exists() && !place.path("out").exists());
         snapshot(&format!("report_{name}"), &output);
     }
+    let place = Place::new();
+    place.write("out/a.txt", "mine");
+    let output = report(&place, "files");
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert_eq!(std::fs::read_to_string(place.path("out/a.txt")).unwrap(), "mine");
     let place = Place::new();
     let output = report(&place, "files");
     assert!(output.status.success(), "{}", told(&output));

@@ -81,6 +81,15 @@ fn a_recording_from_another_time_reports_with_a_cut_line() {
 }
 
 #[test]
+fn a_report_that_nobody_reads_does_not_lose_the_next() {
+    let place = Place::new();
+    let command = format!("{BINARY} run --backend simulated --quick --report markdown --report csv=a.csv | true");
+    let output = place.command("sh").args(["-c", &command]).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(place.path("a.csv").exists());
+}
+
+#[test]
 fn a_reader_that_has_enough_is_no_error() {
     let place = recorded();
     let output =

@@ -72,7 +72,7 @@ MORE = ["gpu_memory_used", "memory_controller_utilization", "tokens_per_second",
 
 
 def documented(*args):
-    path = os.path.join(folder, "r.jsonl")
+    path = os.path.join(folder, f"r{len(os.listdir(folder))}.jsonl")
     result = run("run", "--device", "cuda:0", "--recording", path, *args)
     must(result.returncode == 0, result.stderr.strip()[-2000:])
     lines = [json.loads(line) for line in open(path)]

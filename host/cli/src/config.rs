@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(config.model.device.unwrap().0, harness_engine::DeviceChoice::Cuda(1));
         assert_eq!(config.limits.max_memory.unwrap().0, 1 << 30);
         let set = pairs("set", &config.set).unwrap();
-        assert_eq!(set, [("runs".into(), "3".into()), ("prompt".into(), "a".into())]);
+        assert_eq!(set, [("prompt".into(), "a".into()), ("runs".into(), "3".into())]);
     }
 
     proptest! {

@@ -8,6 +8,7 @@ use harness_core::Recording;
 use harness_sandbox::{Limits, LogSink, Output, Plugin, Sandbox, printable};
 
 use crate::failure::Failure;
+use crate::log::tell;
 use crate::plugins;
 use crate::settings::ReportTarget;
 
@@ -53,13 +54,19 @@ impl Ready {
         match (self.plugin.render(Arc::clone(recording), &self.settings, limits, log)?, &self.out) {
             (Output::Text(text), None) => print(&text),
             (Output::Text(text), Some(file)) => self.write(file, text.as_bytes()),
-            (Output::Files(files), out) => {
-                let folder = out.clone().unwrap_or_else(|| PathBuf::from("."));
-                std::fs::create_dir_all(&folder).map_err(|error| self.unwritten(&folder, &error))?;
+            // The plugin chooses the names, so the user must choose the folder, and nothing in it is replaced.
+            (Output::Files(_), None) => Err(Failure::usage(format!(
+                "the report '{0}' makes files; name a folder for them: {0}=FOLDER",
+                self.plugin.name()
+            ))),
+            (Output::Files(files), Some(folder)) => {
+                std::fs::create_dir_all(folder).map_err(|error| self.unwritten(folder, &error))?;
                 files.iter().try_for_each(|file| {
                     let path = folder.join(&file.name);
-                    self.write(&path, &file.contents)?;
-                    eprintln!("wrote {}", path.display());
+                    std::fs::File::create_new(&path)
+                        .and_then(|mut new| new.write_all(&file.contents))
+                        .map_err(|error| self.unwritten(&path, &error))?;
+                    tell(&format!("wrote {}", path.display()));
                     Ok(())
                 })
             }

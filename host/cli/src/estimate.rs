@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use harness_core::{
-    Budget, Facts, Gpus, ModelInfo, NoSensors, Prompt, Recorder, Request, Session, StopFlag, Tokenizer, VirtualClock,
-    Work,
+    Budget, Facts, Gpus, ModelInfo, NoSensors, Prompt, Recorder, Request, Session, Tokenizer, VirtualClock, Work,
 };
 use harness_engine::{Loaded, Rehearsal};
 use harness_sandbox::{Limits, NoLog, Plugin};
@@ -27,7 +26,7 @@ pub(crate) fn work(
     seed: u64,
     limits: &Limits,
 ) -> Option<Work> {
-    let mut session = Session::new(
+    let session = Session::new(
         Box::new(Rehearsal::new(model.clone())),
         Arc::clone(tokenizer),
         Arc::new(VirtualClock::default()),
@@ -36,7 +35,6 @@ pub(crate) fn work(
         seed,
         Budget { iterations: MOST_ITERATIONS, wall_time: MOST_TIME },
     );
-    session.stop_on(StopFlag::default());
     let limits = Limits { call_time: MOST_TIME, guest_time: MOST_TIME, wall_time: MOST_TIME, ..*limits };
     let (session, result) = plugin.run(session, Arc::clone(gpus), settings, &limits, Arc::new(NoLog));
     result.ok()?;

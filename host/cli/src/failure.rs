@@ -7,6 +7,8 @@ use harness_core::recording::RecordingError;
 use harness_engine::LoadError;
 use harness_sandbox::PluginError;
 
+use crate::log::tell;
+
 /// Why a command did not do what it was asked.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
@@ -50,8 +52,8 @@ impl Failure {
 
     pub(crate) fn print(&self) {
         match self {
-            Self::Failed(message) | Self::Usage(message) => eprintln!("error: {message}"),
-            Self::Interrupted(message) => eprintln!("{message}"),
+            Self::Failed(message) | Self::Usage(message) => tell(&format!("error: {message}")),
+            Self::Interrupted(message) => tell(message),
             Self::Closed => {}
         }
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use harness_core::StopFlag;
 
 use crate::failure::Failure;
+use crate::log::tell;
 
 /// Sets `stop` at the first signal.
 pub(crate) fn watch(stop: StopFlag) -> Result<(), Failure> {
@@ -14,8 +15,8 @@ pub(crate) fn watch(stop: StopFlag) -> Result<(), Failure> {
             // Finished runs are on disk; a guest or a GPU that does not come back is left behind.
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this iteration; once more to stop at once");
         stop.set();
+        tell("\nstopping after this iteration; once more to stop at once");
     })
     .map_err(|error| Failure::failed(format!("can't watch for Ctrl-C: {error}")))
 }

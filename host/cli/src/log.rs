@@ -1,6 +1,6 @@
 //! Lines on stderr: the program's own, and the plugins'.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
 use harness_sandbox::{LogLevel, LogSink};
 use tracing_subscriber::EnvFilter;
@@ -27,6 +27,11 @@ pub(crate) fn init(verbose: u8) {
         .without_time()
         .with_target(false)
         .init();
+}
+
+/// A line on stderr. A reader that has gone is no reason to stop measuring.
+pub(crate) fn tell(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Shows the lines of plugins above the progress.

@@ -3,8 +3,6 @@
 //! Arguments and `harness.toml` become settings once; a command gets them ready-made. Only this crate prints or exits:
 //! data goes to stdout, everything else to stderr.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)]
-
 mod args;
 mod commands;
 mod config;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use harness_core::{Observer, Plan, Progress, Run};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::log::tell;
 use crate::units;
 
 /// How often a terminal is redrawn; the drawing takes some tens of microseconds of another core.
@@ -45,12 +46,12 @@ impl Screen {
         if self.quiet {
             return;
         }
-        self.bar.suspend(|| eprintln!("{line}"));
+        self.bar.suspend(|| tell(line));
     }
 
     /// A line that stays even when quiet.
     pub(crate) fn warn(&self, line: &str) {
-        self.bar.suspend(|| eprintln!("warning: {line}"));
+        self.bar.suspend(|| tell(&format!("warning: {line}")));
     }
 
     fn update(&self, line: String) {
@@ -97,18 +98,14 @@ impl Display {
 
     /// Ends the drawing of a run that did not finish.
     pub(crate) fn stop(&self) {
-        let drawing = self.state.lock().unwrap_or_else(PoisonError::into_inner).drawing.take();
-        if let Some((stop, thread)) = drawing {
-            drop(stop);
-            // A drawing thread that panicked has nothing more to draw.
-            let _ = thread.join();
-        }
+        Self::end_drawing(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
         self.screen.clear();
     }
 
     fn end_drawing(state: &mut State) {
         if let Some((stop, thread)) = state.drawing.take() {
             drop(stop);
+            // A drawing thread that panicked has nothing more to draw.
             let _ = thread.join();
         }
     }

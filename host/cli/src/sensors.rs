@@ -27,8 +27,12 @@ pub(crate) fn open(choice: &SensorChoice, model_gpu: Option<&str>) -> Result<Tel
         Ok(nvml) => Arc::new(nvml.clone()),
         Err(_) => Arc::new(NoGpus),
     };
+    let model_facts = match &nvml {
+        Ok(nvml) => facts(nvml, model_gpu),
+        Err(_) => uuid_fact(model_gpu),
+    };
     let without = |reason: String, note: Option<String>, gpus: Arc<dyn Gpus>| {
-        Ok(Telemetry { sensors: Box::new(NoSensors { reason }), gpus, facts: Vec::new(), note })
+        Ok(Telemetry { sensors: Box::new(NoSensors { reason }), gpus, facts: model_facts, note })
     };
     let (gpu, named) = match choice {
         SensorChoice::Off => return without("sensors are off (--sensors none)".into(), None, gpus),
@@ -41,7 +45,14 @@ pub(crate) fn open(choice: &SensorChoice, model_gpu: Option<&str>) -> Result<Tel
     };
     let opened = nvml.and_then(|nvml| {
         let sensors = nvml.sampler(&gpu, Options::default())?;
-        Ok((sensors, nvml.facts(&gpu)))
+        let mut facts = facts(&nvml, model_gpu);
+        // Where the sensors are another GPU's than the model's, `gpu.*` stays the model's.
+        let other = model_gpu.is_some_and(|model| nvml.uuid(&gpu).as_deref() != Ok(model));
+        let prefix = if other { "sensors." } else { "" };
+        if other || model_gpu.is_none() {
+            facts.extend(nvml.facts(&gpu).into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)));
+        }
+        Ok((sensors, facts))
     });
     match opened {
         Ok((sensors, facts)) => Ok(Telemetry { sensors, gpus, facts, note: None }),
@@ -51,4 +62,15 @@ pub(crate) fn open(choice: &SensorChoice, model_gpu: Option<&str>) -> Result<Tel
             without(reason, Some(note), gpus)
         }
     }
+}
+
+/// What the driver says of the GPU that the model runs on.
+fn facts(nvml: &Nvml, model_gpu: Option<&str>) -> Vec<(String, String)> {
+    let facts = model_gpu.map(|uuid| nvml.facts(uuid)).unwrap_or_default();
+    if facts.is_empty() { uuid_fact(model_gpu) } else { facts }
+}
+
+/// What CUDA alone says of it.
+fn uuid_fact(model_gpu: Option<&str>) -> Vec<(String, String)> {
+    model_gpu.map(|uuid| ("gpu.uuid".to_owned(), uuid.to_owned())).into_iter().collect()
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use harness_core::Budget;
 use harness_engine::{LoadOptions, SimulatedSettings};
@@ -123,10 +124,27 @@ pub(crate) fn recordings(config: &Config) -> PathBuf {
 pub(crate) fn model(args: args::Model, config: &Config, seed: u64) -> Result<ModelSettings, Failure> {
     let backend = args.backend.or(config.model.backend.map(|b| b.0)).unwrap_or_default();
     let mut simulate = config::pairs("simulate", &config.simulate)?;
+    let simulate_given = !args.simulate.is_empty();
     simulate.extend(args.simulate);
     let settings = simulated(&simulate)?;
+    let given =
+        |what: &str, why: &str| Err(Failure::usage(format!("{what} does nothing {why}; leave one of them out")));
     match backend {
-        BackendChoice::Simulated => Ok(ModelSettings::Simulated(settings)),
+        BackendChoice::Simulated => {
+            let flags = [
+                ("--model", args.model.is_some()),
+                ("--device", args.device.is_some()),
+                ("--dtype", args.dtype.is_some()),
+                ("--download", args.download),
+            ];
+            if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
+                return given(flag, "with the simulated backend");
+            }
+            Ok(ModelSettings::Simulated(settings))
+        }
+        BackendChoice::Auto | BackendChoice::Candle if simulate_given => {
+            given("--simulate", "without --backend simulated")
+        }
         BackendChoice::Auto | BackendChoice::Candle => Ok(ModelSettings::Candle(LoadOptions {
             model: args.model.or(config.model.model.clone()).unwrap_or_else(|| "gpt2".into()),
             device: args.device.or(config.model.device.map(|d| d.0)).unwrap_or_default(),
@@ -137,13 +155,21 @@ pub(crate) fn model(args: args::Model, config: &Config, seed: u64) -> Result<Mod
     }
 }
 
+/// The longest time that the simulated model takes for a token.
+const MOST_SIMULATED: Duration = Duration::from_secs(3600);
+
 fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
+    // Longer ones, added up over a whole test, leave what a clock can hold.
+    let short = |value: &str| match units::duration(value)? {
+        time if time <= MOST_SIMULATED => Ok(time),
+        _ => Err(format!("'{value}' is longer than {} s", MOST_SIMULATED.as_secs())),
+    };
     let mut settings = SimulatedSettings::default();
     for (name, value) in pairs {
         let wrong = |what: String| Failure::usage(format!("--simulate {name}: {what}"));
         match name.as_str() {
-            "time-to-first-token" => settings.time_to_first_token = units::duration(value).map_err(wrong)?,
-            "time-per-token" => settings.time_per_token = units::duration(value).map_err(wrong)?,
+            "time-to-first-token" => settings.time_to_first_token = short(value).map_err(wrong)?,
+            "time-per-token" => settings.time_per_token = short(value).map_err(wrong)?,
             "jitter" => {
                 settings.jitter = value
                     .parse()

@@ -53,6 +53,9 @@ pub struct Reading {
     /// What the host computed in its place, when that differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_value: Option<f64>,
+    /// It bears the name of a host metric that no run recorded, or gives it another unit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unmeasured: bool,
 }
 
 /// Where a figure comes from.

@@ -118,13 +118,13 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// Creates the file and writes the first line. An existing file is replaced.
+    /// Creates the file and writes the first line. A file that is there is never replaced.
     pub fn create(path: &Path, facts: Facts) -> Result<Self, RecordingError> {
         let failed = |source| RecordingError::Write { path: path.to_owned(), source };
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
-        let file = File::create(path).map_err(failed)?;
+        let file = create(path).map_err(failed)?;
         let mut recorder = Self { sink: Some((file, path.to_owned())), recording: Recording::empty(facts.clone()) };
         recorder.append(&Line::Header { schema: SCHEMA.to_owned(), facts })?;
         Ok(recorder)
@@ -162,7 +162,7 @@ impl Recorder {
         time: String,
     ) -> Result<Recording, RecordingError> {
         for reading in &mut summary {
-            reading.host_value = self.recording.audit(reading);
+            self.recording.audit(reading);
         }
         self.append(&Line::End(End { status, message: message.clone(), time, summary: summary.clone() }))?;
         Ok(Recording { status, message, summary, ..self.recording })
@@ -175,6 +175,17 @@ impl Recorder {
         bytes.push(b'\n');
         // One write a line, so that a kill can cut at most the last one; and onto the disk, not only to the kernel.
         file.write_all(&bytes).and_then(|()| file.sync_data()).map_err(failed)
+    }
+}
+
+/// A new file; or what is there, where that is a device or a pipe and no file.
+fn create(path: &Path) -> std::io::Result<File> {
+    match File::create_new(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => match std::fs::metadata(path) {
+            Ok(there) if !there.is_file() && !there.is_dir() => File::options().write(true).open(path),
+            _ => Err(error),
+        },
+        result => result,
     }
 }
 
@@ -253,10 +264,12 @@ impl Recording {
         mean(&values)
     }
 
-    /// The host's figure for a reading that bears the name of a host metric and differs from it.
-    fn audit(&self, reading: &Reading) -> Option<f64> {
-        metric::definition(&reading.metric.name)?;
-        self.mean(&reading.metric.name).filter(|mean| differs(*mean, reading.value, TOLERANCE))
+    /// Marks a reading that bears the name of a host metric and is not the host's figure.
+    fn audit(&self, reading: &mut Reading) {
+        let Some(definition) = metric::definition(&reading.metric.name) else { return };
+        let mean = self.mean(&reading.metric.name).filter(|_| definition.unit == reading.metric.unit);
+        reading.unmeasured = mean.is_none();
+        reading.host_value = mean.filter(|mean| differs(*mean, reading.value, TOLERANCE));
     }
 }
 
@@ -288,7 +301,7 @@ mod tests {
 
     fn reading(name: &str, value: f64) -> Reading {
         let metric = metric::definition(name).unwrap().metric();
-        Reading { metric, value, host_value: None }
+        Reading { metric, value, host_value: None, unmeasured: false }
     }
 
     fn facts() -> Facts {
@@ -300,7 +313,7 @@ mod tests {
         let mut recorder = Recorder::create(&path, facts()).unwrap();
         recorder.run(&run("a", 0.25)).unwrap();
         recorder.run(&run("b", 0.75)).unwrap();
-        let summary = vec![reading("latency", 0.5), reading("throughput", 2.0)];
+        let summary = vec![reading("latency", 0.5)];
         recorder.end(Status::Complete, None, summary, "2026-01-01T00:00:00Z".into()).unwrap();
         path
     }
@@ -312,8 +325,7 @@ mod tests {
         assert_eq!(recording.facts, facts());
         assert_eq!(recording.runs, [run("a", 0.25), run("b", 0.75)]);
         assert_eq!(recording.status, Status::Complete);
-        assert_eq!(recording.summary.len(), 2);
-        assert_eq!(recording.summary[0].host_value, None);
+        assert_eq!(recording.summary, [reading("latency", 0.5)]);
     }
 
     #[test]
@@ -322,6 +334,26 @@ mod tests {
         recorder.run(&run("a", 1.0)).unwrap();
         let ended = recorder.end(Status::Complete, None, vec![reading("latency", 1.01)], String::new()).unwrap();
         assert_eq!(ended.summary[0].host_value, Some(1.0));
+    }
+
+    #[test]
+    fn a_host_metric_that_no_run_recorded_is_marked() {
+        let mut recorder = Recorder::in_memory(Facts::new());
+        recorder.run(&run("a", 1.0)).unwrap();
+        let mut milliseconds = reading("latency", 1000.0);
+        milliseconds.metric.unit = "ms".into();
+        let summary = vec![reading("gpu_utilization", 0.99), milliseconds];
+        let ended = recorder.end(Status::Complete, None, summary, String::new()).unwrap();
+        assert!(ended.summary.iter().all(|reading| reading.unmeasured));
+    }
+
+    #[test]
+    fn an_existing_file_is_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = recorded(folder.path());
+        let before = std::fs::read(&path).unwrap();
+        assert!(Recorder::create(&path, facts()).is_err());
+        assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 
     #[test]

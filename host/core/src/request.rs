@@ -31,9 +31,11 @@ pub struct Sampling {
 
 impl Sampling {
     fn check(&self) -> Result<(), MeasureError> {
-        if !self.temperature.is_finite() || self.temperature <= 0.0 {
+        // Under the least one, logits divided by it are no numbers any more, and drawing is greedy anyway.
+        const LEAST: f32 = 1e-4;
+        if !self.temperature.is_finite() || self.temperature < LEAST {
             return Err(MeasureError::Invalid(format!(
-                "temperature is {}, and must be over 0; leave sampling out for greedy generation",
+                "temperature is {}, and must be at least {LEAST}; leave sampling out for greedy generation",
                 self.temperature
             )));
         }
@@ -82,12 +84,17 @@ impl Request {
                 self.max_new_tokens, model.context, model.name
             ))
         };
-        let fits = |length: u64| length + u64::from(self.max_new_tokens) <= u64::from(model.context);
+        // What is only encoded need not fit.
+        let fits = |length: u64| {
+            length + u64::from(self.max_new_tokens) <= u64::from(model.context) || self.max_new_tokens == 0
+        };
         let prompt = match &self.prompt {
             Prompt::Text(text) => tokenizer.encode(text).map_err(MeasureError::Invalid)?,
             Prompt::Tokens(tokens) => tokens.clone(),
             // Before drawing: a guest may ask for four billion.
-            Prompt::Synthetic(length) if !fits(u64::from(*length)) => return Err(too_long(u64::from(*length))),
+            Prompt::Synthetic(length) if *length > model.context || !fits(u64::from(*length)) => {
+                return Err(too_long(u64::from(*length)));
+            }
             Prompt::Synthetic(length) => {
                 let stream = Stream::new(seed, index);
                 (0..u64::from(*length)).map(|i| synthetic_token(&stream, i, model)).collect()

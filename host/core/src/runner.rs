@@ -26,6 +26,8 @@ pub(crate) struct Window<'a> {
     pub(crate) stop: &'a StopFlag,
     /// `None` is no limit.
     pub(crate) deadline: Option<Instant>,
+    /// What the deadline comes of, for its message.
+    pub(crate) wall_time: Duration,
 }
 
 /// What the measured loop notes, all of it allocated before the loop starts.
@@ -82,20 +84,17 @@ fn new_tokens(served: &Served) -> u64 {
 
 /// Serves the plan's warm-up and its measured iterations.
 pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) -> Result<Run, MeasureError> {
-    let Window { backend, clock, sensors, served, progress, stop, deadline } = window;
+    let Window { backend, clock, sensors, served, progress, stop, deadline, wall_time } = window;
     let most_new_tokens = requests.iter().map(|r| r.max_new_tokens as usize).max().unwrap_or(0);
     let batch = plan.batch as usize;
     let mut log = Log::new(plan.iterations as usize, most_new_tokens);
     let mut together = Vec::with_capacity(batch);
-    let started = Instant::now();
     let go_on = || {
         if stop.is_set() {
             return Err(interrupted());
         }
         match deadline {
-            Some(deadline) if Instant::now() > deadline => {
-                Err(out_of_time(started.elapsed().max(deadline.duration_since(started))))
-            }
+            Some(deadline) if Instant::now() > deadline => Err(out_of_time(wall_time)),
             _ => Ok(()),
         }
     };

@@ -136,6 +136,9 @@ pub struct Session {
     broken: Option<Broken>,
 }
 
+/// Tokens of all prompts of a plan: the host holds them while it measures.
+const MOST_PROMPT_TOKENS: usize = 1 << 24;
+
 /// Why a session can't go on.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Broken {
@@ -242,7 +245,9 @@ impl Session {
 
     fn serve_once(&mut self, request: &TokenRequest) -> Result<Generation, MeasureError> {
         let length = request.prompt.len() + request.max_new_tokens as usize;
-        self.backend.reserve(1, length)?;
+        if request.max_new_tokens > 0 {
+            self.backend.reserve(1, length)?;
+        }
         let start = self.clock.now();
         if request.max_new_tokens > 0 {
             self.backend.serve(&[request], &*self.clock, &mut self.served)?;
@@ -274,14 +279,22 @@ impl Session {
 
     fn measure_admitted(&mut self, plan: &Plan) -> Result<Arc<Run>, MeasureError> {
         let in_run = |error: MeasureError| error.in_run(&plan.label);
-        let requests = plan
-            .requests
-            .iter()
-            .zip(0..)
-            .map(|(request, index)| request.resolve(self.backend.info(), &*self.tokenizer, self.seed, index))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(in_run)?;
-        let length = requests.iter().map(|r| r.prompt.len() + r.max_new_tokens as usize).max().unwrap_or(0);
+        let mut requests = Vec::new();
+        let mut tokens = 0;
+        for (request, index) in plan.requests.iter().zip(0..) {
+            let request = request.resolve(self.backend.info(), &*self.tokenizer, self.seed, index).map_err(in_run)?;
+            tokens += request.prompt.len();
+            if tokens > MOST_PROMPT_TOKENS {
+                return Err(in_run(MeasureError::Invalid(format!(
+                    "its prompts have more than {MOST_PROMPT_TOKENS} tokens together; use fewer or shorter ones"
+                ))));
+            }
+            requests.push(request);
+        }
+        // A batch is as long as its longest prompt and its longest generation together.
+        let prompt = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
+        let new = requests.iter().map(|r| r.max_new_tokens as usize).max().unwrap_or(0);
+        let length = prompt + new;
         self.backend.reserve(plan.batch as usize, length).map_err(MeasureError::from).map_err(in_run)?;
 
         let index = self.runs.len();
@@ -297,6 +310,7 @@ impl Session {
             progress: &progress,
             stop: &self.stop,
             deadline: self.started.checked_add(self.budget.wall_time),
+            wall_time: self.budget.wall_time,
         };
         let result = runner::run(plan, &requests, window);
         let shape: Vec<_> =
@@ -337,7 +351,7 @@ impl Session {
             Err(out_of_time(self.budget.wall_time))
         } else if self.work.iterations.saturating_add(iterations) > self.budget.iterations {
             Err(MeasureError::Stopped(format!(
-                "the plugin asked for more than {} iterations in all ({} were served and {iterations} more were asked \
+                "it asked for more than {} iterations in all ({} were served and {iterations} more were asked \
                  for); allow more with --max-iterations",
                 self.budget.iterations, self.work.iterations
             )))

@@ -21,6 +21,11 @@ pub(crate) fn reset_peak() -> Result<(), String> {
     })
 }
 
+/// Bytes that the machine can still give, or `None` where that can't be told.
+pub(crate) fn available() -> Option<u64> {
+    field(&std::fs::read_to_string("/proc/meminfo").ok()?, "MemAvailable:").ok()
+}
+
 fn field(status: &str, name: &str) -> Result<u64, String> {
     status
         .lines()
@@ -28,7 +33,7 @@ fn field(status: &str, name: &str) -> Result<u64, String> {
         .and_then(|rest| rest.trim().strip_suffix("kB"))
         .and_then(|number| number.trim().parse::<u64>().ok())
         .map(|kib| kib * 1024)
-        .ok_or_else(|| format!("/proc/self/status has no {name} line in kB"))
+        .ok_or_else(|| format!("Linux gives no {name} line in kB"))
 }
 
 #[cfg(all(test, target_os = "linux"))]

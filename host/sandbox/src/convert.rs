@@ -151,6 +151,7 @@ pub(crate) fn readings(readings: Vec<recordings::Reading>) -> Result<Vec<Reading
                 metric: Metric { name: metric.name, unit: metric.unit, help: metric.help, better, sampled: metric.sampled },
                 value: reading.value,
                 host_value: None,
+                unmeasured: false,
             })
         })
         .collect()

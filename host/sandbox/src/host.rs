@@ -93,7 +93,9 @@ impl bench::HostPlan for State {
             .map(|request| convert::request(request, MOST_TEXT))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| wasmtime::Error::from(LimitError(convert::message(&error).to_owned())))?;
-        Ok(self.table.push(Plan::new(convert::label(&label), requests))?)
+        let plan = Plan::new(convert::label(&label), requests);
+        self.hold(&plan)?;
+        Ok(self.table.push(plan)?)
     }
 
     fn set_iterations(&mut self, plan: Resource<Plan>, count: u32) -> wasmtime::Result<()> {
@@ -112,7 +114,8 @@ impl bench::HostPlan for State {
     }
 
     fn drop(&mut self, plan: Resource<Plan>) -> wasmtime::Result<()> {
-        self.table.delete(plan)?;
+        let plan = self.table.delete(plan)?;
+        self.let_go(&plan);
         Ok(())
     }
 }

@@ -59,6 +59,8 @@ pub(crate) struct GuestClock {
     /// wasmtime calls its hooks around a tick of the epoch, too; that is no call of the guest's.
     ticked: bool,
     stop: StopFlag,
+    /// When the end that the user asked for was first seen.
+    stopped: Option<Instant>,
 }
 
 impl GuestClock {
@@ -73,6 +75,7 @@ impl GuestClock {
             since_call: Duration::ZERO,
             ticked: false,
             stop,
+            stopped: None,
         }
     }
 
@@ -117,7 +120,7 @@ impl GuestClock {
                 self.limits.wall_time.as_secs_f64()
             )));
         }
-        if self.stop.is_set() && since_call > GRACE {
+        if self.stop.is_set() && self.stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
             return Err(LimitError("it went on computing after the interrupt".into()));
         }
         Ok(())
@@ -129,6 +132,7 @@ impl GuestClock {
 pub(crate) struct MemoryLimiter {
     most: usize,
     used: usize,
+    table_elements: usize,
 }
 
 /// Most elements of all tables; a component of a real toolchain has some thousands.
@@ -136,7 +140,7 @@ const MOST_TABLE_ELEMENTS: usize = 1_000_000;
 
 impl MemoryLimiter {
     pub(crate) fn new(most: usize) -> Self {
-        Self { most, used: 0 }
+        Self { most, used: 0, table_elements: 0 }
     }
 
     /// Bytes of linear memory that the guest has.
@@ -158,12 +162,14 @@ impl ResourceLimiter for MemoryLimiter {
         Ok(true)
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        if desired > MOST_TABLE_ELEMENTS {
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let elements = self.table_elements.saturating_sub(current).saturating_add(desired);
+        if elements > MOST_TABLE_ELEMENTS {
             return Err(wasmtime::Error::from(LimitError(format!(
-                "it asked for a table of {desired} elements, and may have {MOST_TABLE_ELEMENTS}"
+                "it asked for tables of {elements} elements, and may have {MOST_TABLE_ELEMENTS}"
             ))));
         }
+        self.table_elements = elements;
         Ok(true)
     }
 }

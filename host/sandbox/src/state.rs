@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness_core::{Gpus, Recording, Run, Session};
+use harness_core::{Gpus, Plan, Prompt, Recording, Run, Session};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -71,6 +71,9 @@ pub(crate) struct State {
     log: Arc<dyn LogSink>,
     log_lines: u64,
     most_log_lines: u64,
+    /// Bytes of the plans that the guest holds, which lie in the host.
+    plans: usize,
+    most_plans: usize,
     /// Requests that were refused because the session is over.
     refused: u32,
 }
@@ -106,9 +109,28 @@ impl State {
             gpus,
             log,
             log_lines: 0,
+            plans: 0,
+            most_plans: limits.memory,
             refused: 0,
             most_log_lines: limits.log_lines,
         }
+    }
+
+    /// Counts a plan against the guest's memory.
+    pub(crate) fn hold(&mut self, plan: &Plan) -> Result<(), LimitError> {
+        self.plans += bytes(plan);
+        if self.plans > self.most_plans {
+            return Err(LimitError(format!(
+                "its plans take more than {} bytes of the host's memory; allow more with --max-memory",
+                self.most_plans
+            )));
+        }
+        Ok(())
+    }
+
+    /// Takes a dropped plan off the count.
+    pub(crate) fn let_go(&mut self, plan: &Plan) {
+        self.plans = self.plans.saturating_sub(bytes(plan));
     }
 
     /// Ends a guest that goes on asking after it was told that nothing more is served.
@@ -133,6 +155,17 @@ impl State {
         self.log.log(&self.plugin, level, &printable(&cut(message, LOG_LINE)));
         Ok(())
     }
+}
+
+/// About what a plan takes.
+fn bytes(plan: &Plan) -> usize {
+    let prompt = |request: &harness_core::Request| match &request.prompt {
+        Prompt::Text(text) => text.len(),
+        Prompt::Tokens(tokens) => size_of_val(tokens.as_slice()),
+        Prompt::Synthetic(_) => 0,
+    };
+    let requests: usize = plan.requests.iter().map(|request| size_of_val(request) + prompt(request)).sum();
+    size_of::<Plan>() + requests
 }
 
 /// Handles that a guest can hold at once: a recording of ten thousand runs fits several times.

@@ -104,6 +104,22 @@ pub(crate) fn held<T: Copy>(readings: &[At<T>], length: f64, most: f64, holds: i
         .fold(0.0, |time, (span, _)| time + span.min(most))
 }
 
+/// Clocks and temperatures are renewed each 100 ms: a reading counts when it differs from the last that did, or comes a
+/// renewal after it; half a poll less, so that a poll that comes a little early is not passed over.
+const RENEWAL: f64 = 0.095;
+
+/// The readings of a renewed value that can be distinct.
+pub(crate) fn renewed<T: Copy>(readings: &[At<T>], same: impl Fn(T, T) -> bool) -> Vec<At<T>> {
+    let mut kept: Vec<At<T>> = Vec::new();
+    for &(at, value) in readings {
+        let counts = kept.last().is_none_or(|&(last, before)| !same(before, value) || at - last >= RENEWAL);
+        if counts {
+            kept.push((at, value));
+        }
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +186,13 @@ mod tests {
         assert_eq!(renewals.len(), 8, "{renewals:?}");
         // The next run knows.
         assert_eq!(window.renewals(&polls(|tick| (tick as u32 / 20 + 1).min(3), 0.9), 0.9, 0.01).len(), 4);
+    }
+
+    #[test]
+    fn a_renewed_value_counts_once_a_renewal_or_when_it_changes() {
+        let readings: Vec<At<u32>> = (0..50).map(|i| (f64::from(i) * 0.01, u32::from(i >= 25))).collect();
+        let polls: Vec<f64> = renewed(&readings, |a, b| a == b).iter().map(|(at, _)| (at * 100.0).round()).collect();
+        assert_eq!(polls, [0.0, 10.0, 20.0, 25.0, 35.0, 45.0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use harness_core::{NoSensors, SensorLog, Sensors, Series};
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 
 use crate::device::{HELD_DOWN, mega, milli, ratio};
-use crate::distinct::{At, Window, buffered, held, windows, within};
+use crate::distinct::{At, Window, buffered, held, renewed, windows, within};
 use crate::readings::{Buffer, Field, Readings};
 
 /// The least that the energy counter must have run for: an H100's moves each 0.1 s, so less would be known to a third.
@@ -137,7 +137,7 @@ impl Summary<'_> {
     }
 
     fn momentary<T: Copy>(&mut self, metric: &str, field: &Field<T>, unit: impl Fn(T) -> f64) {
-        let readings = within(&self.times(field), self.extent.length());
+        let readings = renewed(&within(&self.times(field), self.extent.length()), |a, b| unit(a) == unit(b));
         self.series(
             metric,
             readings.into_iter().map(|(at, value)| (at, unit(value))).collect(),

@@ -100,13 +100,15 @@ fn normal_values_are_in_base_units() {
 #[test]
 fn samples_are_distinct_and_many() {
     let log = run_scenario("normal", 700);
-    // A window of 200 ms each, 20 ms for power, and 10 ms for the rest.
+    // A window of 200 ms each, 20 ms for power, 100 ms for clocks and temperature, and 10 ms for the rest.
     let windows = values(&log, name::gpu_utilization).len();
-    let length = log.series[name::memory_clock].times.last().copied().unwrap();
+    let length = log.series[name::gpu_memory_used].times.last().copied().unwrap();
     assert!((2..=2 + (length / 0.2) as usize).contains(&windows), "{windows} in {length} s");
     let power = values(&log, name::power).len();
     assert!((25..=3 + (length / 0.02) as usize).contains(&power), "{power} in {length} s");
-    assert!(values(&log, name::sm_clock).len() > 20);
+    let clock = values(&log, name::memory_clock).len();
+    assert!((4..=2 + (length / 0.095) as usize).contains(&clock), "{clock} in {length} s");
+    assert!(values(&log, name::gpu_memory_used).len() > 20);
 }
 
 #[test]
@@ -144,7 +146,7 @@ fn a_gpu_with_no_sensors_at_all_does_not_stop_the_run() {
 fn without_buffers_polls_count_only_where_the_window_moved_on() {
     let log = run_scenario("no-buffer", 900);
     let windows = &log.series[name::gpu_utilization];
-    let length = log.series[name::memory_clock].times.last().copied().unwrap();
+    let length = log.series[name::gpu_memory_used].times.last().copied().unwrap();
     assert!(windows.values.len() <= 1 + (length / 0.2) as usize, "{windows:?} in {length} s");
     all_within(&log, name::gpu_utilization, 0.95, 0.97);
     assert!(values(&log, name::power).len() < 20, "{log:#?}");

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::args::Generate;
 use crate::failure::Failure;
+use crate::log::tell;
 use crate::{Outcome, config, deliver, model, settings};
 
 impl Generate {
@@ -17,7 +18,7 @@ impl Generate {
         let seed = self.seed.or(config.run.seed).unwrap_or(0);
         let loaded = model::ready(&settings::model(self.model, &config, seed)?, seed)?;
         for note in &loaded.notes {
-            eprintln!("{note}");
+            tell(note);
         }
         let mut session = Session::new(
             loaded.backend,

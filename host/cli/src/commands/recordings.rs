@@ -1,6 +1,7 @@
 //! `harness recordings`.
 
 use crate::args::Recordings;
+use crate::log::tell;
 use crate::{Outcome, config, deliver, places, settings};
 
 impl Recordings {
@@ -8,7 +9,7 @@ impl Recordings {
         let folder = settings::recordings(&config::read(self.config.as_deref())?);
         let found = places::list(&folder)?;
         if found.is_empty() {
-            eprintln!("no recordings in {}; `harness run --quick` makes one", folder.display());
+            tell(&format!("no recordings in {}; `harness run --quick` makes one", folder.display()));
         }
         found.iter().try_for_each(|path| deliver::line(&path.display().to_string()))
     }

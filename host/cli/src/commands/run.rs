@@ -33,7 +33,9 @@ impl Run {
             .collect::<Result<Vec<_>, _>>()?;
 
         let mut loaded = model::ready(&settings.model, settings.seed)?;
-        for note in &loaded.notes {
+        // A CPU that was not asked for is said in one line with the time that it will take.
+        let held_back = usize::from(loaded.auto_cpu && !settings.quiet);
+        for note in loaded.notes.iter().skip(held_back) {
             screen.say(note);
         }
         let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
@@ -41,8 +43,10 @@ impl Run {
             screen.say(note);
         }
         let work = rehearse(&settings, &plugin, &values, &loaded, &telemetry);
-        if let Some(work) = work.filter(|_| loaded.auto_cpu && !settings.quiet) {
-            foretell(&screen, &settings, &plugin, &description, &mut loaded, &telemetry, &work);
+        if held_back > 0 {
+            let time = work.and_then(|work| foretell(&settings, &plugin, &description, &mut loaded, &telemetry, &work));
+            let note = loaded.notes.first().map(String::as_str).unwrap_or_default();
+            screen.say(&format!("{note}{}", time.unwrap_or_default()));
         }
 
         let start = jiff::Timestamp::now();
@@ -81,9 +85,12 @@ impl Run {
             plugin.run(session, telemetry.gpus, &values, &settings.limits, Arc::<PluginLog>::clone(&log));
         display.stop();
 
-        let (recording, failure) = end(session, result, &stop, &path)?;
+        let (recording, failure) = end(session, result, &stop, &path, &settings.plugin)?;
         let recording = Arc::new(recording);
         for reading in &recording.summary {
+            if reading.unmeasured {
+                screen.warn(&format!("the plugin gives {}, which no run recorded", reading.metric.name));
+            }
             if let Some(host) = reading.host_value {
                 screen.warn(&format!(
                     "the plugin gives {} as {}, but the mean of the recorded runs is {host}; the recording has both",
@@ -91,12 +98,14 @@ impl Run {
                 ));
             }
         }
-        // What was recorded is shown also where the rest failed.
+        // What was recorded is shown also where the rest failed, and one report's failure is not another's.
+        let mut failure = failure;
         if failure.is_none() || !recording.runs.is_empty() {
             for report in &reports {
                 match report.deliver(&recording, &settings.limits, Arc::<PluginLog>::clone(&log)) {
-                    Ok(()) => {}
-                    Err(error) if failure.is_none() => return Err(error.and(&kept(&path, recording.runs.len()))),
+                    // Who reads stdout has enough; a file may still be wanted.
+                    Ok(()) | Err(Failure::Closed) => {}
+                    Err(error) if failure.is_none() => failure = Some(error),
                     Err(error) => error.print(),
                 }
             }
@@ -136,15 +145,14 @@ fn rehearse(
 
 /// Says how long the work takes on a CPU that was not asked for, and what `--quick` would take.
 fn foretell(
-    screen: &Screen,
     settings: &RunSettings,
     plugin: &Plugin,
     description: &Description,
     loaded: &mut Loaded,
     telemetry: &Telemetry,
     work: &Work,
-) {
-    let Some(pace) = Pace::measure(loaded, work, settings.seed) else { return };
+) -> Option<String> {
+    let pace = Pace::measure(loaded, work, settings.seed)?;
     let time = |work: &Work| {
         format!("about {} for {} iterations", units::rough(pace.time(work)), units::count(work.iterations))
     };
@@ -155,7 +163,7 @@ fn foretell(
         .and_then(|quick| rehearse(settings, plugin, &quick, loaded, telemetry))
         .map(|quick| format!("; --quick: about {}", units::rough(pace.time(&quick))))
         .unwrap_or_default();
-    screen.say(&format!("this takes {}{quick}", time(work)));
+    Some(format!(": {}{quick}", time(work)))
 }
 
 fn new_recording(settings: &RunSettings, start: &jiff::Timestamp, description: &Description) -> PathBuf {
@@ -177,6 +185,7 @@ fn end(
     result: Result<Vec<harness_core::Reading>, PluginError>,
     stop: &StopFlag,
     path: &Path,
+    plugin: &str,
 ) -> Result<(Recording, Option<Failure>), Failure> {
     let broken = session.broken().cloned();
     let runs = session.runs().len();
@@ -191,7 +200,7 @@ fn end(
             (Status::Interrupted, Vec::new(), Some(Failure::Interrupted("interrupted".into())))
         }
         (Some(Broken::Measure(error @ MeasureError::Stopped(_))), _) => {
-            (Status::Stopped, Vec::new(), Some(Failure::failed(error)))
+            (Status::Stopped, Vec::new(), Some(Failure::failed(format!("{plugin} was ended: {error}"))))
         }
         (Some(Broken::Measure(error)), _) => (Status::Failed, Vec::new(), Some(Failure::failed(error))),
         (None, Err(_)) if stop.is_set() => {

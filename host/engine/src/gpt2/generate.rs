@@ -67,6 +67,16 @@ impl Backend for Gpt2 {
         {
             gpu.check_room(bytes, &what)?;
         }
+        // Linux kills a process that takes more than there is, and what it has not written is lost.
+        if self.gpu.is_none()
+            && let Some(available) = crate::memory::available()
+            && bytes > available
+        {
+            return Err(BackendError::OutOfMemory(format!(
+                "{what} do not fit this machine, which has {available} bytes of memory available; use a smaller batch, \
+                 shorter sequences or a smaller model"
+            )));
+        }
         self.model.reserve(batch, length).map_err(|error| self.failed(&error, &what))
     }
 

@@ -98,6 +98,10 @@ fn common(act: &str) {
         "handles" => loop {
             std::mem::forget(plan("x", request(1)));
         },
+        "plans" => loop {
+            let prompt = Prompt::Text("x".repeat(1 << 20));
+            std::mem::forget(plan("x", Request { prompt, ..request(1) }));
+        },
         "huge-string" => drop(model::encode(&"x".repeat(200 << 20))),
         "long-text" => drop(model::encode(&"x".repeat(5 << 20)).map_err(|e| panic!("{e:?}"))),
         _ => {}
@@ -132,6 +136,10 @@ impl workload::Guest for Hostile {
             "synthetic-flood" => {
                 let flood = Request { prompt: Prompt::Synthetic(u32::MAX), ..request(1) };
                 measure(&plan("flood", flood)).map_err(error)?;
+            }
+            "prompts" => {
+                let long = Request { prompt: Prompt::Synthetic(1000), ..request(1) };
+                measure(&Plan::new("prompts", &vec![long; 20_000])).map_err(error)?;
             }
             "bad-token" => {
                 let bad = Request { prompt: Prompt::Tokens(vec![u32::MAX]), ..request(1) };
