@@ -1,5 +1,7 @@
 //! Everything that can be wrong with what a user gives: one paragraph with cause and remedy, the right exit code, no panic.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 use std::process::Output;
 
 use harness_tests::{Place, golden, stderr, stdout, told};

@@ -1,5 +1,7 @@
 //! The binary's tokens and logits against those of Hugging Face transformers and tokenizers.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 use harness_tests::{Place, golden, golden_json, stdout, told};
 use serde_json::Value;
 

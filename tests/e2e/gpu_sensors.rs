@@ -1,5 +1,7 @@
 //! The binary with a GPU's driver that is played by `fake-nvml`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 use std::process::Output;
 
 use harness_tests::{Place, stderr, stdout, told};

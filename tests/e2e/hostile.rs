@@ -1,5 +1,7 @@
 //! Guests that break rules: each is stopped with an error that names the limit and how to raise it, and the host lives on.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 use std::process::Output;
 
 use harness_tests::{HOSTILE, Place, stderr, stdout, told};

@@ -1,5 +1,7 @@
 //! Any report over any recording, without a rebuild, a GPU or a model.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 use std::process::Output;
 
 use harness_tests::{Place, stderr, stdout, told};

@@ -1,5 +1,7 @@
 //! `harness run` from outside: the documented test, recordings, what a stop or a failure leaves.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
