@@ -11,10 +11,23 @@ const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 /// Two runs of some 0.4 s of real time, with the sensors of GPU `gpu`.
 fn run(place: &Place, gpu: &str) -> Output {
+    run_of(place, gpu, "8")
+}
+
+fn run_of(place: &Place, gpu: &str, iterations: &str) -> Output {
     place
         .command(BINARY)
         .args(["run", "--backend", "simulated", "--simulate", "real-time=true", "--simulate", "time-per-token=5ms"])
-        .args(["--set", "runs=2", "--set", "iterations=8", "--set", "warmup=0", "--set", "max-new-tokens=10"])
+        .args([
+            "--set",
+            "runs=2",
+            "--set",
+            &format!("iterations={iterations}"),
+            "--set",
+            "warmup=0",
+            "--set",
+            "max-new-tokens=10",
+        ])
         .args(["--sensors", gpu])
         .output()
         .unwrap()
@@ -61,7 +74,13 @@ fn every_sensor_metric_is_recorded() {
     {
         assert!(facts[fact].is_string(), "{fact}");
     }
-    // A run of 0.4 s has only a few windows of utilisation, and the report says so.
+}
+
+#[test]
+fn a_run_that_is_too_short_for_the_sensors_says_so() {
+    // Under one window of utilisation, which is 0.2 s here.
+    let output = run_of(&Place::with_gpu("normal"), "0", "3");
+    assert!(output.status.success(), "{}", told(&output));
     assert!(stdout(&output).contains("too few"), "{}", told(&output));
 }
 

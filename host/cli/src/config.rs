@@ -27,6 +27,7 @@ pub(crate) struct Config {
 pub(crate) struct Run {
     pub(crate) plugin: Option<String>,
     pub(crate) report: Vec<String>,
+    pub(crate) recording: Option<PathBuf>,
     pub(crate) recordings: Option<PathBuf>,
     pub(crate) quick: Option<bool>,
     pub(crate) quiet: Option<bool>,

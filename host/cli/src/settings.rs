@@ -104,7 +104,7 @@ impl RunSettings {
             model: model(args.model, &config, seed)?,
             sensors: sensors(args.sensors.as_deref().or(config.run.sensors.as_deref()))?,
             reports: reports.iter().map(|text| report_target(text)).collect::<Result<_, _>>()?,
-            recording: args.recording,
+            recording: args.recording.or(config.run.recording.clone()),
             recordings: recordings(&config),
             limits,
             budget: Budget {
