@@ -53,7 +53,7 @@ const PACE_TOKENS: u32 = 8;
 impl Pace {
     /// Serves one short generation of the work's first prompt length. Also warms the model up.
     pub(crate) fn measure(loaded: &mut Loaded, work: &Work, seed: u64) -> Option<Self> {
-        let (prompt, _, _) = work.first?;
+        let prompt = work.first_prompt?;
         let request = Request {
             prompt: Prompt::Synthetic(u32::try_from(prompt).ok()?),
             max_new_tokens: PACE_TOKENS,

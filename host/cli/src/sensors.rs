@@ -31,35 +31,36 @@ pub(crate) fn open(choice: &SensorChoice, model_gpu: Option<&str>) -> Result<Tel
         Ok(nvml) => facts(nvml, model_gpu),
         Err(_) => uuid_fact(model_gpu),
     };
-    let without = |reason: String, note: Option<String>, gpus: Arc<dyn Gpus>| {
-        Ok(Telemetry { sensors: Box::new(NoSensors { reason }), gpus, facts: model_facts, note })
+    let without = |reason: String, note: Option<String>, gpus: Arc<dyn Gpus>, facts: Vec<(String, String)>| {
+        Ok(Telemetry { sensors: Box::new(NoSensors { reason }), gpus, facts, note })
     };
     let (gpu, named) = match choice {
-        SensorChoice::Off => return without("sensors are off (--sensors none)".into(), None, gpus),
+        SensorChoice::Off => return without("sensors are off (--sensors none)".into(), None, gpus, model_facts),
         SensorChoice::Auto => match model_gpu {
             Some(uuid) => (uuid.to_owned(), false),
-            None => return without("the model does not run on a GPU".into(), None, gpus),
+            None => return without("the model does not run on a GPU".into(), None, gpus, model_facts),
         },
         SensorChoice::Index(index) => (index.to_string(), true),
         SensorChoice::Uuid(uuid) => (uuid.clone(), true),
     };
     let opened = nvml.and_then(|nvml| {
         let sensors = nvml.sampler(&gpu, Options::default())?;
-        let mut facts = facts(&nvml, model_gpu);
         // Where the sensors are another GPU's than the model's, `gpu.*` stays the model's.
         let other = model_gpu.is_some_and(|model| nvml.uuid(&gpu).as_deref() != Ok(model));
         let prefix = if other { "sensors." } else { "" };
-        if other || model_gpu.is_none() {
-            facts.extend(nvml.facts(&gpu).into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)));
-        }
-        Ok((sensors, facts))
+        let more = if other || model_gpu.is_none() { nvml.facts(&gpu) } else { Vec::new() };
+        let more: Vec<_> = more.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)).collect();
+        Ok((sensors, more))
     });
     match opened {
-        Ok((sensors, facts)) => Ok(Telemetry { sensors, gpus, facts, note: None }),
+        Ok((sensors, more)) => {
+            let facts = model_facts.into_iter().chain(more).collect();
+            Ok(Telemetry { sensors, gpus, facts, note: None })
+        }
         Err(reason) if named => Err(Failure::usage(format!("the sensors of GPU {gpu} can't be read: {reason}"))),
         Err(reason) => {
             let note = format!("no GPU sensors: {reason}; the run goes on without their metrics");
-            without(reason, Some(note), gpus)
+            without(reason, Some(note), gpus, model_facts)
         }
     }
 }

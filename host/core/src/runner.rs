@@ -110,7 +110,7 @@ pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) ->
     sensors.start();
     let first_start = clock.now();
     let mut last_end = first_start;
-    let outcome = (0..plan.iterations as usize).try_for_each(|iteration| {
+    let outcome: Result<(), MeasureError> = (0..plan.iterations as usize).try_for_each(|iteration| {
         go_on()?;
         choose(requests, iteration, batch, &mut together);
         let start = clock.now();
@@ -122,7 +122,7 @@ pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) ->
     });
     // Sampling ends also where the run failed, or the thread would go on for ever.
     let sensed = sensors.stop();
-    outcome.map_err(|error: MeasureError| error)?;
+    outcome?;
 
     Ok(sum_up(plan, log, last_end.saturating_sub(first_start), backend, sensed))
 }

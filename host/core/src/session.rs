@@ -78,8 +78,8 @@ pub struct Work {
     pub iterations: u64,
     /// New tokens of all sequences.
     pub new_tokens: u64,
-    /// Shape of the first iteration that was asked for: prompt tokens, new tokens, batch.
-    pub first: Option<(usize, u32, u32)>,
+    /// Prompt tokens of the first request.
+    pub first_prompt: Option<usize>,
 }
 
 /// The state of the running run, for a display that lives in another thread: the measured window only stores two numbers.
@@ -130,7 +130,6 @@ pub struct Session {
     started: std::time::Instant,
     seed: u64,
     work: Work,
-    runs: Vec<Arc<Run>>,
     served: Served,
     /// The first failure after which nothing more can be measured or recorded.
     broken: Option<Broken>,
@@ -173,7 +172,6 @@ impl Session {
             started: std::time::Instant::now(),
             seed,
             work: Work::default(),
-            runs: Vec::new(),
             served: Served::default(),
             broken: None,
         }
@@ -215,8 +213,8 @@ impl Session {
     }
 
     /// The finished runs.
-    pub fn runs(&self) -> &[Arc<Run>] {
-        &self.runs
+    pub fn runs(&self) -> &[Run] {
+        &self.recorder.recording().runs
     }
 
     /// Why the session can't go on, if it can't.
@@ -255,7 +253,8 @@ impl Session {
             self.served.reset(1);
         }
         let latency = self.clock.now().saturating_sub(start);
-        self.count(1, &[(request.prompt.len(), request.max_new_tokens, 1)]);
+        self.work.iterations += 1;
+        self.work.first_prompt.get_or_insert(request.prompt.len());
         let sequence = self.served.sequences.first().cloned().unwrap_or_default();
         self.work.new_tokens += sequence.tokens.len() as u64;
         Ok(Generation {
@@ -297,7 +296,7 @@ impl Session {
         let length = prompt + new;
         self.backend.reserve(plan.batch as usize, length).map_err(MeasureError::from).map_err(in_run)?;
 
-        let index = self.runs.len();
+        let index = self.runs().len();
         let progress = Arc::new(Progress::default());
         if let Some(observer) = &self.observer {
             observer.run_started(index, plan, &progress);
@@ -313,9 +312,8 @@ impl Session {
             wall_time: self.budget.wall_time,
         };
         let result = runner::run(plan, &requests, window);
-        let shape: Vec<_> =
-            requests.first().map(|r| (r.prompt.len(), r.max_new_tokens, plan.batch)).into_iter().collect();
-        self.count(u64::from(progress.iterations.load(Ordering::Relaxed)), &shape);
+        self.work.first_prompt = self.work.first_prompt.or(requests.first().map(|r| r.prompt.len()));
+        self.work.iterations += u64::from(progress.iterations.load(Ordering::Relaxed));
         self.work.new_tokens += progress.tokens.load(Ordering::Relaxed);
         let run = Arc::new(result.map_err(in_run)?);
         if let Err(error) = self.recorder.run(&run) {
@@ -325,16 +323,10 @@ impl Session {
             return Err(MeasureError::Stopped(message));
         }
         self.work.runs += 1;
-        self.runs.push(Arc::clone(&run));
         if let Some(observer) = &self.observer {
             observer.run_finished(index, &run);
         }
         Ok(run)
-    }
-
-    fn count(&mut self, iterations: u64, shape: &[(usize, u32, u32)]) {
-        self.work.iterations += iterations;
-        self.work.first = self.work.first.or(shape.first().copied());
     }
 
     /// Whether so many more iterations may be served.
