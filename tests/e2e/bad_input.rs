@@ -143,9 +143,15 @@ fn renamed(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
 fn devices() {
     let place = Place::new();
     // A binary with CUDA on a machine with a GPU says something else: tests/gpu/check.py has that.
-    if !cfg!(feature = "candle-cuda") {
+    if !cfg!(any(feature = "cuda", feature = "candle-cuda")) {
         refuse("device_without_cuda", &place, &["run", "--quick", "--device", "cuda:7"]);
+        refuse("backend_fused_without_cuda", &place, &["run", "--quick", "--backend", "fused"]);
     }
+    refuse("backend_fused_on_a_cpu", &place, &["run", "--quick", "--backend", "fused", "--device", "cpu"]);
+    refuse("tf32_on_a_cpu", &place, &["run", "--quick", "--tf32", "--device", "cpu"]);
+    refuse("tf32_with_candle", &place, &["run", "--quick", "--tf32", "--backend", "candle"]);
+    refuse("tf32_with_f16", &place, &["run", "--quick", "--tf32", "--dtype", "f16"]);
+    refuse("tf32_simulated", &place, &["run", "--quick", "--tf32", "--backend", "simulated"]);
     refuse("device_unknown", &place, &["run", "--device", "tpu"]);
     refuse("dtype_unknown", &place, &["run", "--dtype", "f8"]);
     refuse("backend_unknown", &place, &["run", "--backend", "torch"]);

@@ -92,9 +92,12 @@ pub(crate) struct Model {
     /// f32, f16 or bf16 [default: the checkpoint's; f32 for synthetic weights]
     #[arg(long, value_name = "DTYPE", help_heading = "Where to run")]
     pub(crate) dtype: Option<DTypeChoice>,
-    /// auto, candle, or simulated [default: auto]
+    /// auto, fused (our own kernels, on a GPU), candle, or simulated [default: auto]
     #[arg(long, value_name = "BACKEND", help_heading = "Where to run")]
     pub(crate) backend: Option<crate::settings::BackendChoice>,
+    /// Let f32 products of prompts run on tensor cores with inputs rounded to tf32: faster and less exact
+    #[arg(long, help_heading = "Where to run")]
+    pub(crate) tf32: bool,
     /// Fetch the model from the Hugging Face hub where it is not on this machine
     #[arg(long, help_heading = "Where to run")]
     pub(crate) download: bool,

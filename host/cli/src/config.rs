@@ -42,6 +42,7 @@ pub(crate) struct Model {
     pub(crate) device: Option<Parsed<harness_engine::DeviceChoice>>,
     pub(crate) dtype: Option<Parsed<harness_engine::DTypeChoice>>,
     pub(crate) backend: Option<Parsed<crate::settings::BackendChoice>>,
+    pub(crate) tf32: Option<bool>,
     pub(crate) download: Option<bool>,
 }
 
@@ -137,10 +138,12 @@ mod tests {
 
     #[test]
     fn every_section_is_read() {
-        let text = "[run]\nplugin='x'\nreport=['csv=a']\nseed=3\nquick=true\n[model]\ndevice='cuda:1'\ndtype='f16'\n\
+        let text = "[run]\nplugin='x'\nreport=['csv=a']\nseed=3\nquick=true\n[model]\ndevice='cuda:1'\ndtype='f16'\nbackend='fused'\ntf32=true\n\
                     [set]\nruns=3\nprompt='a'\n[simulate]\njitter=0.5\n[limits]\nmax-memory='1GiB'\nmax-time='1h'\n";
         let config = parse(Path::new("x.toml"), text).unwrap();
         assert_eq!(config.model.device.unwrap().0, harness_engine::DeviceChoice::Cuda(1));
+        assert_eq!(config.model.backend.unwrap().0, crate::settings::BackendChoice::Fused);
+        assert_eq!(config.model.tf32, Some(true));
         assert_eq!(config.limits.max_memory.unwrap().0, 1 << 30);
         let set = pairs("set", &config.set).unwrap();
         assert_eq!(set, [("prompt".into(), "a".into()), ("runs".into(), "3".into())]);

@@ -8,7 +8,7 @@ use crate::settings::ModelSettings;
 /// Loads it.
 pub(crate) fn ready(settings: &ModelSettings, seed: u64) -> Result<Loaded, Failure> {
     match settings {
-        ModelSettings::Candle(options) => Ok(load(options)?),
+        ModelSettings::Gpt2(options) => Ok(load(options)?),
         ModelSettings::Simulated(settings) => Ok(load_simulated(settings, seed)),
     }
 }

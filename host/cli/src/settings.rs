@@ -21,6 +21,8 @@ pub(crate) enum BackendChoice {
     Auto,
     /// GPT-2 on candle.
     Candle,
+    /// GPT-2 on our own kernels.
+    Fused,
     /// No model: set times on a virtual clock.
     Simulated,
 }
@@ -32,8 +34,9 @@ impl FromStr for BackendChoice {
         match text {
             "auto" => Ok(Self::Auto),
             "candle" => Ok(Self::Candle),
+            "fused" => Ok(Self::Fused),
             "simulated" => Ok(Self::Simulated),
-            _ => Err(format!("no backend is called '{text}'; use auto, candle or simulated")),
+            _ => Err(format!("no backend is called '{text}'; use auto, fused, candle or simulated")),
         }
     }
 }
@@ -41,8 +44,8 @@ impl FromStr for BackendChoice {
 /// What the model is.
 #[derive(Clone, Debug)]
 pub(crate) enum ModelSettings {
-    /// GPT-2 on candle.
-    Candle(LoadOptions),
+    /// GPT-2.
+    Gpt2(LoadOptions),
     /// No model.
     Simulated(SimulatedSettings),
 }
@@ -125,16 +128,28 @@ pub(crate) fn model(args: args::Model, config: &Config, seed: u64) -> Result<Mod
     let backend = args.backend.or(config.model.backend.map(|b| b.0)).unwrap_or_default();
     let mut simulate = config::pairs("simulate", &config.simulate)?;
     let simulate_given = !args.simulate.is_empty();
-    simulate.extend(args.simulate);
+    simulate.extend(args.simulate.iter().cloned());
     let settings = simulated(&simulate)?;
     let given =
         |what: &str, why: &str| Err(Failure::usage(format!("{what} does nothing {why}; leave one of them out")));
+    let gpt2 = |backend| {
+        Ok(ModelSettings::Gpt2(LoadOptions {
+            model: args.model.clone().or(config.model.model.clone()).unwrap_or_else(|| "gpt2".into()),
+            device: args.device.or(config.model.device.map(|d| d.0)).unwrap_or_default(),
+            backend,
+            dtype: args.dtype.or(config.model.dtype.map(|d| d.0)),
+            tf32: args.tf32 || config.model.tf32.unwrap_or(false),
+            download: args.download || config.model.download.unwrap_or(false),
+            seed,
+        }))
+    };
     match backend {
         BackendChoice::Simulated => {
             let flags = [
                 ("--model", args.model.is_some()),
                 ("--device", args.device.is_some()),
                 ("--dtype", args.dtype.is_some()),
+                ("--tf32", args.tf32),
                 ("--download", args.download),
             ];
             if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
@@ -142,16 +157,10 @@ pub(crate) fn model(args: args::Model, config: &Config, seed: u64) -> Result<Mod
             }
             Ok(ModelSettings::Simulated(settings))
         }
-        BackendChoice::Auto | BackendChoice::Candle if simulate_given => {
-            given("--simulate", "without --backend simulated")
-        }
-        BackendChoice::Auto | BackendChoice::Candle => Ok(ModelSettings::Candle(LoadOptions {
-            model: args.model.or(config.model.model.clone()).unwrap_or_else(|| "gpt2".into()),
-            device: args.device.or(config.model.device.map(|d| d.0)).unwrap_or_default(),
-            dtype: args.dtype.or(config.model.dtype.map(|d| d.0)),
-            download: args.download || config.model.download.unwrap_or(false),
-            seed,
-        })),
+        _ if simulate_given => given("--simulate", "without --backend simulated"),
+        BackendChoice::Auto => gpt2(harness_engine::BackendChoice::Auto),
+        BackendChoice::Candle => gpt2(harness_engine::BackendChoice::Candle),
+        BackendChoice::Fused => gpt2(harness_engine::BackendChoice::Fused),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Stands in for `cuda.rs` in a binary without the cargo feature `candle-cuda`: there never is a GPU.
+//! Stands in for `cuda.rs` in a binary without the cargo feature `candle-cuda`: there never is a GPU for candle.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -7,22 +7,22 @@ use candle_core::{Device, Result};
 use harness_core::{BackendError, Memory};
 
 use crate::error::LoadError;
-use crate::load::CudaDevice;
-
-const WHY: &str = "this harness was built without CUDA";
-const REMEDY: &str = "build it with the cargo feature candle-cuda (`cargo build --release --features candle-cuda`)";
-
-/// Says why there are none.
-pub(crate) fn devices() -> std::result::Result<Vec<CudaDevice>, String> {
-    Err(format!("{WHY} (cargo feature candle-cuda)"))
-}
 
 /// A GPU that is never there.
 pub(crate) struct Gpu(Infallible);
 
 impl Gpu {
     pub(crate) fn open(index: usize) -> std::result::Result<Self, LoadError> {
-        Err(LoadError::Unusable(format!("the device cuda:{index} can't be used: {WHY}; {REMEDY}, or use --device cpu")))
+        Err(LoadError::Unusable(match cfg!(feature = "cuda") {
+            true => format!(
+                "the device cuda:{index} can't be used with the backend candle: this harness was built without the cargo \
+                 feature candle-cuda; use --backend fused, or --device cpu"
+            ),
+            false => format!(
+                "the device cuda:{index} can't be used: this harness was built without CUDA; build it with the cargo \
+                 feature cuda (`cargo build --release --features cuda`), or use --device cpu"
+            ),
+        }))
     }
 
     pub(crate) fn index(&self) -> usize {

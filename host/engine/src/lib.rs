@@ -1,4 +1,5 @@
-//! Backends of the harness: GPT-2 on candle, on a CPU or an NVIDIA GPU, and a simulated model that computes nothing.
+//! Backends of the harness: GPT-2 on candle, on a CPU or an NVIDIA GPU, GPT-2 on our own kernels on an NVIDIA GPU, and a
+//! simulated model that computes nothing.
 //!
 //! This crate owns where weights come from (folders, the Hugging Face cache and hub, a seed), tokenizers, and the
 //! model's arithmetic. It hands out core's traits; no type of candle's or of the tokenizer's library leaves it.
@@ -8,10 +9,15 @@ mod cpu;
 #[cfg_attr(not(feature = "candle-cuda"), path = "cuda_absent.rs")]
 mod cuda;
 mod error;
+#[cfg(feature = "cuda")]
+mod fused;
 mod gpt2;
+#[cfg(any(feature = "cuda", feature = "candle-cuda"))]
+mod gpu;
 mod load;
 mod memory;
 mod options;
+mod request;
 mod simulated;
 mod source;
 mod synthetic;
@@ -20,6 +26,6 @@ pub mod weights;
 
 pub use self::error::LoadError;
 pub use self::load::{CudaDevice, Loaded, cuda_devices, load, load_simulated};
-pub use self::options::{DTypeChoice, DeviceChoice, LoadOptions};
+pub use self::options::{BackendChoice, DTypeChoice, DeviceChoice, LoadOptions};
 pub use self::simulated::{Rehearsal, SimulatedSettings};
 pub use self::tokenizer::gpt2_tokenizer;

@@ -6,11 +6,15 @@ use candle_core::Device;
 use harness_core::{Backend, Clock, ModelInfo, TokenTimes, Tokenizer, WallClock};
 
 use crate::checkpoint;
-use crate::cuda::{self, Gpu};
+use crate::cuda;
 use crate::error::LoadError;
+#[cfg(feature = "cuda")]
+use crate::fused::{self, Fused};
 use crate::gpt2::generate::{Gpt2, plain_message};
 use crate::gpt2::{Arithmetic, Model};
-use crate::options::{DTypeChoice, DeviceChoice, LoadOptions};
+#[cfg(any(feature = "cuda", feature = "candle-cuda"))]
+use crate::gpu;
+use crate::options::{BackendChoice, DTypeChoice, DeviceChoice, LoadOptions};
 use crate::simulated::{Simulated, SimulatedSettings};
 use crate::source::{self, Source};
 use crate::synthetic;
@@ -44,27 +48,39 @@ pub struct CudaDevice {
     pub uuid: String,
     /// Bytes of its memory.
     pub memory: u64,
+    /// Major and minor.
+    pub compute_capability: (u32, u32),
+    /// The backends that this binary has for it, the best one first; none where it is too old.
+    pub backends: Vec<&'static str>,
 }
 
 /// The GPUs in CUDA's order, or why none can be used.
 pub fn cuda_devices() -> Result<Vec<CudaDevice>, String> {
-    cuda::devices()
+    #[cfg(any(feature = "cuda", feature = "candle-cuda"))]
+    return gpu::devices();
+    #[cfg(not(any(feature = "cuda", feature = "candle-cuda")))]
+    Err("this harness was built without CUDA (cargo feature cuda)".into())
+}
+
+/// Where a model computes, and by what.
+enum Place {
+    /// candle's, with matrix products of our own.
+    Cpu,
+    Candle(Box<cuda::Gpu>),
+    #[cfg(feature = "cuda")]
+    Fused(Box<fused::driver::Gpu>),
 }
 
 /// Loads a model.
 pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
+    check_tf32(options)?;
     let mut notes = Vec::new();
-    let (gpu, auto_cpu) = match options.device {
-        DeviceChoice::Cpu => (None, false),
-        DeviceChoice::Cuda(index) => (Some(Gpu::open(index)?), false),
-        DeviceChoice::Auto => match cuda::devices() {
-            Ok(_) => (Some(Gpu::open(0)?), false),
-            Err(why) => {
-                notes.push(format!("no NVIDIA GPU can be used: {why}; running on the CPU"));
-                (None, true)
-            }
-        },
-    };
+    let (place, auto_cpu) = place(options, &mut notes)?;
+    match &place {
+        Place::Cpu if options.tf32 => return Err(useless_tf32("on the CPU")),
+        Place::Candle(_) if options.tf32 => return Err(useless_tf32("with the backend candle")),
+        _ => {}
+    }
     let (weights, origin, tokenizer) = weights(options)?;
     if origin.starts_with("synthetic:") {
         notes.push(format!(
@@ -73,28 +89,129 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
             options.model, options.seed
         ));
     }
-    let info = info(&options.model, &weights, origin, gpu.as_ref());
-    let (device, arithmetic) = match &gpu {
-        Some(gpu) => (gpu.device(), Arithmetic::Candle),
-        None => (Device::Cpu, Arithmetic::Cpu),
-    };
-    let what = format!("{} bytes for the weights of {}", weights.matrix_bytes(), options.model);
-    if let Some(gpu) = &gpu {
-        gpu.check_room(weights.matrix_bytes(), &what).map_err(LoadError::from)?;
+    if options.tf32 && weights.dtype != DTypeChoice::F32 {
+        return Err(useless_tf32(&format!("with weights in {}", weights.dtype)));
     }
-    let model = Model::new(weights, &device, arithmetic).map_err(|error| match &gpu {
-        Some(gpu) => LoadError::from(gpu.failed(&error, &what)),
-        None => LoadError::Unusable(plain_message(&error)),
-    })?;
-    let gpu_uuid = gpu.as_ref().map(|gpu| gpu.uuid().to_owned());
-    Ok(Loaded {
-        backend: Box::new(Gpt2::new(info, model, gpu)),
-        tokenizer,
-        clock: Arc::new(WallClock::new()),
-        gpu_uuid,
-        notes,
-        auto_cpu,
-    })
+    let what = format!("{} bytes for the weights of {}", weights.matrix_bytes(), options.model);
+    let room = weights.matrix_bytes();
+    let info = |backend, device| info(&options.model, &weights, origin, backend, device);
+    let (backend, gpu_uuid): (Box<dyn Backend>, _) = match place {
+        Place::Cpu => {
+            let info = info("candle", "cpu".into());
+            let model = Model::new(weights, &Device::Cpu, Arithmetic::Cpu)
+                .map_err(|error| LoadError::Unusable(plain_message(&error)))?;
+            (Box::new(Gpt2::new(info, model, None)), None)
+        }
+        Place::Candle(gpu) => {
+            let info = info("candle", format!("cuda:{}", gpu.index()));
+            gpu.check_room(room, &what)?;
+            let model = Model::new(weights, &gpu.device(), Arithmetic::Candle)
+                .map_err(|error| LoadError::from(gpu.failed(&error, &what)))?;
+            let uuid = gpu.uuid().to_owned();
+            (Box::new(Gpt2::new(info, model, Some(*gpu))), Some(uuid))
+        }
+        #[cfg(feature = "cuda")]
+        Place::Fused(gpu) => {
+            let info = info("fused", format!("cuda:{}", gpu.index()));
+            gpu.check_room(room, &what)?;
+            let uuid = gpu.uuid().to_owned();
+            (Box::new(Fused::load(info, &weights, *gpu, options.tf32)?), Some(uuid))
+        }
+    };
+    Ok(Loaded { backend, tokenizer, clock: Arc::new(WallClock::new()), gpu_uuid, notes, auto_cpu })
+}
+
+/// Opens what the model is to compute on, and says whether that is the CPU for want of a GPU.
+fn place(options: &LoadOptions, notes: &mut Vec<String>) -> Result<(Place, bool), LoadError> {
+    let backend = options.backend;
+    if backend == BackendChoice::Fused {
+        check_fused(options.device)?;
+    }
+    let index = match (options.device, backend) {
+        (DeviceChoice::Cpu, _) => return Ok((Place::Cpu, false)),
+        (DeviceChoice::Cuda(index), _) => index,
+        (DeviceChoice::Auto, _) => match (usable(backend), backend) {
+            (Ok(()), _) => 0,
+            (Err(why), BackendChoice::Fused) => {
+                return Err(LoadError::Unusable(format!(
+                    "the backend fused can't be used: {why}; install or load the NVIDIA driver, or use --backend candle"
+                )));
+            }
+            (Err(why), _) => {
+                notes.push(format!("no NVIDIA GPU can be used: {why}; running on the CPU"));
+                return Ok((Place::Cpu, true));
+            }
+        },
+    };
+    Ok((open(index, backend)?, false))
+}
+
+/// That this binary has the backend fused, and that it isn't to compute on the CPU.
+fn check_fused(device: DeviceChoice) -> Result<(), LoadError> {
+    let why = match (device, cfg!(feature = "cuda")) {
+        (DeviceChoice::Cpu, _) => {
+            "the backend fused computes on NVIDIA GPUs only, not on the device cpu; use --device cuda:N, or --backend \
+             candle"
+        }
+        (_, false) => {
+            "the backend fused can't be used: this harness was built without the cargo feature cuda; build it with \
+             `cargo build --release --features cuda`, or use --backend candle"
+        }
+        (_, true) => return Ok(()),
+    };
+    Err(LoadError::Unusable(why.into()))
+}
+
+/// Why the first GPU can't be used.
+fn usable(backend: BackendChoice) -> Result<(), String> {
+    if backend == BackendChoice::Candle && cfg!(feature = "cuda") && !cfg!(feature = "candle-cuda") {
+        return Err("this harness was built without the cargo feature candle-cuda, which candle needs for it".into());
+    }
+    match cuda_devices()?.first() {
+        Some(CudaDevice { index, name, compute_capability: (major, minor), backends, .. })
+            if backend == BackendChoice::Auto && backends.is_empty() =>
+        {
+            Err(format!(
+                "cuda:{index} ({name}) has compute capability {major}.{minor}, too old for this harness (`harness devices`)"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn open(index: usize, backend: BackendChoice) -> Result<Place, LoadError> {
+    let candle = match backend {
+        BackendChoice::Auto => gpu::choose(index)?.backends.first() == Some(&"candle"),
+        BackendChoice::Candle => true,
+        BackendChoice::Fused => false,
+    };
+    match candle {
+        true => cuda::Gpu::open(index).map(Box::new).map(Place::Candle),
+        false => fused::driver::Gpu::open(index).map(Box::new).map(Place::Fused),
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn open(index: usize, _: BackendChoice) -> Result<Place, LoadError> {
+    cuda::Gpu::open(index).map(Box::new).map(Place::Candle)
+}
+
+/// What can be said before anything is loaded.
+fn check_tf32(options: &LoadOptions) -> Result<(), LoadError> {
+    match (options.tf32, options.backend, options.device, options.dtype) {
+        (false, ..) => Ok(()),
+        (_, BackendChoice::Candle, ..) => Err(useless_tf32("with the backend candle")),
+        (_, _, DeviceChoice::Cpu, _) => Err(useless_tf32("on the CPU")),
+        (.., Some(dtype)) if dtype != DTypeChoice::F32 => Err(useless_tf32(&format!("with weights in {dtype}"))),
+        _ => Ok(()),
+    }
+}
+
+fn useless_tf32(wherefore: &str) -> LoadError {
+    LoadError::Unusable(format!(
+        "--tf32 does nothing {wherefore}: it is for weights in f32 with the backend fused; leave it out"
+    ))
 }
 
 /// The simulated model, with its own clock and GPT-2's tokenizer.
@@ -126,13 +243,13 @@ fn weights(options: &LoadOptions) -> Result<(Weights, String, Arc<dyn Tokenizer>
     }
 }
 
-fn info(name: &str, weights: &Weights, origin: String, gpu: Option<&Gpu>) -> ModelInfo {
+fn info(name: &str, weights: &Weights, origin: String, backend: &str, device: String) -> ModelInfo {
     let config = &weights.config;
     // Config::read bounds every size far below u32's.
     ModelInfo {
         name: name.into(),
-        backend: "candle".into(),
-        device: gpu.map_or_else(|| "cpu".into(), |gpu| format!("cuda:{}", gpu.index())),
+        backend: backend.into(),
+        device,
         dtype: weights.dtype.to_string(),
         weights: origin,
         parameters: weights.parameters(),

@@ -45,6 +45,18 @@ impl fmt::Display for DeviceChoice {
     }
 }
 
+/// What computes the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BackendChoice {
+    /// The best that this binary has for the device.
+    #[default]
+    Auto,
+    /// candle, on the CPU or an NVIDIA GPU.
+    Candle,
+    /// Our own kernels, on an NVIDIA GPU.
+    Fused,
+}
+
 /// The floating-point type of the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DTypeChoice {
@@ -101,8 +113,12 @@ pub struct LoadOptions {
     pub model: String,
     /// Where it is to run.
     pub device: DeviceChoice,
+    /// What is to compute it.
+    pub backend: BackendChoice,
     /// Of the weights; `None` keeps the checkpoint's, and is f32 for synthetic weights.
     pub dtype: Option<DTypeChoice>,
+    /// Whether f32 products of prompts run on tensor cores, their inputs rounded to tf32. Refused where it does nothing.
+    pub tf32: bool,
     /// Whether a model that is not on this machine is fetched from the Hugging Face hub.
     pub download: bool,
     /// Draws synthetic weights.
@@ -111,7 +127,15 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { model: "gpt2".into(), device: DeviceChoice::Auto, dtype: None, download: false, seed: 0 }
+        Self {
+            model: "gpt2".into(),
+            device: DeviceChoice::Auto,
+            backend: BackendChoice::Auto,
+            dtype: None,
+            tf32: false,
+            download: false,
+            seed: 0,
+        }
     }
 }
 

@@ -198,7 +198,7 @@ fn a_file_instead_of_a_folder() {
 }
 
 /// In the binary without CUDA, which is what the tests are built as.
-#[cfg(not(feature = "candle-cuda"))]
+#[cfg(not(any(feature = "cuda", feature = "candle-cuda")))]
 #[test]
 fn a_gpu_without_cuda() {
     let options = LoadOptions { device: DeviceChoice::Cuda(7), ..Default::default() };
@@ -207,13 +207,13 @@ fn a_gpu_without_cuda() {
         error,
         LoadError::Unusable(
             "the device cuda:7 can't be used: this harness was built without CUDA; build it with the cargo feature \
-             candle-cuda (`cargo build --release --features candle-cuda`), or use --device cpu"
+             cuda (`cargo build --release --features cuda`), or use --device cpu"
                 .into()
         )
     );
 }
 
-#[cfg(not(feature = "candle-cuda"))]
+#[cfg(not(any(feature = "cuda", feature = "candle-cuda")))]
 #[test]
 fn auto_takes_the_cpu_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
@@ -223,7 +223,6 @@ fn auto_takes_the_cpu_and_says_why() {
     assert!(model.auto_cpu);
     assert_eq!(
         model.notes,
-        ["no NVIDIA GPU can be used: this harness was built without CUDA (cargo feature candle-cuda); running on \
-             the CPU"]
+        ["no NVIDIA GPU can be used: this harness was built without CUDA (cargo feature cuda); running on the CPU"]
     );
 }

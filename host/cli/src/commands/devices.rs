@@ -1,6 +1,6 @@
 //! `harness devices`.
 
-use harness_engine::cuda_devices;
+use harness_engine::{CudaDevice, cuda_devices};
 use harness_telemetry::Nvml;
 use serde_json::json;
 
@@ -16,11 +16,17 @@ impl Devices {
             let devices = cuda.as_ref().map(|devices| {
                 devices
                     .iter()
-                    .map(|d| json!({"device": format!("cuda:{}", d.index), "name": d.name, "uuid": d.uuid, "memory": d.memory}))
+                    .map(|d| {
+                        let (major, minor) = d.compute_capability;
+                        json!({
+                            "device": format!("cuda:{}", d.index), "name": d.name, "uuid": d.uuid, "memory": d.memory,
+                            "compute_capability": format!("{major}.{minor}"), "backends": d.backends,
+                        })
+                    })
                     .collect::<Vec<_>>()
             });
             let report = json!({
-                "cpu": {"device": "cpu", "cores": cores},
+                "cpu": {"device": "cpu", "cores": cores, "backends": ["candle"]},
                 "cuda": devices.clone().unwrap_or_default(),
                 "cuda_absent": devices.err(),
                 "nvml": nvml.as_ref().ok(),
@@ -28,11 +34,12 @@ impl Devices {
             });
             return deliver::line(&format!("{report:#}"));
         }
-        deliver::line("devices that a model can run on (--device)")?;
-        deliver::line(&format!("  cpu     {} cores", cores.map_or("?".into(), |cores| cores.to_string())))?;
+        deliver::line("devices that a model can run on (--device), and by which backends (--backend)")?;
+        deliver::line(&format!("  cpu     {} cores (candle)", cores.map_or("?".into(), |cores| cores.to_string())))?;
         match &cuda {
             Ok(devices) => devices.iter().try_for_each(|d| {
-                deliver::line(&format!("  cuda:{}  {}  {}  {}", d.index, d.name, gibibytes(d.memory), d.uuid))
+                let memory = gibibytes(d.memory);
+                deliver::line(&format!("  cuda:{}  {}  {memory}  {} ({})", d.index, d.name, d.uuid, backends(d)))
             })?,
             Err(reason) => deliver::line(&format!("  no cuda: {reason}"))?,
         }
@@ -53,6 +60,14 @@ impl Devices {
             }
             Err(reason) => deliver::line(&format!("  none: {reason}")),
         }
+    }
+}
+
+fn backends(device: &CudaDevice) -> String {
+    let (major, minor) = device.compute_capability;
+    match device.backends.is_empty() {
+        true => format!("none: compute capability {major}.{minor} is too old"),
+        false => device.backends.join(", "),
     }
 }
 

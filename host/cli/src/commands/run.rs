@@ -168,7 +168,7 @@ fn foretell(
 
 fn new_recording(settings: &RunSettings, start: &jiff::Timestamp, description: &Description) -> PathBuf {
     let model = match &settings.model {
-        ModelSettings::Candle(options) => options.model.as_str(),
+        ModelSettings::Gpt2(options) => options.model.as_str(),
         ModelSettings::Simulated(_) => "simulated",
     };
     let model = Path::new(model).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();

@@ -6,7 +6,7 @@ use harness_core::{Backend, BackendError, Clock, Finish, Memory, ModelInfo, Samp
 
 use super::{Batch, Model, greedy};
 use crate::cuda::Gpu;
-use crate::memory;
+use crate::{memory, request};
 
 /// GPT-2 on candle, on a CPU or a GPU.
 pub(crate) struct Gpt2 {
@@ -28,21 +28,6 @@ impl Gpt2 {
             Some(gpu) => gpu.failed(error, what),
             None => BackendError::Invalid(plain_message(error)),
         }
-    }
-
-    fn check(&self, request: &TokenRequest) -> std::result::Result<(), BackendError> {
-        let invalid = |what: String| Err(BackendError::Invalid(what));
-        if request.prompt.is_empty() {
-            return invalid("the prompt has no tokens; give at least one".into());
-        }
-        if let Some(token) = request.prompt.iter().find(|&&token| token >= self.info.vocabulary) {
-            return invalid(format!("the prompt has token {token}, and the model only {}", self.info.vocabulary));
-        }
-        let length = request.prompt.len() as u64 + u64::from(request.max_new_tokens);
-        if length > u64::from(self.info.context) {
-            return invalid(format!("{length} tokens do not fit the model's context of {}", self.info.context));
-        }
-        Ok(())
     }
 }
 
@@ -86,7 +71,7 @@ impl Backend for Gpt2 {
         clock: &dyn Clock,
         served: &mut Served,
     ) -> std::result::Result<(), BackendError> {
-        requests.iter().try_for_each(|request| self.check(request))?;
+        requests.iter().try_for_each(|request| request::check(request, &self.info))?;
         let done = match &mut self.gpu {
             // Inside rayon's pool, a product costs a few hundred nanoseconds to share; from outside, a thread switch.
             None => {
@@ -104,7 +89,8 @@ impl Backend for Gpt2 {
     }
 
     fn prompt_logits(&mut self, prompt: &[u32]) -> std::result::Result<Vec<f32>, BackendError> {
-        self.check(&TokenRequest { prompt: prompt.to_vec(), max_new_tokens: 0, end_of_text: None, sampling: None })?;
+        let request = TokenRequest { prompt: prompt.to_vec(), max_new_tokens: 0, end_of_text: None, sampling: None };
+        request::check(&request, &self.info)?;
         let mut logits = || -> Result<Vec<f32>> {
             self.model
                 .forward(&Batch { ids: prompt, starts: &[0], past: 0 })?

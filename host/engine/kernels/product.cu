@@ -1,0 +1,485 @@
+// Products of many rows (m > 16). Parameter: Product, with any epilogue but EPILOGUE_RESIDUAL. Threads: 128.
+// Grid: x = tiles of outputs, y = tiles of rows, z = splits of k (1 unless EPILOGUE_PARTIAL). Every pointer is aligned
+// to 16 bytes.
+//
+// kernel                 rows x outputs  dynamic shared bytes
+// product_128x128_f16    128 x 128        98304
+// product_64x64_f16       64 x 64         65536
+// product_64x32_f16       64 x 32         98304
+// product_128x128_bf16   128 x 128        98304
+// product_64x64_bf16      64 x 64         65536
+// product_64x32_bf16      64 x 32         98304
+// product_128x64_tf32    128 x 64         98304
+// product_64x32_tf32      64 x 32         98304
+// product_64x64_f32       64 x 64         65536
+// product_64x32_f32       64 x 32         73728
+//
+// Both operands lie in shared memory as blocks of 8 rows by 64 bytes of k, like blocked weights, but with the 16-byte
+// chunks of a row swizzled. To the tensor cores a block is two steps of two chunks. (One read of 16 bytes of a row for
+// two steps would do without ldmatrix, but then the registers of a factor are not neighbours, and the compiler moves
+// them for every product.) Every sum is one chain over ascending k whatever the tile, so that a row's results do not
+// depend on m.
+#include "common.cuh"
+
+namespace product {
+
+constexpr int BLOCK_ROWS = 8;
+constexpr int BLOCK_WIDTH = 64;  // bytes
+constexpr int BLOCK_BYTES = BLOCK_ROWS * BLOCK_WIDTH;
+constexpr int SPLIT_UNIT = 64;  // numbers of k
+
+// Row tiles that run together: about as many as make a wave of blocks square, which then reads the least.
+constexpr int BAND = 16;
+
+extern __shared__ __align__(128) char shared_memory[];
+
+template <typename Real_, int ROWS_, int OUTPUTS_, int WARP_ROWS_, int WARP_OUTPUTS_, int BLOCKS_, int STAGES_>
+struct Tile {
+    using Real = Real_;
+    static constexpr int ROWS = ROWS_;
+    static constexpr int OUTPUTS = OUTPUTS_;
+    static constexpr int WARP_ROWS = WARP_ROWS_;
+    static constexpr int WARP_OUTPUTS = WARP_OUTPUTS_;
+    static constexpr int BLOCKS = BLOCKS_;  // along k, in one stage
+    static constexpr int STAGES = STAGES_;
+    static constexpr int WARPS = ROWS / WARP_ROWS * (OUTPUTS / WARP_OUTPUTS);
+    static constexpr int WARPS_ALONG_ROWS = ROWS / WARP_ROWS;
+    static constexpr int WEIGHTS_AT = ROWS * BLOCKS * BLOCK_WIDTH;
+    static constexpr int STAGE_BYTES = (ROWS + OUTPUTS) * BLOCKS * BLOCK_WIDTH;
+    static constexpr int M = WARP_ROWS / 16;
+    static constexpr int N = WARP_OUTPUTS / 8;
+    static constexpr int SUMS_STRIDE = OUTPUTS + 8;  // so that 4 rows' pairs of sums lie in different banks
+    static_assert(WARPS == 4, "the kernels are launched with 128 threads");
+    static_assert(BLOCKS == 1 || BLOCKS == 2, "the loop over k takes two blocks at a time");
+    static_assert(STAGES >= 3, "one stage is multiplied, one is awaited, one is refilled");
+    static_assert(ROWS * SUMS_STRIDE * 4 <= STAGES * STAGE_BYTES, "sums take the place of the stages");
+};
+
+__device__ __forceinline__ void copy_16_bytes(uint32_t target, const char* source, bool present) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(source), "r"(present ? 16 : 0)
+                 : "memory");
+}
+
+__device__ __forceinline__ void end_copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+template <int PENDING>
+__device__ __forceinline__ void wait_for_copy_groups() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+}
+
+// A factor of the tensor cores' float product, rounded to the 19 bits that they read.
+__device__ __forceinline__ uint32_t round_to_tf32(uint32_t x) {
+    uint32_t rounded;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(__uint_as_float(x)));
+    return rounded;
+}
+
+template <typename Real>
+__device__ __forceinline__ void multiply_accumulate(float (&d)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3,
+                                                    uint32_t b0, uint32_t b1) {
+    mma<Real>(d, a0, a1, a2, a3, b0, b1);
+}
+template <>
+__device__ __forceinline__ void multiply_accumulate<float>(float (&d)[4], uint32_t a0, uint32_t a1, uint32_t a2,
+                                                           uint32_t a3, uint32_t b0, uint32_t b1) {
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+}
+
+// Four matrices of 8 rows by 16 bytes: lane 8i + r has the address of row r of matrix i, and lane 4g + t gets the t-th
+// 4 bytes of row g of each.
+template <typename Real>
+__device__ __forceinline__ uint4 load_factors(uint32_t shared) {
+    uint4 x;
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
+                 : "r"(shared)
+                 : "memory");
+    if constexpr (sizeof(Real) == 4) {
+        x = make_uint4(round_to_tf32(x.x), round_to_tf32(x.y), round_to_tf32(x.z), round_to_tf32(x.w));
+    }
+    return x;
+}
+
+// Where in a block the chunk of a row lies: such that 8 rows' chunks of one column lie in different banks.
+__device__ __forceinline__ int place_in_block(int row, int chunk) { return row * BLOCK_WIDTH + (chunk ^ row / 2) * 16; }
+
+// One operand of the tile, in either layout, as a thread copies it: 16 bytes of every block that is its warp's turn.
+template <typename T, int ROWS, bool BLOCKED>
+struct Side {
+    static constexpr int COPIES = ROWS / BLOCK_ROWS * T::BLOCKS / T::WARPS;
+    static constexpr int ROW_STEP = BLOCK_ROWS * T::WARPS / T::BLOCKS;
+    static constexpr int SOURCE_BLOCK_BYTES = BLOCKED ? BLOCK_BYTES : BLOCK_WIDTH;
+
+    const char* source;
+    uint32_t target;
+    int row_bytes;
+    int rows_left;
+
+    __device__ __forceinline__ Side(const void* matrix, int first_row, int rows, int row_bytes, int first_block,
+                                    uint32_t shared)
+        : row_bytes(row_bytes) {
+        int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+        int row = first_row + warp / T::BLOCKS * BLOCK_ROWS;
+        int within_block = BLOCKED ? lane * 16 : lane / 4 * row_bytes + lane % 4 * 16;
+        source = static_cast<const char*>(matrix) + static_cast<int64_t>(row) * row_bytes + within_block +
+                 static_cast<int64_t>(first_block + warp % T::BLOCKS) * SOURCE_BLOCK_BYTES;
+        target = shared + warp * BLOCK_BYTES + place_in_block(lane / 4, lane % 4);
+        rows_left = rows - row - lane / 4;
+    }
+
+    __device__ __forceinline__ void copy(int stage, uint32_t buffer) const {
+        const char* from = source + static_cast<int64_t>(stage) * (T::BLOCKS * SOURCE_BLOCK_BYTES);
+#pragma unroll
+        for (int i = 0; i < COPIES; i++) {
+            copy_16_bytes(target + buffer + i * (T::WARPS * BLOCK_BYTES),
+                          from + static_cast<int64_t>(i * ROW_STEP) * row_bytes, i * ROW_STEP < rows_left);
+        }
+    }
+};
+
+// Copies a tile's operands to a ring of stages in shared memory.
+template <typename T>
+struct Pipeline {
+    static constexpr bool BLOCKED = sizeof(typename T::Real) == 2;
+
+    Side<T, T::ROWS, false> activations;
+    Side<T, T::OUTPUTS, BLOCKED> weights;
+    int stages;
+
+    __device__ __forceinline__ Pipeline(const Product& p, int row, int output, int first_block, int stages,
+                                        uint32_t shared)
+        : activations(p.a, row, p.m, p.kp * static_cast<int>(sizeof(typename T::Real)), first_block, shared),
+          weights(p.w, output, p.np, p.kp * static_cast<int>(sizeof(typename T::Real)), first_block,
+                  shared + T::WEIGHTS_AT),
+          stages(stages) {}
+
+    static __device__ __forceinline__ int buffer(int stage) { return stage % T::STAGES * T::STAGE_BYTES; }
+
+    // After this the first stage is there.
+    __device__ __forceinline__ void start() const {
+#pragma unroll
+        for (int stage = 0; stage < T::STAGES - 1; stage++) {
+            if (stage < stages) weights.copy(stage, buffer(stage));
+        }
+        wait_for_predecessor();
+#pragma unroll
+        for (int stage = 0; stage < T::STAGES - 1; stage++) {
+            if (stage < stages) activations.copy(stage, buffer(stage));
+            end_copy_group();
+        }
+        wait_for_copy_groups<T::STAGES - 2>();
+        __syncthreads();
+    }
+
+    // After this the stage after `stage` is there, and the one before it, which no warp reads any more, is refilled.
+    __device__ __forceinline__ void advance(int stage) const {
+        wait_for_copy_groups<T::STAGES - 3>();
+        __syncthreads();
+        int refill = stage + T::STAGES - 1;
+        if (refill < stages) {
+            weights.copy(refill, buffer(refill));
+            activations.copy(refill, buffer(refill));
+        }
+        end_copy_group();
+    }
+};
+
+template <typename Real>
+__device__ __forceinline__ void store_four(Real* place, float4 x) {
+    *reinterpret_cast<uint2*>(place) = make_uint2(pack<Real>(x.x, x.y), pack<Real>(x.z, x.w));
+}
+template <>
+__device__ __forceinline__ void store_four<float>(float* place, float4 x) {
+    *reinterpret_cast<float4*>(place) = x;
+}
+
+// Where a thread's outputs, which begin with n, go row by row. What qkv_place divides is divided once: the rest of it
+// is linear in the row or in the row's place in the cache. (A head's size is a multiple of 16: what holds of two
+// neighbours holds of four.)
+template <typename Real, Epilogue EPILOGUE>
+struct Places {
+    Real* first;
+    bool queries;
+
+    __device__ __forceinline__ Places(const Product& p, int n) {
+        if constexpr (EPILOGUE == EPILOGUE_QKV) {
+            first = qkv_place<Real>(p, 0, Row{0, 0}, n);
+            queries = n < p.cache.heads * p.cache.hs;
+        } else {
+            first = static_cast<Real*>(p.out) + static_cast<int64_t>(blockIdx.z) * p.m * p.np + n;
+            queries = false;
+        }
+    }
+
+    // nullptr for what is not kept.
+    __device__ __forceinline__ Real* of_row(const Product& p, int row) const {
+        if constexpr (EPILOGUE == EPILOGUE_QKV) {
+            if (queries) return first + static_cast<int64_t>(row) * p.ap;
+            Row where = p.rows[row];
+            if (!first || where.sequence < 0) return nullptr;
+            int64_t sequence = static_cast<int64_t>(where.sequence) * p.cache.heads * p.cache.room;
+            return first + (sequence + where.position) * p.cache.hs;
+        }
+        return first + static_cast<int64_t>(row) * p.np;
+    }
+};
+
+// A thread has of every 8 rows one and of every 8 outputs two neighbours: row + 8i, n + 8j and n + 8j + 1 of the tile.
+template <typename T>
+__device__ __forceinline__ void share_sums(const float (&sums)[T::M][T::N][4], int row, int n) {
+    float* place = reinterpret_cast<float*>(shared_memory) + row * T::SUMS_STRIDE + n;
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < 2 * T::M; i++) {
+#pragma unroll
+        for (int j = 0; j < T::N; j++) {
+            const float* pair = &sums[i / 2][j][i % 2 * 2];
+            *reinterpret_cast<float2*>(place + 8 * i * T::SUMS_STRIDE + 8 * j) = make_float2(pair[0], pair[1]);
+        }
+    }
+    __syncthreads();
+}
+
+// A thread takes the same four outputs of every row that is its turn.
+template <typename T, typename Out, Epilogue EPILOGUE>
+__device__ __forceinline__ void store_tile(const Product& p, int first_row, int first_output) {
+    constexpr int THREADS_OF_ROW = T::OUTPUTS / 4, ROWS_AT_ONCE = T::WARPS * 32 / THREADS_OF_ROW;
+    int column = threadIdx.x % THREADS_OF_ROW * 4, n = first_output + column;
+    if (n >= p.np) return;
+    float4 bias = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    if constexpr (EPILOGUE != EPILOGUE_PARTIAL) bias = *reinterpret_cast<const float4*>(p.bias + n);
+    const float* sums = reinterpret_cast<const float*>(shared_memory) + column;
+    Places<Out, EPILOGUE> places(p, n);
+    int rows = min(T::ROWS, p.m - first_row);
+#pragma unroll 4
+    for (int row = threadIdx.x / THREADS_OF_ROW; row < rows; row += ROWS_AT_ONCE) {
+        float4 x = *reinterpret_cast<const float4*>(sums + row * T::SUMS_STRIDE);
+        x = make_float4(x.x + bias.x, x.y + bias.y, x.z + bias.z, x.w + bias.w);
+        if constexpr (EPILOGUE == EPILOGUE_GELU) {
+            x = make_float4(gelu(x.x, p.gelu_erf), gelu(x.y, p.gelu_erf), gelu(x.z, p.gelu_erf), gelu(x.w, p.gelu_erf));
+        }
+        Out* place = places.of_row(p, first_row + row);
+        if (place) store_four<Out>(place, x);
+    }
+}
+
+// The sums go through shared memory to be finished by a short loop: registers would want it unrolled, which with all
+// that an output takes is more code than the instruction cache holds.
+template <typename T>
+__device__ __forceinline__ void finish(const Product& p, int32_t epilogue, int first_row, int first_output) {
+    if (epilogue == EPILOGUE_QKV) {
+        store_tile<T, typename T::Real, EPILOGUE_QKV>(p, first_row, first_output);
+    } else if (epilogue == EPILOGUE_GELU) {
+        store_tile<T, typename T::Real, EPILOGUE_GELU>(p, first_row, first_output);
+    } else {
+        // Logits are the partial sums of one split.
+        store_tile<T, float, EPILOGUE_PARTIAL>(p, first_row, first_output);
+    }
+}
+
+struct TileIndex {
+    int row;
+    int output;
+};
+
+// Down a band of row tiles first, so that blocks which share weights run together.
+__device__ __forceinline__ TileIndex tile_of_block() {
+    int rows = gridDim.y, outputs = gridDim.x;
+    int block = blockIdx.y * outputs + blockIdx.x;
+    int first_row = block / (BAND * outputs) * BAND;
+    int height = min(BAND, rows - first_row);
+    int within = block - first_row * outputs;
+    return {first_row + within % height, within / height};
+}
+
+// What a block of threads works at, and where a warp's part of it begins.
+template <typename T>
+struct Work {
+    int row, output;
+    int warp_row, warp_output;
+    int first_block, stages;
+
+    __device__ __forceinline__ explicit Work(const Product& p) {
+        TileIndex tile = tile_of_block();
+        row = tile.row * T::ROWS;
+        output = tile.output * T::OUTPUTS;
+        int warp = threadIdx.x / 32;
+        warp_row = warp % T::WARPS_ALONG_ROWS * T::WARP_ROWS;
+        warp_output = warp / T::WARPS_ALONG_ROWS * T::WARP_OUTPUTS;
+        int units = p.kp / SPLIT_UNIT, splits = gridDim.z, split = blockIdx.z;
+        int first = units * split / splits, end = units * (split + 1) / splits;
+        constexpr int BLOCKS_OF_UNIT = SPLIT_UNIT * sizeof(typename T::Real) / BLOCK_WIDTH;
+        first_block = first * BLOCKS_OF_UNIT;
+        stages = (end - first) * BLOCKS_OF_UNIT / T::BLOCKS;
+    }
+};
+
+template <typename Real>
+__device__ __forceinline__ void load_row_factors(uint4 (&a)[2], uint32_t first_step, uint32_t second_step, int at) {
+    a[0] = load_factors<Real>(first_step + at);
+    a[1] = load_factors<Real>(second_step + at);
+}
+
+template <typename Real, int N>
+__device__ __forceinline__ void load_output_factors(uint4 (&b)[N], uint32_t shared, int group_bytes) {
+#pragma unroll
+    for (int j = 0; j < N; j++) b[j] = load_factors<Real>(shared + j * group_bytes);
+}
+
+template <typename Real, int N>
+__device__ __forceinline__ void multiply_rows(float (&sums)[N][4], const uint4 (&a)[2], const uint4 (&b)[N]) {
+#pragma unroll
+    for (int j = 0; j < N; j++) multiply_accumulate<Real>(sums[j], a[0].x, a[0].y, a[0].z, a[0].w, b[j].x, b[j].y);
+#pragma unroll
+    for (int j = 0; j < N; j++) multiply_accumulate<Real>(sums[j], a[1].x, a[1].y, a[1].z, a[1].w, b[j].z, b[j].w);
+}
+
+// Factors are read a step ahead, across stages, because a tile may be alone on its multiprocessor with one warp a
+// scheduler: of b those of the next block, of a those of the next 16 rows. What that reads after the last block is
+// unused.
+template <typename T>
+__device__ __forceinline__ void multiply_on_tensor_cores(const Pipeline<T>& pipeline, const Work<T>& work,
+                                                         uint32_t shared, float (&sums)[T::M][T::N][4]) {
+    using Real = typename T::Real;
+    constexpr int GROUP_BYTES = T::BLOCKS * BLOCK_BYTES;
+    int row = threadIdx.x % 8, matrix = threadIdx.x % 32 / 8;
+    uint32_t rows = shared + (work.warp_row / BLOCK_ROWS + matrix % 2) * GROUP_BYTES;
+    uint32_t first_step = rows + place_in_block(row, matrix / 2);
+    uint32_t second_step = rows + place_in_block(row, 2 + matrix / 2);
+    uint32_t outputs = shared + T::WEIGHTS_AT + work.warp_output / BLOCK_ROWS * GROUP_BYTES;
+    outputs += place_in_block(row, matrix);
+    uint4 a[2][2], b[2][T::N];
+    load_row_factors<Real>(a[0], first_step, second_step, 0);
+    load_output_factors<Real>(b[0], outputs, GROUP_BYTES);
+    int stage = 0;
+    while (stage < work.stages) {
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            bool last_of_stage = (half + 1) % T::BLOCKS == 0;
+            if (last_of_stage) pipeline.advance(stage);
+            int block = pipeline.buffer(stage) + half % T::BLOCKS * BLOCK_BYTES;
+            int next_block = last_of_stage ? pipeline.buffer(stage + 1) : block + BLOCK_BYTES;
+            load_output_factors<Real>(b[(half + 1) % 2], outputs + next_block, GROUP_BYTES);
+#pragma unroll
+            for (int i = 0; i < T::M; i++) {
+                int turn = half * T::M + i;
+                int next = i + 1 < T::M ? block + (i + 1) * 2 * GROUP_BYTES : next_block;
+                load_row_factors<Real>(a[(turn + 1) % 2], first_step, second_step, next);
+                multiply_rows<Real>(sums[i], a[turn % 2], b[half]);
+            }
+            if (last_of_stage) stage++;
+        }
+    }
+}
+
+template <typename T>
+__device__ __forceinline__ void tensor_product(const Product& p, int32_t epilogue) {
+    let_successor_start();
+    Work<T> work(p);
+    uint32_t shared = static_cast<uint32_t>(__cvta_generic_to_shared(shared_memory));
+    Pipeline<T> pipeline(p, work.row, work.output, work.first_block, work.stages, shared);
+    pipeline.start();
+    float sums[T::M][T::N][4] = {};
+    multiply_on_tensor_cores<T>(pipeline, work, shared, sums);
+    int lane = threadIdx.x % 32;
+    share_sums<T>(sums, work.warp_row + lane / 4, work.warp_output + lane % 4 * 2);
+    finish<T>(p, epilogue, work.row, work.output);
+}
+
+__device__ __forceinline__ float add_products(float4 a, float4 b, float sum) {
+    return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
+}
+
+// `rows` and `outputs` are where the chunk of this thread's first row and of the first of its two outputs lies. The two
+// outputs share a place in the swizzle.
+template <typename T>
+__device__ __forceinline__ void multiply_chunk(float (&sums)[T::M][T::N][4], const char* rows, const char* outputs) {
+    constexpr int GROUP_BYTES = T::BLOCKS * BLOCK_BYTES;
+    float4 a[2 * T::M], b[T::N][2];
+#pragma unroll
+    for (int i = 0; i < 2 * T::M; i++) a[i] = *reinterpret_cast<const float4*>(rows + i * GROUP_BYTES);
+#pragma unroll
+    for (int j = 0; j < T::N; j++) {
+        b[j][0] = *reinterpret_cast<const float4*>(outputs + j * GROUP_BYTES);
+        b[j][1] = *reinterpret_cast<const float4*>(outputs + j * GROUP_BYTES + BLOCK_WIDTH);
+    }
+#pragma unroll
+    for (int i = 0; i < 2 * T::M; i++) {
+#pragma unroll
+        for (int j = 0; j < T::N; j++) {
+            float* pair = &sums[i / 2][j][i % 2 * 2];
+            pair[0] = add_products(a[i], b[j][0], pair[0]);
+            pair[1] = add_products(a[i], b[j][1], pair[1]);
+        }
+    }
+}
+
+template <typename T>
+__device__ __forceinline__ void multiply_exactly(const Pipeline<T>& pipeline, const Work<T>& work,
+                                                 float (&sums)[T::M][T::N][4]) {
+    constexpr int GROUP_BYTES = T::BLOCKS * BLOCK_BYTES;
+    int row = threadIdx.x % 8, pair = threadIdx.x % 32 / 8;
+    const char* rows = shared_memory + work.warp_row / BLOCK_ROWS * GROUP_BYTES;
+    const char* outputs = shared_memory + T::WEIGHTS_AT + work.warp_output / BLOCK_ROWS * GROUP_BYTES;
+    for (int stage = 0; stage < work.stages; stage++) {
+        pipeline.advance(stage);
+#pragma unroll 1
+        for (int block = 0; block < T::BLOCKS; block++) {
+            int at = pipeline.buffer(stage) + block * BLOCK_BYTES;
+#pragma unroll
+            for (int chunk = 0; chunk < BLOCK_WIDTH / 16; chunk++) {
+                multiply_chunk<T>(sums, rows + at + place_in_block(row, chunk),
+                                  outputs + at + place_in_block(2 * pair, chunk));
+            }
+        }
+    }
+}
+
+template <typename T>
+__device__ __forceinline__ void exact_product(const Product& p, int32_t epilogue) {
+    let_successor_start();
+    Work<T> work(p);
+    uint32_t shared = static_cast<uint32_t>(__cvta_generic_to_shared(shared_memory));
+    Pipeline<T> pipeline(p, work.row, work.output, work.first_block, work.stages, shared);
+    pipeline.start();
+    float sums[T::M][T::N][4] = {};
+    multiply_exactly<T>(pipeline, work, sums);
+    int lane = threadIdx.x % 32;
+    share_sums<T>(sums, work.warp_row + lane % 8, work.warp_output + lane / 8 * 2);
+    finish<T>(p, epilogue, work.row, work.output);
+}
+
+// Warps of 64 x 64 because narrower ones are bound by reads of shared memory.
+template <typename Real>
+using Large = Tile<Real, 128, 128, 64, 64, 1, 6>;
+template <typename Real>
+using Medium = Tile<Real, 64, 64, 32, 32, 2, 4>;
+// Many stages because few rows are bound by reads of weights, of which there must be many under way.
+template <typename Real>
+using Small = Tile<Real, 64, 32, 32, 16, 2, 8>;
+using LargeTf32 = Tile<float, 128, 64, 64, 32, 2, 4>;
+using MediumExact = Tile<float, 64, 64, 64, 16, 2, 4>;
+using SmallExact = Tile<float, 64, 32, 32, 16, 2, 6>;
+
+}  // namespace product
+
+#define PRODUCT_KERNEL(name, blocks_per_multiprocessor, function, ...)                                    \
+    extern "C" __global__ void __launch_bounds__(128, blocks_per_multiprocessor)                          \
+        name(const __grid_constant__ Product p) {                                                         \
+        product::function<product::__VA_ARGS__>(p, p.epilogue);                                           \
+    }
+
+PRODUCT_KERNEL(product_128x128_f16, 2, tensor_product, Large<half16>)
+PRODUCT_KERNEL(product_64x64_f16, 3, tensor_product, Medium<half16>)
+PRODUCT_KERNEL(product_64x32_f16, 2, tensor_product, Small<half16>)
+PRODUCT_KERNEL(product_128x128_bf16, 2, tensor_product, Large<bfloat16>)
+PRODUCT_KERNEL(product_64x64_bf16, 3, tensor_product, Medium<bfloat16>)
+PRODUCT_KERNEL(product_64x32_bf16, 2, tensor_product, Small<bfloat16>)
+PRODUCT_KERNEL(product_128x64_tf32, 2, tensor_product, LargeTf32)
+PRODUCT_KERNEL(product_64x32_tf32, 2, tensor_product, Small<float>)
+PRODUCT_KERNEL(product_64x64_f32, 3, exact_product, MediumExact)
+PRODUCT_KERNEL(product_64x32_f32, 3, exact_product, SmallExact)
+
+#undef PRODUCT_KERNEL

@@ -1,0 +1,193 @@
+//! The kernels for one type of weights, and which of them suits which shape.
+
+use super::driver::{DriverError, Gpu, Kernel, Launch};
+use super::layout::Dims;
+use crate::options::DTypeChoice;
+
+/// A tiled product: rows and outputs of a tile, and the shared memory that it takes.
+pub(crate) struct Tile {
+    pub(crate) kernel: Kernel,
+    pub(crate) rows: usize,
+    pub(crate) outputs: usize,
+    pub(crate) shared: u32,
+}
+
+impl Tile {
+    /// Tiles in x and y.
+    pub(crate) fn grid(&self, m: usize, np: usize) -> (u32, u32) {
+        (np.div_ceil(self.outputs) as u32, m.div_ceil(self.rows) as u32)
+    }
+
+    fn tiles(&self, m: usize, np: usize) -> usize {
+        let (x, y) = self.grid(m, np);
+        x as usize * y as usize
+    }
+}
+
+/// A product of few rows: the most rows, outputs of a block, and its threads.
+pub(crate) struct Few {
+    pub(crate) kernel: Kernel,
+    rows: usize,
+    pub(crate) outputs: usize,
+    pub(crate) threads: u32,
+}
+
+/// Kernels for few rows, those for the fewest first.
+struct Fews(Vec<Few>);
+
+impl Fews {
+    fn for_rows(&self, m: usize) -> Option<&Few> {
+        self.0.iter().find(|few| m <= few.rows)
+    }
+}
+
+/// All kernels but the generating one.
+pub(crate) struct Kernels {
+    pub(crate) rows: Kernel,
+    few: Fews,
+    /// With more outputs a block.
+    few_wide: Fews,
+    /// Which norm their own input.
+    few_norm: Fews,
+    /// For many outputs.
+    few_long: Fews,
+    /// The largest first.
+    tiles: Vec<Tile>,
+    pub(crate) prompt_attention: Kernel,
+    pub(crate) prompt_attention_shared: u32,
+    pub(crate) prompt_attention_threads: u32,
+    pub(crate) step_attention: Kernel,
+    pub(crate) choose_spread: Kernel,
+    pub(crate) choose_restricted: Kernel,
+    multiprocessors: usize,
+}
+
+/// Most columns of a product that norms its own input.
+const MOST_NORMED: usize = 1024;
+/// Most columns of a product with very many outputs.
+const MOST_LONG: usize = 1792;
+/// Most rows of the kernels for few.
+pub(crate) const FEW_ROWS: usize = 16;
+
+impl Kernels {
+    pub(crate) fn load(gpu: &Gpu, dtype: DTypeChoice, tf32: bool, dims: &Dims) -> Result<Self, DriverError> {
+        let name = dtype.as_str();
+        let kernel = |stem: &str| gpu.kernel(&format!("{stem}_{name}"));
+        let narrow = dtype != DTypeChoice::F32;
+        let few = |suffix: &str, outputs: usize| -> Result<Fews, DriverError> {
+            let rows = [8, FEW_ROWS].into_iter();
+            let few = rows.map(|rows| {
+                let kernel = gpu.kernel(&format!("few_{name}_{suffix}{rows}"))?;
+                Ok(Few { kernel, rows, outputs, threads: 256 })
+            });
+            few.collect::<Result<_, _>>().map(Fews)
+        };
+        let few_f32 = || -> Result<Fews, DriverError> {
+            let few = [(1, "few_f32_1"), (FEW_ROWS, "few_f32_8")].into_iter();
+            few.map(|(rows, name)| Ok(Few { kernel: gpu.kernel(name)?, rows, outputs: 8, threads: 128 }))
+                .collect::<Result<_, _>>()
+                .map(Fews)
+        };
+        let shapes: &[(usize, usize, &str, u32)] = match (dtype, tf32) {
+            (DTypeChoice::F32, false) => &[(64, 64, "f32", 65_536), (64, 32, "f32", 73_728)],
+            (DTypeChoice::F32, true) => &[(128, 64, "tf32", 98_304), (64, 32, "tf32", 98_304)],
+            _ => &[(128, 128, name, 98_304), (64, 64, name, 65_536), (64, 32, name, 98_304)],
+        };
+        let tiles = shapes
+            .iter()
+            .map(|&(rows, outputs, name, shared)| {
+                let kernel = gpu.kernel(&format!("product_{rows}x{outputs}_{name}"))?;
+                kernel.allow_shared(shared)?;
+                Ok(Tile { kernel, rows, outputs, shared })
+            })
+            .collect::<Result<_, DriverError>>()?;
+        let attention = PromptShape::of(dtype, dims.hs);
+        let prompt_attention = gpu.kernel(&attention.name)?;
+        prompt_attention.allow_shared(attention.shared)?;
+        Ok(Self {
+            rows: kernel("rows")?,
+            few: if narrow { few("", 8)? } else { few_f32()? },
+            few_wide: if narrow { few("wide_", 16)? } else { Fews(Vec::new()) },
+            few_norm: if narrow && dims.dp <= MOST_NORMED { few("norm_", 16)? } else { Fews(Vec::new()) },
+            few_long: if narrow && dims.dp <= MOST_LONG { few("long_", 8)? } else { Fews(Vec::new()) },
+            tiles,
+            prompt_attention,
+            prompt_attention_shared: attention.shared,
+            prompt_attention_threads: attention.threads,
+            step_attention: kernel("step_attention")?,
+            choose_spread: gpu.kernel("choose_spread")?,
+            choose_restricted: gpu.kernel("choose_restricted")?,
+            multiprocessors: gpu.multiprocessors() as usize,
+        })
+    }
+
+    /// The product of at most [`FEW_ROWS`] rows with `np` outputs that keeps all multiprocessors busy.
+    pub(crate) fn few(&self, m: usize, np: usize) -> Option<&Few> {
+        let busy = |few: &&Few| np / few.outputs >= self.multiprocessors;
+        self.few_wide.for_rows(m).filter(busy).or(self.few.for_rows(m))
+    }
+
+    /// The same for as many outputs as a vocabulary has, and its blocks.
+    pub(crate) fn few_head(&self, m: usize, np: usize) -> Option<(&Few, usize)> {
+        const TURNS: usize = 8;
+        let blocks = 2 * self.multiprocessors;
+        let long = self.few_long.for_rows(m).filter(|few| np / few.outputs >= TURNS * blocks);
+        long.map(|few| (few, blocks)).or(self.few(m, np).map(|few| (few, np.div_ceil(few.outputs))))
+    }
+
+    /// The same for one that norms its own input, where there is one.
+    pub(crate) fn few_norm(&self, m: usize) -> Option<&Few> {
+        self.few_norm.for_rows(m)
+    }
+
+    /// The largest tile that keeps all multiprocessors busy, or the smallest.
+    pub(crate) fn tile(&self, m: usize, np: usize) -> &Tile {
+        let busy = self.multiprocessors;
+        let last = self.tiles.len() - 1;
+        self.tiles.iter().find(|tile| tile.tiles(m, np) >= busy).unwrap_or(&self.tiles[last])
+    }
+
+    /// Into how many parts the sum over `kp` columns is split, so that all multiprocessors are busy.
+    pub(crate) fn splits(&self, tile: &Tile, m: usize, np: usize, kp: usize) -> usize {
+        const MOST: usize = 8;
+        (self.multiprocessors / tile.tiles(m, np)).clamp(1, MOST).min(kp / 64)
+    }
+
+    /// The most rows of partial sums that products of up to `m` rows leave.
+    pub(crate) fn partial_rows(&self, m: usize, np: usize, kps: [usize; 2]) -> usize {
+        // Splits only go down as rows go up, so it is enough to look at multiples of the smallest tile.
+        (FEW_ROWS + 1..=m)
+            .flat_map(|m| kps.map(|kp| m * self.splits(self.tile(m, np), m, np, kp)))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Blocks that share the choice of one of `m` sequences' tokens.
+    pub(crate) fn choice_parts(&self, m: usize, vocabulary: usize) -> u32 {
+        vocabulary.div_ceil(1024).min((1024 / m).max(1)) as u32
+    }
+}
+
+/// Which kernel attends in prompts.
+struct PromptShape {
+    name: String,
+    threads: u32,
+    shared: u32,
+}
+
+impl PromptShape {
+    fn of(dtype: DTypeChoice, hs: usize) -> Self {
+        let shapes: &[(usize, u32)] = match dtype {
+            DTypeChoice::F32 => &[(64, 34_816), (128, 67_584), (256, 133_120)],
+            _ => &[(32, 20_480), (64, 40_960), (96, 61_440), (128, 81_920), (256, 98_304)],
+        };
+        let last = shapes[shapes.len() - 1];
+        let (size, shared) = shapes.iter().copied().find(|(size, _)| *size >= hs).unwrap_or(last);
+        Self { name: format!("prompt_attention_{size}_{dtype}"), threads: 128, shared }
+    }
+}
+
+/// A launch that may start while its predecessor still runs, where the GPU can do that.
+pub(crate) fn launch(gpu: &Gpu, grid: (u32, u32, u32), threads: u32, shared: u32) -> Launch {
+    Launch { grid, threads, shared, dependent: gpu.compute_capability() >= (9, 0), cooperative: false }
+}

@@ -1,0 +1,314 @@
+//! Memory that serving works in: the cache, activations, and what host and device tell each other. Taken once for a number
+//! of sequences and a length, then reused.
+
+use super::args::{Address, Cache, Choice, Contest, Row};
+use super::driver::{Buffer, DriverError, Gpu, Mapped};
+use super::kernels::Kernels;
+use super::layout::{Arena, Dims};
+
+/// Positions are reserved in steps of so many.
+const ROOM_STEP: usize = 64;
+/// Prompts are read in parts of about so many tokens, which is enough to keep a GPU busy.
+const PART_ROWS: usize = 8192;
+/// No token: what the ring holds until the device has written.
+pub(crate) const NO_TOKEN: u32 = u32::MAX;
+
+/// What the memory is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) sequences: usize,
+    /// Positions of a sequence.
+    pub(crate) room: usize,
+}
+
+impl Size {
+    /// Room for `batch` sequences of `length` tokens and for all that there was room for; `None` if that is no more.
+    pub(crate) fn grown(self, batch: usize, length: usize) -> Option<Self> {
+        if batch <= self.sequences && length <= self.room {
+            return None;
+        }
+        Some(Self { sequences: batch.max(self.sequences), room: length.next_multiple_of(ROOM_STEP).max(self.room) })
+    }
+
+    /// The most tokens of prompts that are read in one pass.
+    pub(crate) fn most_rows(self) -> usize {
+        (self.sequences * self.room).min(PART_ROWS.max(self.room)).max(self.sequences)
+    }
+}
+
+/// Offsets of everything in the one allocation.
+#[derive(Debug)]
+struct Places {
+    keys: usize,
+    values: usize,
+    residual: usize,
+    normed: usize,
+    queries: usize,
+    attended: usize,
+    hidden: usize,
+    partials: usize,
+    logits: usize,
+    job: usize,
+    tokens: usize,
+    contests: usize,
+    packets: usize,
+    packet_bytes: usize,
+    bytes: usize,
+}
+
+impl Places {
+    fn new(dims: &Dims, kernels: &Kernels, size: Size, packets: usize) -> Self {
+        let mut arena = Arena::default();
+        let rows = size.most_rows();
+        let cache = dims.layers * layer_cache_bytes(dims, size);
+        let partial_rows = kernels.partial_rows(rows, dims.dp, [dims.ap, dims.fp]);
+        Self {
+            keys: arena.take(cache),
+            values: arena.take(cache),
+            residual: arena.take(4 * rows * dims.dp),
+            normed: arena.take(dims.size * rows * dims.dp),
+            queries: arena.take(dims.size * rows * dims.ap),
+            attended: arena.take(dims.size * rows * dims.ap),
+            hidden: arena.take(dims.size * rows * dims.fp),
+            partials: arena.take(4 * partial_rows * dims.dp),
+            logits: arena.take(4 * size.sequences * dims.vp),
+            job: arena.take(job_bytes(size)),
+            tokens: arena.take(4 * size.sequences),
+            contests: arena.take(size_of::<Contest>() * size.sequences),
+            packets: arena.take(8 * packets),
+            packet_bytes: 8 * packets,
+            bytes: arena.bytes(),
+        }
+    }
+}
+
+/// Bytes of one layer's keys.
+fn layer_cache_bytes(dims: &Dims, size: Size) -> usize {
+    size.sequences * dims.heads * size.room * dims.hs * dims.size
+}
+
+/// The part of a job that belongs to the sequences: rows, choices and steps.
+fn state_bytes(sequences: usize) -> usize {
+    (sequences * (size_of::<Row>() + size_of::<Choice>() + 4)).next_multiple_of(8)
+}
+
+/// The part that belongs to a pass over prompts: rows and tokens, starts and slots.
+fn part_bytes(rows: usize, sequences: usize) -> usize {
+    rows * (size_of::<Row>() + 4) + (2 * sequences + 1) * 4
+}
+
+fn job_bytes(size: Size) -> usize {
+    state_bytes(size.sequences) + part_bytes(size.most_rows(), size.sequences)
+}
+
+/// The addresses of what a pass over prompts is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    pub(crate) rows: Address,
+    pub(crate) tokens: Address,
+    pub(crate) starts: Address,
+    pub(crate) slots: Address,
+}
+
+/// Memory that serving works in.
+pub(crate) struct Memory {
+    pub(crate) size: Size,
+    places: Places,
+    device: Buffer,
+    dims: Dims,
+    /// What is copied to the device before each pass over prompts.
+    staging: Vec<Mapped<u8>>,
+    /// Token k of sequence s, at k * stride + s; and a word for [`Memory::failed`].
+    ring: Mapped<u32>,
+}
+
+impl Memory {
+    /// Bytes on the device for that size. `packets`: of the generating kernel's exchange.
+    pub(crate) fn bytes(dims: &Dims, kernels: &Kernels, size: Size, packets: usize) -> usize {
+        Places::new(dims, kernels, size, packets).bytes
+    }
+
+    pub(crate) fn new(
+        gpu: &Gpu,
+        dims: &Dims,
+        kernels: &Kernels,
+        size: Size,
+        packets: usize,
+    ) -> Result<Self, DriverError> {
+        let places = Places::new(dims, kernels, size, packets);
+        Ok(Self {
+            device: gpu.zeroed(places.bytes)?,
+            ring: gpu.mapped(size.sequences * size.room + 1)?,
+            staging: vec![gpu.mapped(job_bytes(size))?],
+            dims: *dims,
+            places,
+            size,
+        })
+    }
+
+    fn at(&self, offset: usize) -> Address {
+        self.device.address(offset)
+    }
+
+    /// Keys and values of a layer, from sequence 0 on.
+    pub(crate) fn cache(&self, layer: usize) -> Cache {
+        let offset = layer * self.layer_cache_bytes();
+        // Both are bounded by the model's context and sizes.
+        Cache {
+            keys: self.at(self.places.keys + offset),
+            values: self.at(self.places.values + offset),
+            heads: self.dims.heads as i32,
+            room: self.size.room as i32,
+            hs: self.dims.hs as i32,
+            reserved: 0,
+        }
+    }
+
+    pub(crate) fn layer_cache_bytes(&self) -> usize {
+        layer_cache_bytes(&self.dims, self.size)
+    }
+
+    pub(crate) fn residual(&self) -> Address {
+        self.at(self.places.residual)
+    }
+
+    pub(crate) fn normed(&self) -> Address {
+        self.at(self.places.normed)
+    }
+
+    pub(crate) fn queries(&self) -> Address {
+        self.at(self.places.queries)
+    }
+
+    pub(crate) fn attended(&self) -> Address {
+        self.at(self.places.attended)
+    }
+
+    pub(crate) fn hidden(&self) -> Address {
+        self.at(self.places.hidden)
+    }
+
+    pub(crate) fn partials(&self) -> Address {
+        self.at(self.places.partials)
+    }
+
+    /// Of the sequence number `first` of the batch.
+    pub(crate) fn logits(&self, first: usize) -> Address {
+        self.at(self.places.logits + 4 * first * self.dims.vp)
+    }
+
+    pub(crate) fn download_logits(&self, sequence: usize) -> Result<Vec<f32>, DriverError> {
+        self.device.download(self.places.logits + 4 * sequence * self.dims.vp, self.dims.vocabulary)
+    }
+
+    /// The tokens that were chosen last, from the sequence number `first` on.
+    pub(crate) fn tokens(&self, first: usize) -> Address {
+        self.at(self.places.tokens + 4 * first)
+    }
+
+    pub(crate) fn contests(&self, first: usize) -> Address {
+        self.at(self.places.contests + size_of::<Contest>() * first)
+    }
+
+    pub(crate) fn packets(&self) -> Address {
+        self.at(self.places.packets)
+    }
+
+    /// Forgets all packets, so that their numbers can start again.
+    pub(crate) fn clear_packets(&self) -> Result<(), DriverError> {
+        self.device.upload(self.places.packets, &vec![0; self.places.packet_bytes])
+    }
+
+    /// Where the generating kernel says that it gave up: behind the ring.
+    pub(crate) fn failed(&self) -> Address {
+        self.ring.address(self.ring.len() - 1)
+    }
+
+    /// Whether the generating kernel gave up.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.ring.read(self.ring.len() - 1) != 0
+    }
+
+    /// Where each sequence stands.
+    pub(crate) fn state_rows(&self, first: usize) -> Address {
+        self.at(self.places.job + size_of::<Row>() * first)
+    }
+
+    pub(crate) fn choices(&self, first: usize) -> Address {
+        let rows = self.size.sequences * size_of::<Row>();
+        self.at(self.places.job + rows + size_of::<Choice>() * first)
+    }
+
+    pub(crate) fn steps(&self, first: usize) -> Address {
+        let before = self.size.sequences * (size_of::<Row>() + size_of::<Choice>());
+        self.at(self.places.job + before + 4 * first)
+    }
+
+    /// Where a pass over prompts of `rows` tokens and `sequences` sequences finds what it is about.
+    pub(crate) fn part(&self, rows: usize, sequences: usize) -> Part {
+        let start = self.places.job + state_bytes(self.size.sequences);
+        let tokens = start + rows * size_of::<Row>();
+        let starts = tokens + rows * 4;
+        Part {
+            rows: self.at(start),
+            tokens: self.at(tokens),
+            starts: self.at(starts),
+            slots: self.at(starts + (sequences + 1) * 4),
+        }
+    }
+
+    pub(crate) fn ring(&self, index: usize) -> Address {
+        self.ring.address(index)
+    }
+
+    /// A token from the ring, as soon as the device has written it.
+    pub(crate) fn token(&self, index: usize) -> Option<u32> {
+        Some(self.ring.read(index)).filter(|&token| token != NO_TOKEN)
+    }
+
+    /// Takes all tokens out of the first `count` places of the ring.
+    pub(crate) fn clear_ring(&self, count: usize) {
+        (0..count).for_each(|index| self.ring.write(index, NO_TOKEN));
+    }
+
+    /// Has the device copy what the pass number `index` is about, and, before the first pass, where the sequences stand.
+    pub(crate) fn stage(&mut self, gpu: &Gpu, index: usize, state: &State, part: &PartData) -> Result<(), DriverError> {
+        while self.staging.len() <= index {
+            self.staging.push(gpu.mapped(job_bytes(self.size))?);
+        }
+        let staging = &self.staging[index];
+        let sequences = self.size.sequences;
+        let mut at = 0;
+        let mut put = |bytes: &[u8], room: usize| {
+            staging.write_all(at, bytes);
+            at += room;
+        };
+        use super::driver::bytes;
+        put(bytes(&state.rows), sequences * size_of::<Row>());
+        put(bytes(&state.choices), sequences * size_of::<Choice>());
+        put(bytes(&vec![0u32; state.rows.len()]), state_bytes(sequences) - sequences * (size_of::<Row>() + size_of::<Choice>()));
+        put(bytes(&part.rows), size_of_val(part.rows.as_slice()));
+        put(bytes(&part.tokens), size_of_val(part.tokens.as_slice()));
+        put(bytes(&part.starts), size_of_val(part.starts.as_slice()));
+        put(bytes(&part.slots), size_of_val(part.slots.as_slice()));
+        let from = if index == 0 { 0 } else { state_bytes(sequences) };
+        gpu.copy_to_device(&self.device, self.places.job + from, staging, from, at - from)
+    }
+}
+
+/// Where each sequence of a batch stands before its first token, and how its tokens are chosen.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) choices: Vec<Choice>,
+}
+
+/// What a pass over prompts is about.
+#[derive(Debug, Default)]
+pub(crate) struct PartData {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) tokens: Vec<i32>,
+    /// For each sequence its first row, and the end of the last one.
+    pub(crate) starts: Vec<i32>,
+    pub(crate) slots: Vec<i32>,
+}

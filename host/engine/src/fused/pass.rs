@@ -1,0 +1,354 @@
+//! The launches that compute the model once: over the tokens of prompts, or over one new token of each sequence.
+
+use super::args::{Address, Cache, Choose, Epilogue, Product, PromptAttention, Rows, StepAttention};
+use super::driver::{DriverError, Gpu, Kernel};
+use super::kernels::{FEW_ROWS, Kernels, launch};
+use super::memory::Memory;
+use super::model::Model;
+
+/// Tokens of prompts that are read in one pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PromptShape {
+    /// Tokens, with padding.
+    pub(crate) rows: usize,
+    pub(crate) sequences: usize,
+    /// The longest prompt in tiles of [`QUERY_TILE`] tokens.
+    pub(crate) tiles: usize,
+    /// Number of the first sequence in the batch.
+    pub(crate) first: usize,
+    pub(crate) choice: ChoiceShape,
+}
+
+/// What the choice of tokens needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ChoiceShape {
+    /// Whether some sequence is drawn among the most likely tokens only.
+    pub(crate) restricted: bool,
+    /// Sequences of the batch, between two tokens of a sequence in the ring.
+    pub(crate) stride: usize,
+}
+
+/// Queries of a block of the kernels for prompts.
+pub(crate) const QUERY_TILE: usize = 64;
+
+/// Everything that a pass works on.
+pub(crate) struct Pass<'a> {
+    pub(crate) gpu: &'a Gpu,
+    pub(crate) model: &'a Model,
+    pub(crate) kernels: &'a Kernels,
+    pub(crate) memory: &'a Memory,
+}
+
+/// The matrix of a product, and what is added to its outputs.
+struct Weights {
+    w: Address,
+    bias: Address,
+    np: usize,
+    kp: usize,
+}
+
+/// Weight and bias of a layer norm.
+#[derive(Clone, Copy)]
+struct Norm {
+    weight: Address,
+    bias: Address,
+}
+
+/// Where the rows of a pass come from.
+#[derive(Clone, Copy)]
+struct Source {
+    m: usize,
+    rows: Address,
+    tokens: Address,
+}
+
+impl Pass<'_> {
+    /// Reads prompts into the cache and chooses the first token of each sequence.
+    pub(crate) fn prompt(&self, shape: PromptShape) -> Result<(), DriverError> {
+        let part = self.memory.part(shape.rows, shape.sequences);
+        let source = Source { m: shape.rows, rows: part.rows, tokens: part.tokens };
+        self.layers(source, |pass, layer| {
+            let attention = PromptAttention {
+                q: pass.memory.queries(),
+                out: pass.memory.attended(),
+                starts: part.starts,
+                slots: part.slots,
+                cache: pass.memory.cache(layer),
+                ap: pass.model.dims.ap as i32,
+                scale: pass.model.scale_of(layer),
+            };
+            let grid = (shape.tiles as u32, pass.model.dims.heads as u32, shape.sequences as u32);
+            let kernels = pass.kernels;
+            let (threads, shared) = (kernels.prompt_attention_threads, kernels.prompt_attention_shared);
+            pass.launch(&kernels.prompt_attention, grid, threads, shared, &attention)
+        })?;
+        self.last_norm(source, Some((part.starts, shape.sequences)))?;
+        self.head(shape.sequences, shape.first)?;
+        self.choose(shape.sequences, shape.first, shape.choice)
+    }
+
+    /// Computes one token of each of `sequences` sequences and chooses the next.
+    pub(crate) fn step(&self, sequences: usize, choice: ChoiceShape) -> Result<(), DriverError> {
+        let source = Source { m: sequences, rows: self.memory.state_rows(0), tokens: self.memory.tokens(0) };
+        self.layers(source, |pass, layer| {
+            let dims = &pass.model.dims;
+            let attention = StepAttention {
+                q: pass.memory.queries(),
+                out: pass.memory.attended(),
+                rows: source.rows,
+                cache: pass.memory.cache(layer),
+                ap: dims.ap as i32,
+                scale: pass.model.scale_of(layer),
+            };
+            let grid = (dims.heads as u32, sequences as u32, 1);
+            let shared = step_attention_shared(dims.hs, pass.memory.size.room, dims.size);
+            pass.launch(&pass.kernels.step_attention, grid, 256, shared, &attention)
+        })?;
+        self.last_norm(source, None)?;
+        self.head(sequences, 0)?;
+        self.choose(sequences, 0, choice)
+    }
+
+    /// Embeds the tokens and takes them through all layers but the last norm. `attend` launches a layer's attention.
+    fn layers(
+        &self,
+        source: Source,
+        attend: impl Fn(&Self, usize) -> Result<(), DriverError>,
+    ) -> Result<(), DriverError> {
+        let dims = &self.model.dims;
+        let few = source.m <= FEW_ROWS;
+        let fused = self.norms_itself(source.m);
+        let memory = self.memory;
+        let embed = Rows {
+            tokens: source.tokens,
+            rows: source.rows,
+            token_embedding: self.model.token_embedding(),
+            position_embedding: self.model.position_embedding(),
+            ..self.rows(source.m)
+        };
+        self.launch_rows(embed, (!fused).then(|| self.norm(0, false)))?;
+        for layer in 0..dims.layers {
+            let at = &self.model.offsets;
+            let weights = |w, bias, np, kp| Weights {
+                w: self.model.layer(layer, w),
+                bias: self.model.layer(layer, bias),
+                np,
+                kp,
+            };
+            let cache = memory.cache(layer);
+            let qkv = weights(at.qkv, at.qkv_bias, dims.qkv_rows(), dims.dp);
+            let first = self.norm(layer, false);
+            self.product(source, &qkv, Epilogue::Qkv, memory.normed(), memory.queries(), cache, fused.then_some(first))?;
+            attend(self, layer)?;
+            let proj = weights(at.proj, at.proj_bias, dims.dp, dims.ap);
+            let second = self.norm(layer, true);
+            self.add(source, &proj, memory.attended(), (!fused).then_some(second))?;
+            let up = weights(at.up, at.up_bias, dims.fp, dims.dp);
+            self.product(source, &up, Epilogue::Gelu, memory.normed(), memory.hidden(), cache, fused.then_some(second))?;
+            let down = weights(at.down, at.down_bias, dims.dp, dims.fp);
+            // What comes after the last layer is up to the caller, but for sums that were left in parts.
+            let next = (layer + 1 < dims.layers).then(|| self.norm(layer + 1, false));
+            if few || next.is_some() {
+                self.add(source, &down, memory.hidden(), next.filter(|_| !fused))?;
+            } else {
+                self.partial(source, &down, memory.hidden())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The last norm, of all rows or of the last row of each sequence that starts say.
+    fn last_norm(&self, source: Source, picks: Option<(Address, usize)>) -> Result<(), DriverError> {
+        let (weight, bias) = self.model.norm();
+        let mut rows = self.rows(source.m);
+        if source.m > FEW_ROWS {
+            let layer = self.model.dims.layers - 1;
+            let dims = &self.model.dims;
+            rows = self.with_partials(rows, source.m, dims.fp, self.model.layer(layer, self.model.offsets.down_bias));
+        }
+        if let Some((starts, sequences)) = picks {
+            rows.picks = starts;
+            rows.m = sequences as i32;
+        }
+        self.launch_rows(rows, Some(Norm { weight, bias }))
+    }
+
+    /// The logits of `sequences` normed rows.
+    fn head(&self, sequences: usize, first: usize) -> Result<(), DriverError> {
+        let dims = &self.model.dims;
+        let source = Source { m: sequences, rows: 0, tokens: 0 };
+        let head = Weights { w: self.model.head(), bias: 0, np: dims.vp, kp: dims.dp };
+        let out = self.memory.logits(first);
+        self.product(source, &head, Epilogue::Logits, self.memory.normed(), out, Cache::default(), None)
+    }
+
+    fn choose(&self, sequences: usize, first: usize, shape: ChoiceShape) -> Result<(), DriverError> {
+        let (dims, memory) = (&self.model.dims, self.memory);
+        let choose = Choose {
+            logits: memory.logits(first),
+            choices: memory.choices(first),
+            rows: memory.state_rows(first),
+            tokens: memory.tokens(first),
+            steps: memory.steps(first),
+            ring: memory.ring(0),
+            contests: memory.contests(first),
+            m: sequences as i32,
+            vp: dims.vp as i32,
+            vocabulary: dims.vocabulary as i32,
+            room: memory.size.room.min(dims.context) as i32,
+            first: first as i32,
+            ring_stride: shape.stride as i32,
+        };
+        let parts = self.kernels.choice_parts(sequences, dims.vocabulary);
+        self.launch(&self.kernels.choose_spread, (parts, sequences as u32, 1), 256, 0, &choose)?;
+        if shape.restricted {
+            self.launch(&self.kernels.choose_restricted, (sequences as u32, 1, 1), 1024, 0, &choose)?;
+        }
+        Ok(())
+    }
+
+    fn norm(&self, layer: usize, second: bool) -> Norm {
+        let at = &self.model.offsets;
+        let (weight, bias) =
+            if second { (at.norm_2_weight, at.norm_2_bias) } else { (at.norm_1_weight, at.norm_1_bias) };
+        Norm { weight: self.model.layer(layer, weight), bias: self.model.layer(layer, bias) }
+    }
+
+    /// Whether products of `m` rows norm their input themselves.
+    fn norms_itself(&self, m: usize) -> bool {
+        self.kernels.few_norm(m).is_some() && self.norm_shared(m) <= DEFAULT_SHARED - FEW_STATIC_SHARED
+    }
+
+    /// Shared memory of a product that norms its own input of `m` rows.
+    fn norm_shared(&self, m: usize) -> u32 {
+        let dp = self.model.dims.dp;
+        (8 * dp + 2 * m * (dp + 32)) as u32
+    }
+
+    /// A product whose outputs are added to the residual stream, and the norm after it, if there is one.
+    fn add(&self, source: Source, weights: &Weights, a: Address, norm: Option<Norm>) -> Result<(), DriverError> {
+        if source.m > FEW_ROWS {
+            self.partial(source, weights, a)?;
+            let rows = self.with_partials(self.rows(source.m), source.m, weights.kp, weights.bias);
+            return self.launch_rows(rows, norm);
+        }
+        self.product(source, weights, Epilogue::Residual, a, self.memory.residual(), Cache::default(), None)?;
+        match norm {
+            Some(_) => self.launch_rows(self.rows(source.m), norm),
+            None => Ok(()),
+        }
+    }
+
+    /// A product whose outputs are left as partial sums.
+    fn partial(&self, source: Source, weights: &Weights, a: Address) -> Result<(), DriverError> {
+        self.product(source, weights, Epilogue::Partial, a, self.memory.partials(), Cache::default(), None)
+    }
+
+    fn with_partials(&self, rows: Rows, m: usize, kp: usize, bias: Address) -> Rows {
+        let dp = self.model.dims.dp;
+        let splits = self.kernels.splits(self.kernels.tile(m, dp), m, dp, kp);
+        Rows { partials: self.memory.partials(), bias, splits: splits as i32, partial_rows: m as i32, ..rows }
+    }
+
+    /// Work on `m` rows of the residual stream, as yet none.
+    fn rows(&self, m: usize) -> Rows {
+        let dims = &self.model.dims;
+        Rows {
+            x: self.memory.residual(),
+            m: m as i32,
+            dp: dims.dp as i32,
+            width: dims.width as i32,
+            epsilon: self.model.epsilon,
+            ..Rows::default()
+        }
+    }
+
+    fn launch_rows(&self, rows: Rows, norm: Option<Norm>) -> Result<(), DriverError> {
+        let rows = match norm {
+            Some(norm) => {
+                Rows { out: self.memory.normed(), norm_weight: norm.weight, norm_bias: norm.bias, ..rows }
+            }
+            None => rows,
+        };
+        self.launch(&self.kernels.rows, (rows.m as u32, 1, 1), 192, 4 * rows.dp as u32, &rows)
+    }
+
+    /// A product. With a norm, its input is the residual stream instead of `a`.
+    #[expect(clippy::too_many_arguments, reason = "they are what a product is")]
+    fn product(
+        &self,
+        source: Source,
+        weights: &Weights,
+        epilogue: Epilogue,
+        a: Address,
+        out: Address,
+        cache: Cache,
+        norm: Option<Norm>,
+    ) -> Result<(), DriverError> {
+        let (dims, m) = (&self.model.dims, source.m);
+        let mut product = Product {
+            a,
+            w: weights.w,
+            bias: weights.bias,
+            out,
+            rows: source.rows,
+            cache,
+            m: m as i32,
+            np: weights.np as i32,
+            kp: weights.kp as i32,
+            ap: dims.ap as i32,
+            gelu_erf: i32::from(self.model.gelu_erf),
+            epilogue,
+            epsilon: self.model.epsilon,
+            width: dims.width as i32,
+            ..Product::default()
+        };
+        if m > FEW_ROWS {
+            let tile = self.kernels.tile(m, weights.np);
+            let (x, y) = tile.grid(m, weights.np);
+            let splits = match epilogue {
+                Epilogue::Partial => self.kernels.splits(tile, m, weights.np, weights.kp),
+                _ => 1,
+            };
+            return self.launch(&tile.kernel, (x, y, splits as u32), 128, tile.shared, &product);
+        }
+        if let (Some(norm), Some(few)) = (norm, self.kernels.few_norm(m)) {
+            product.a = self.memory.residual();
+            product.norm_weight = norm.weight;
+            product.norm_bias = norm.bias;
+            let blocks = weights.np.div_ceil(few.outputs) as u32;
+            return self.launch(&few.kernel, (blocks, 1, 1), few.threads, self.norm_shared(m), &product);
+        }
+        let few = match epilogue {
+            Epilogue::Logits => self.kernels.few_head(m, weights.np),
+            _ => self.kernels.few(m, weights.np).map(|few| (few, weights.np.div_ceil(few.outputs))),
+        };
+        match few {
+            Some((few, blocks)) => self.launch(&few.kernel, (blocks as u32, 1, 1), few.threads, 0, &product),
+            None => Ok(()),
+        }
+    }
+
+    fn launch<T: Copy>(
+        &self,
+        kernel: &Kernel,
+        grid: (u32, u32, u32),
+        threads: u32,
+        shared: u32,
+        parameter: &T,
+    ) -> Result<(), DriverError> {
+        // SAFETY: all addresses are of the model's and the memory's parts, which are as large as the sizes in the
+        // parameter say, and live as long as the graphs do that these launches are part of.
+        unsafe { self.gpu.launch(kernel, launch(self.gpu, grid, threads, shared), parameter) }
+    }
+}
+
+/// What the kernels for few rows take for themselves.
+const FEW_STATIC_SHARED: u32 = 9216;
+/// What every kernel may take without being allowed more.
+pub(crate) const DEFAULT_SHARED: u32 = 48 << 10;
+
+/// Shared memory of the attention of one new token, with `room` positions.
+pub(crate) fn step_attention_shared(hs: usize, room: usize, size: usize) -> u32 {
+    (4 * (hs + room + 256 * 16 / size)) as u32
+}

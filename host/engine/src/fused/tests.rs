@@ -1,0 +1,374 @@
+//! What the kernels compute, beside candle on the CPU. Without a GPU these tests have nothing to test and say so; with one,
+//! `cargo test --release -p harness-engine --features cuda fused` runs them.
+
+use std::time::Duration;
+
+use harness_core::random::Stream;
+use harness_core::{Backend, ModelInfo, Sampling, Served, TokenRequest, TokenTimes, WallClock};
+
+use super::driver::Gpu;
+use super::generate::Task;
+use super::{Choice, ChoiceShape, Fused, choice};
+use crate::checkpoint::{Activation, Config};
+use crate::gpt2::generate::Gpt2;
+use crate::gpt2::{Arithmetic, Model};
+use crate::options::DTypeChoice;
+use crate::synthetic;
+use crate::weights::{Matrix, Weights};
+
+/// Small models of shapes that don't fit anything: heads that divide no number of multiprocessors, heads of a size that needs padding,
+/// vocabularies of no round number, every option of the architecture.
+fn shapes() -> Vec<(&'static str, Config)> {
+    let small = |layers, heads, width| Config { context: 96, vocabulary: 1000, ..Config::published(layers, heads, width) };
+    vec![
+        ("even", small(2, 4, 64)),
+        ("heads of 16, five of them", small(3, 5, 80)),
+        ("heads of 10", Config { vocabulary: 97, ..small(2, 3, 30) }),
+        ("heads of 24", Config { vocabulary: 1009, ..small(2, 7, 168) }),
+        ("one head of 128", Config { vocabulary: 333, ..small(1, 1, 128) }),
+        ("heads of 64, seven", Config { vocabulary: 5003, ..small(2, 7, 448) }),
+        ("a wide MLP", Config { hidden: 1000, ..small(2, 2, 64) }),
+        ("a narrow MLP", Config { hidden: 24, ..small(2, 2, 64) }),
+        ("many heads", Config { vocabulary: 511, ..small(2, 150, 2400) }),
+        ("exact GELU, untied", Config { activation: Activation::GeluErf, tied: false, ..small(2, 4, 128) }),
+        ("scores scaled by layer", Config { scale_scores_by_layer: true, ..small(4, 4, 64) }),
+        ("scores not scaled", Config { scale_scores: false, ..small(2, 4, 64) }),
+        ("a width of 1,100", Config { vocabulary: 2003, ..small(2, 11, 1100) }),
+    ]
+}
+
+/// Weights in which nothing is zero or the identity, so that nothing can be left out unnoticed.
+fn weights(config: &Config, dtype: DTypeChoice) -> Weights {
+    let mut weights = synthetic::weights(*config, dtype, 11);
+    let mut stream = 1000;
+    let mut disturb = |numbers: &mut Vec<f32>, scale: f32| {
+        let draw = Stream::new(5, stream);
+        stream += 1;
+        for (index, number) in numbers.iter_mut().enumerate() {
+            *number += scale * draw.symmetric(index as u64);
+        }
+    };
+    for block in &mut weights.blocks {
+        for norm in [&mut block.ln_1, &mut block.ln_2] {
+            disturb(&mut norm.weight, 0.3);
+            disturb(&mut norm.bias, 0.3);
+        }
+        for affine in [&mut block.qkv, &mut block.proj, &mut block.up, &mut block.down] {
+            disturb(&mut affine.bias, 0.1);
+        }
+    }
+    disturb(&mut weights.ln_f.weight, 0.3);
+    disturb(&mut weights.ln_f.bias, 0.3);
+    if !config.tied {
+        let draw = Stream::new(5, 999);
+        weights.head = Some(Matrix::from_fn(config.vocabulary, config.width, dtype, |index| {
+            0.05 * draw.symmetric(index as u64)
+        }));
+    }
+    weights
+}
+
+fn info(config: &Config, dtype: DTypeChoice) -> ModelInfo {
+    ModelInfo {
+        name: "test".into(),
+        backend: "fused".into(),
+        device: "cuda:0".into(),
+        dtype: dtype.to_string(),
+        weights: "synthetic:11".into(),
+        parameters: 0,
+        layers: config.layers as u32,
+        heads: config.heads as u32,
+        width: config.width as u32,
+        vocabulary: config.vocabulary as u32,
+        context: config.context as u32,
+        end_of_text: None,
+        token_times: TokenTimes::Host,
+    }
+}
+
+fn reference(config: &Config) -> Gpt2 {
+    let weights = weights(config, DTypeChoice::F32);
+    let model = Model::new(weights, &candle_core::Device::Cpu, Arithmetic::Cpu).unwrap();
+    Gpt2::new(info(config, DTypeChoice::F32), model, None)
+}
+
+fn fused(config: &Config, dtype: DTypeChoice, tf32: bool) -> Option<Fused> {
+    if let Err(why) = crate::gpu::devices() {
+        eprintln!("SKIP  nothing of the kernels is tested: {why}");
+        return None;
+    }
+    let gpu = Gpu::open(0).unwrap();
+    Some(Fused::load(info(config, dtype), &weights(config, dtype), gpu, tf32).unwrap())
+}
+
+fn prompt(config: &Config, length: usize, stream: u64) -> Vec<u32> {
+    let draw = Stream::new(77, stream);
+    (0..length).map(|index| draw.below(index as u64, config.vocabulary as u32)).collect()
+}
+
+fn request(prompt: Vec<u32>, max_new_tokens: u32) -> TokenRequest {
+    TokenRequest { prompt, max_new_tokens, end_of_text: None, sampling: None }
+}
+
+fn tokens(backend: &mut dyn Backend, requests: &[TokenRequest]) -> Vec<Vec<u32>> {
+    served(backend, requests).sequences.into_iter().map(|sequence| sequence.tokens).collect()
+}
+
+/// How the tokens of a single sequence come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// By one launch, if that is possible.
+    Best,
+    /// By a graph a token.
+    Steps,
+}
+
+fn tokens_by(fused: &mut Fused, way: Way, requests: &[TokenRequest]) -> Vec<Vec<u32>> {
+    // Memory is taken for the way that may be taken next as well.
+    let length = requests.iter().map(|r| r.prompt.len() + r.max_new_tokens as usize).max().unwrap();
+    fused.reserve(requests.len(), length).unwrap();
+    let generator = fused.generator.take();
+    let kept = match way {
+        Way::Best => {
+            fused.generator = generator;
+            None
+        }
+        Way::Steps => generator,
+    };
+    let served = served(fused, requests);
+    assert!(served.device_time.unwrap() > Duration::ZERO);
+    if kept.is_some() {
+        fused.generator = kept;
+    }
+    served.sequences.into_iter().map(|sequence| sequence.tokens).collect()
+}
+
+fn served(backend: &mut dyn Backend, requests: &[TokenRequest]) -> Served {
+    let mut served = Served::default();
+    backend.serve(&requests.iter().collect::<Vec<_>>(), &WallClock::new(), &mut served).unwrap();
+    let longest = served.sequences.iter().map(|sequence| sequence.tokens.len()).max().unwrap_or(0);
+    assert_eq!(served.token_times.len(), longest);
+    assert!(served.token_times.is_sorted());
+    served
+}
+
+fn relative(a: &[f32], b: &[f32]) -> f64 {
+    let norm = |numbers: &mut dyn Iterator<Item = f64>| numbers.map(|x| x * x).sum::<f64>().sqrt();
+    assert_eq!(a.len(), b.len());
+    assert!(a.iter().all(|x| x.is_finite()));
+    let difference = norm(&mut a.iter().zip(b).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+    difference / norm(&mut b.iter().map(|b| f64::from(*b)))
+}
+
+#[test]
+fn f32_tokens_are_candles_for_every_shape() {
+    for (name, config) in shapes() {
+        let Some(mut fused) = fused(&config, DTypeChoice::F32, false) else { return };
+        eprintln!("{name}: {}", if fused.generator.is_some() { "one launch" } else { "steps" });
+        let mut candle = reference(&config);
+        for length in [1, 5, 16, 17, 64, 65] {
+            let requests = [request(prompt(&config, length, length as u64), 30)];
+            let expected = tokens(&mut candle, &requests);
+            assert_eq!(tokens_by(&mut fused, Way::Best, &requests), expected, "{name}, prompt of {length}, at best");
+            assert_eq!(tokens_by(&mut fused, Way::Steps, &requests), expected, "{name}, prompt of {length}, by steps");
+        }
+    }
+}
+
+#[test]
+fn a_batch_gives_what_its_sequences_give_alone() {
+    for (name, config) in shapes() {
+        let Some(mut fused) = fused(&config, DTypeChoice::F32, false) else { return };
+        for batch in [2, 3, 16, 17, 40] {
+            let requests: Vec<_> = (0..batch)
+                .map(|index| request(prompt(&config, 1 + index * 7 % 60, index as u64), 1 + (index * 5 % 30) as u32))
+                .collect();
+            let together = tokens_by(&mut fused, Way::Best, &requests);
+            for (index, request) in requests.iter().enumerate() {
+                let alone = tokens_by(&mut fused, Way::Best, std::slice::from_ref(request));
+                assert_eq!(together[index], alone[0], "{name}, sequence {index} of {batch}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sixteen_bits_are_near_f32() {
+    for (dtype, tolerance) in [(DTypeChoice::F16, 2e-3), (DTypeChoice::BF16, 1e-2)] {
+        for (name, config) in shapes() {
+            let Some(mut fused) = fused(&config, dtype, false) else { return };
+            let mut candle = reference(&config);
+            let mut worst = (0.0f64, 0.0f64);
+            for length in [1, 5, 16, 17, 64, 90] {
+                let prompt = prompt(&config, length, length as u64);
+                let expected = candle.prompt_logits(&prompt).unwrap();
+                worst.0 = worst.0.max(relative(&fused.prompt_logits(&prompt).unwrap(), &expected));
+                if let Some((tokens, logits)) = fused.generated_logits(&prompt) {
+                    worst.1 = worst.1.max(relative(&logits, &candle.prompt_logits(&tokens).unwrap()));
+                }
+            }
+            eprintln!("{dtype}, {name}: {:.1e} reading, {:.1e} generating", worst.0, worst.1);
+            assert!(worst.0 < tolerance && worst.1 < tolerance, "{dtype}, {name}: {worst:?}");
+        }
+    }
+}
+
+#[test]
+fn tf32_is_near_f32() {
+    for (name, config) in shapes() {
+        let Some(mut fused) = fused(&config, DTypeChoice::F32, true) else { return };
+        let mut candle = reference(&config);
+        for length in [17, 64, 90] {
+            let prompt = prompt(&config, length, length as u64);
+            let error = relative(&fused.prompt_logits(&prompt).unwrap(), &candle.prompt_logits(&prompt).unwrap());
+            assert!(error < 2e-3, "{name}: {error:.1e}");
+        }
+    }
+}
+
+#[test]
+fn every_length_up_to_the_context_is_right() {
+    let config = Config { context: 200, vocabulary: 500, ..Config::published(2, 4, 64) };
+    let Some(mut fused) = fused(&config, DTypeChoice::F32, false) else { return };
+    let mut candle = reference(&config);
+    let prompt = prompt(&config, 200, 3);
+    for length in 1..=200 {
+        let expected = candle.prompt_logits(&prompt[..length]).unwrap();
+        let error = relative(&fused.prompt_logits(&prompt[..length]).unwrap(), &expected);
+        assert!(error < 1e-4, "{length} tokens: {error:.1e}");
+    }
+    // Every position as a step, too.
+    let requests = [request(prompt[..1].to_vec(), 199)];
+    let expected = tokens(&mut candle, &requests);
+    assert_eq!(tokens_by(&mut fused, Way::Best, &requests), expected);
+    assert_eq!(tokens_by(&mut fused, Way::Steps, &requests), expected);
+}
+
+#[test]
+fn a_prompt_can_be_read_in_parts() {
+    let config = Config { context: 1024, vocabulary: 300, ..Config::published(1, 4, 64) };
+    let Some(mut fused) = fused(&config, DTypeChoice::F16, false) else { return };
+    let requests: Vec<_> = (0..24).map(|index| request(prompt(&config, 500 + index, index as u64), 5)).collect();
+    let together = tokens_by(&mut fused, Way::Best, &requests);
+    for (index, request) in requests.iter().enumerate().step_by(5) {
+        let alone = tokens_by(&mut fused, Way::Steps, std::slice::from_ref(request));
+        assert_eq!(together[index], alone[0], "sequence {index}");
+    }
+}
+
+#[test]
+fn the_largest_batch_is_served() {
+    let config = Config { context: 64, vocabulary: 700, ..Config::published(2, 4, 64) };
+    for dtype in [DTypeChoice::F32, DTypeChoice::F16, DTypeChoice::BF16] {
+        let Some(mut fused) = fused(&config, dtype, false) else { return };
+        // Two of each, and each pair alike.
+        let requests: Vec<_> =
+            (0..256).map(|index| request(prompt(&config, 1 + index / 2 % 40, index as u64 / 2), 20)).collect();
+        let together = tokens_by(&mut fused, Way::Best, &requests);
+        for pair in together.chunks(2) {
+            assert_eq!(pair[0], pair[1]);
+        }
+        let too_many: Vec<_> = (0..257).map(|_| request(vec![1], 1)).collect();
+        let mut served = Served::default();
+        let error = fused.serve(&too_many.iter().collect::<Vec<_>>(), &WallClock::new(), &mut served).unwrap_err();
+        assert!(error.to_string().contains("256"), "{error}");
+    }
+}
+
+#[test]
+fn sampling_depends_on_the_seed_alone() {
+    let config = Config { context: 96, vocabulary: 1009, ..Config::published(2, 4, 64) };
+    let Some(mut fused) = fused(&config, DTypeChoice::F32, false) else { return };
+    let sampled = |seed, top_k, top_p| TokenRequest {
+        sampling: Some(Sampling { temperature: 1.0, top_k, top_p, seed }),
+        ..request(prompt(&config, 9, 1), 40)
+    };
+    for (top_k, top_p) in [(None, None), (Some(20), None), (None, Some(0.5)), (Some(50), Some(0.7))] {
+        let first = tokens_by(&mut fused, Way::Best, &[sampled(1, top_k, top_p)]);
+        assert_eq!(tokens_by(&mut fused, Way::Best, &[sampled(1, top_k, top_p)]), first);
+        assert_eq!(tokens_by(&mut fused, Way::Steps, &[sampled(1, top_k, top_p)]), first);
+        assert_ne!(tokens_by(&mut fused, Way::Best, &[sampled(2, top_k, top_p)]), first);
+        let batch = [sampled(3, top_k, top_p), sampled(1, top_k, top_p), request(prompt(&config, 9, 1), 40)];
+        let together = tokens_by(&mut fused, Way::Best, &batch);
+        assert_eq!(together[1], first[0]);
+        assert_eq!(together[2], tokens_by(&mut fused, Way::Best, &[request(prompt(&config, 9, 1), 40)])[0]);
+    }
+    // The most likely token only is greedy.
+    let greedy = tokens_by(&mut fused, Way::Best, &[request(prompt(&config, 9, 1), 40)]);
+    assert_eq!(tokens_by(&mut fused, Way::Best, &[sampled(5, Some(1), None)]), greedy);
+}
+
+#[test]
+fn a_text_ends_with_its_last_token() {
+    let config = Config { context: 96, vocabulary: 1009, ..Config::published(2, 4, 64) };
+    let Some(mut fused) = fused(&config, DTypeChoice::F32, false) else { return };
+    let whole = request(prompt(&config, 9, 1), 40);
+    let all = tokens_by(&mut fused, Way::Best, std::slice::from_ref(&whole))[0].clone();
+    let end = all[20];
+    let expected = &all[..=all.iter().position(|&token| token == end).unwrap()];
+    let ended = TokenRequest { end_of_text: Some(end), ..whole };
+    for way in [Way::Best, Way::Steps] {
+        for _ in 0..3 {
+            assert_eq!(tokens_by(&mut fused, way, std::slice::from_ref(&ended))[0], expected);
+        }
+    }
+    let batch = [ended.clone(), request(prompt(&config, 9, 1), 40), ended];
+    let together = tokens_by(&mut fused, Way::Best, &batch);
+    assert_eq!((together[0].as_slice(), &together[1], together[2].as_slice()), (expected, &all, expected));
+}
+
+#[test]
+fn a_thousand_generations_give_the_same_tokens() {
+    let config = Config::published(12, 12, 768);
+    for dtype in [DTypeChoice::F16, DTypeChoice::F32] {
+        let Some(mut fused) = fused(&config, dtype, false) else { return };
+        let requests = [request(prompt(&config, 5, 1), 50)];
+        let expected = tokens_by(&mut fused, Way::Best, &requests);
+        for round in 0..if dtype == DTypeChoice::F16 { 1000 } else { 100 } {
+            assert_eq!(tokens_by(&mut fused, Way::Best, &requests), expected, "{dtype}, round {round}");
+        }
+        let batch: Vec<_> = (0..8).map(|index| request(prompt(&config, 5, index), 50)).collect();
+        let expected = tokens_by(&mut fused, Way::Best, &batch);
+        for round in 0..100 {
+            assert_eq!(tokens_by(&mut fused, Way::Best, &batch), expected, "{dtype}, batch, round {round}");
+        }
+    }
+}
+
+#[test]
+fn memory_is_taken_once_and_seen() {
+    let config = Config { context: 96, vocabulary: 1009, ..Config::published(2, 4, 64) };
+    let Some(mut fused) = fused(&config, DTypeChoice::F16, false) else { return };
+    let before = fused.memory().unwrap();
+    fused.reserve(4, 60).unwrap();
+    let reserved = fused.memory().unwrap();
+    assert!(reserved.allocated > before.allocated);
+    fused.reset_peak_memory();
+    let requests: Vec<_> = (0..4).map(|index| request(prompt(&config, 20, index), 40)).collect();
+    tokens_by(&mut fused, Way::Best, &requests);
+    tokens_by(&mut fused, Way::Steps, &requests[..1]);
+    let after = fused.memory().unwrap();
+    assert_eq!((after.allocated, after.peak), (reserved.allocated, reserved.allocated));
+}
+
+impl Fused {
+    /// The prompt with its first new token, and the logits that the generating kernel gives after it; `None` where another
+    /// way is taken.
+    fn generated_logits(&mut self, prompt: &[u32]) -> Option<(Vec<u32>, Vec<f32>)> {
+        self.generator.as_ref()?;
+        let request = request(prompt.to_vec(), 2);
+        let shape = ChoiceShape { restricted: false, stride: 1 };
+        self.make_room(1, prompt.len() + 2).unwrap();
+        self.memory.as_ref()?.clear_ring(2);
+        self.read_prompts(&[&request], shape).unwrap();
+        let greedy: Choice = choice(None);
+        let task = Task { tokens: 1, end_of_text: None, choice: greedy, ring: 1, logits: true };
+        let memory = self.memory.as_ref()?;
+        self.generator.as_mut()?.launch(&self.gpu, &self.model, memory, task).unwrap();
+        self.gpu.synchronize().unwrap();
+        assert!(!memory.has_failed());
+        let mut tokens = prompt.to_vec();
+        tokens.push(memory.token(0)?);
+        Some((tokens, memory.download_logits(0).unwrap()))
+    }
+}
