@@ -3,8 +3,9 @@
 
 Usage: check.py BINARY [GOLDEN_DIR] [--full]      (Python's standard library only)
 
-GOLDEN_DIR is tests/golden. --full adds the documented 10 x 100 in f32 and f16.  A machine without a GPU, or a binary without CUDA,
-is SKIP with the reason and exit 0: nothing was checked and nothing passed.
+GOLDEN_DIR is tests/golden. Each backend that the binary has for the GPU is checked, fused and candle. --full adds the documented
+10 x 100 in f32 and f16.  A machine without a GPU, or a binary without CUDA, is SKIP with the reason and exit 0: nothing was checked
+and nothing passed.
 """
 import json, math, os, subprocess, sys, tempfile
 
@@ -49,19 +50,46 @@ def relative(a, b):
     return norm([x - y for x, y in zip(a, b)]) / norm(b)
 
 
-def golden_check(name, dtype, tolerance, same_tokens):
+def golden_check(backend, name, dtype, tolerance, same_tokens, *more):
     def body():
         worst = 0.0
         for case in json.load(open(f"{golden}/{name}/golden.json"))["cases"]:
-            out = generate("--device", "cuda:0", "--model", f"{golden}/{name}", "--dtype", dtype, "--logits", "--ignore-end-of-text",
-                           "--tokens", ",".join(map(str, case["prompt"])), "--max-new-tokens", str(len(case["greedy"])))
-            must(out["model"]["device"] == "cuda:0", out["model"])
+            out = generate("--backend", backend, "--device", "cuda:0", "--model", f"{golden}/{name}", "--dtype", dtype, "--logits",
+                           "--ignore-end-of-text", "--tokens", ",".join(map(str, case["prompt"])),
+                           "--max-new-tokens", str(len(case["greedy"])), *more)
+            must((out["model"]["backend"], out["model"]["device"]) == (backend, "cuda:0"), out["model"])
             error = relative(out["logits"], case["logits"])
             worst = max(worst, error)
             must(error < tolerance, f"relative logit error {error:.2e}, not under {tolerance:.0e}")
             if same_tokens:
                 must(out["tokens"] == case["greedy"], f"tokens {out['tokens']} instead of {case['greedy']}")
         return f"relative logit error {worst:.1e}"
+    return body
+
+
+PROMPT = ["--model", "gpt2", "--ignore-end-of-text", "--tokens", ",".join(str(7919 * i % 50257) for i in range(1, 49))]
+FUSED = ["--backend", "fused", "--device", "cuda:0"]
+
+
+def same_as_cpu():
+    """Greedy tokens in f32 on the GPU and on the CPU, and what --tf32 changes."""
+    f32 = [*PROMPT, "--dtype", "f32", "--max-new-tokens", "40", "--logits"]
+    cpu, gpu, tf32 = generate("--device", "cpu", *f32), generate(*FUSED, *f32), generate(*FUSED, "--tf32", *f32)
+    must(cpu["model"]["weights"] == gpu["model"]["weights"], f"{gpu['model']} and {cpu['model']}")
+    must(len(gpu["tokens"]) == 40 and gpu["tokens"] == cpu["tokens"], f"tokens {gpu['tokens']} instead of {cpu['tokens']}")
+    error, rounded = relative(gpu["logits"], cpu["logits"]), relative(tf32["logits"], cpu["logits"])
+    must(error < 1e-4, f"relative logit error {error:.2e}, not under 1e-04")
+    must(tf32["logits"] != gpu["logits"], "--tf32 changed nothing")
+    must(rounded < 2e-3, f"relative logit error {rounded:.2e} with --tf32, not under 2e-03")
+    return f"relative logit error {error:.1e}, with --tf32 {rounded:.1e}"
+
+
+def same_again(*sampling):
+    def body():
+        one, other = (generate(*FUSED, *PROMPT, "--dtype", "f16", *sampling, "--seed", "1")["tokens"] for _ in range(2))
+        must(len(one) == 50 and one == other, f"tokens {one}, then {other}")
+        greedy = generate(*FUSED, *PROMPT, "--dtype", "f16", "--seed", "1")["tokens"]
+        must(one != greedy, "nothing was drawn: the tokens are the most likely ones")
     return body
 
 
@@ -97,10 +125,10 @@ def metrics_check(*args, runs_expected):
     return body
 
 
-def refused(expected, *args, code=2):
+def refused(expected, *args, code=(2,)):
     def body():
         result = run(*args)
-        must(result.returncode == code, f"exit {result.returncode}: {result.stderr}")
+        must(result.returncode in code, f"exit {result.returncode}: {result.stderr}")
         must(expected in result.stderr and "panicked" not in result.stderr, result.stderr)
         return result.stderr.strip()
     return body
@@ -112,19 +140,41 @@ if not devices["cuda"]:
     sys.exit(0)
 print(f"GPU   {devices['cuda'][0]['name']}, driver {(devices['nvml'] or {}).get('driver_version')}")
 
-for name in ("prefixed-f32", "bare-f16"):
-    check(f"{name} in f32: tokens equal, logits to 1e-4", golden_check(name, "f32", 1e-4, True))
-    check(f"{name} in f16: logits to 2e-3", golden_check(name, "f16", 2e-3, False))
-    check(f"{name} in bf16: logits to 2e-2", golden_check(name, "bf16", 2e-2, False))
+backends = devices["cuda"][0]["backends"]
+for backend in ("fused", "candle"):
+    if backend not in backends:
+        print(f"SKIP  the checks of {backend}: for cuda:0 this binary has {', '.join(backends) or 'no backend'}")
+for backend in backends:
+    bf16 = "1e-2" if backend == "fused" else "2e-2"
+    for name in ("prefixed-f32", "bare-f16"):
+        check(f"{backend}, {name} in f32: tokens equal, logits to 1e-4", golden_check(backend, name, "f32", 1e-4, True))
+        check(f"{backend}, {name} in f16: logits to 2e-3", golden_check(backend, name, "f16", 2e-3, False))
+        check(f"{backend}, {name} in bf16: logits to {bf16}", golden_check(backend, name, "bf16", float(bf16), False))
 check("CUDA's and NVML's lists name the same GPU",
       lambda: must({d["uuid"] for d in devices["cuda"]} <= {g["uuid"] for g in devices["nvml"]["gpus"]}, devices))
-check("every metric is there in a quick run", metrics_check("--quick", "--set", "iterations=20", "--dtype", "f16", runs_expected=2))
+for backend in backends:
+    check(f"{backend}: every metric is there in a quick run",
+          metrics_check("--backend", backend, "--quick", "--set", "iterations=20", "--dtype", "f16", runs_expected=2))
 check("a GPU that is not there is refused", refused("cuda:7", "run", "--quick", "--device", "cuda:7"))
-check("a batch that does not fit says how much was needed",
-      refused("out of memory", "run", "--quick", "--device", "cuda:0", "--model", "gpt2-xl", "--set", "batch=4096", "--set",
-              "prompt-tokens=900", code=1))
+too_large = {"fused": ("batch=256", "prompt-tokens=970"), "candle": ("batch=4096", "prompt-tokens=900")}
+for backend in backends:
+    batch, prompt = too_large[backend]
+    check(f"{backend}: a batch that does not fit says how much was needed",
+          refused("out of memory", "run", "--quick", "--backend", backend, "--device", "cuda:0", "--model", "gpt2-xl", "--set", batch,
+                  "--set", prompt, code=(1,)))
+if "fused" in backends:
+    for name in ("prefixed-f32", "bare-f16"):
+        check(f"fused, {name} with --tf32: logits to 2e-3", golden_check("fused", name, "f32", 2e-3, False, "--tf32"))
+    check("--tf32 is refused where it does nothing", refused("--tf32", "generate", *FUSED, *PROMPT, "--dtype", "f16", "--tf32"))
+    check("fused, gpt2 in f32: tokens as on the CPU, logits to 1e-4, with --tf32 to 2e-3", same_as_cpu)
+    check("fused: one seed draws the same tokens, of all", same_again("--temperature", "0.8"))
+    check("fused: one seed draws the same tokens, of the 40 likeliest", same_again("--temperature", "0.8", "--top-k", "40"))
+    check("fused: a batch of 257 is refused, and the largest is named",
+          refused("256", "run", "--quick", *FUSED, "--set", "batch=257", code=(1, 2)))
 if full:
-    for dtype in ("f32", "f16"):
-        check(f"the documented 10 x 100 in {dtype}", metrics_check("--dtype", dtype, runs_expected=10))
+    for backend in backends:
+        for dtype in ("f32", "f16"):
+            check(f"{backend}: the documented 10 x 100 in {dtype}",
+                  metrics_check("--backend", backend, "--dtype", dtype, runs_expected=10))
 print(f"{'FAILED' if failures else 'PASSED'}: {failures} failed")
 sys.exit(1 if failures else 0)

@@ -23,14 +23,10 @@ namespace {
 // Twelve warps that multiply, and one that copies, leave each thread 128 registers.
 constexpr int WARPS = 12;
 constexpr int THREADS = 32 * WARPS;
-constexpr int STAGE_BYTES = 16384;
-constexpr int RED_STRIDE = WARPS + 1;
 constexpr uint64_t PATIENCE = 4'000'000'000ull;  // clock ticks, about two seconds
 constexpr uint32_t POLLS = 4096;                 // before the clock is looked at
 
-// f32 activations take twice the shared memory of 16-bit ones.
-template <typename Real>
-constexpr int STAGES = sizeof(Real) == 4 ? 11 : 12;
+constexpr int MOST_STAGES = 24;
 
 // Numbers of a Real in 16 bytes.
 template <typename Real>
@@ -40,6 +36,9 @@ constexpr int WIDE = 16 / static_cast<int>(sizeof(Real));
 // time, so index arithmetic counts: the published sizes have kernels of their own, in which it is done beforehand.
 struct AnyShape {
     static constexpr int MOST_PAIRS = 3;
+    static constexpr int STAGE_BYTES = 16384;
+    template <typename Real>
+    static constexpr int STAGES = 11;
     const Generate& g;
     __device__ int width() const { return g.width; }
     __device__ int dp() const { return g.dp; }
@@ -47,15 +46,20 @@ struct AnyShape {
     __device__ int fp() const { return g.fp; }
     __device__ int heads() const { return g.heads; }
     __device__ int hs() const { return g.hs; }
+    __device__ int sum_stride() const { return g.sum_stride; }
     template <typename Real>
     __device__ Tiling tiling(const Tiling& given, int) const {
         return given;
     }
 };
 
-template <int DP, int FP, int HS>
+// A buffer holds the whole tiles, or parts of one, that fit best; there are as many as fit beside the activations.
+template <int DP, int FP, int HS, int STAGE_BYTES_, int STAGES_16, int STAGES_32>
 struct FixedShape {
     static constexpr int MOST_PAIRS = (DP / 2 + THREADS - 1) / THREADS;
+    static constexpr int STAGE_BYTES = STAGE_BYTES_;
+    template <typename Real>
+    static constexpr int STAGES = sizeof(Real) == 4 ? STAGES_32 : STAGES_16;
     const Generate& g;
     __device__ static constexpr int width() { return DP; }
     __device__ static constexpr int dp() { return DP; }
@@ -63,6 +67,7 @@ struct FixedShape {
     __device__ static constexpr int fp() { return FP; }
     __device__ static constexpr int heads() { return DP / HS; }
     __device__ static constexpr int hs() { return HS; }
+    __device__ static constexpr int sum_stride() { return WARPS + 1; }
     // As the host has it (Dims::tiling).
     template <typename Real>
     __device__ static Tiling tiling(const Tiling& given, int kp) {
@@ -101,7 +106,8 @@ struct Shared {
     uint64_t* empty;
     float* residual;    // [dp]
     uint8_t* act;       // Real [max(dp, ap, fp)]: the input of the product at hand
-    float* sums;        // [rows of this block][RED_STRIDE], or attention's scratch
+    float* sums;        // [rows of this block][sum_stride]
+    float* scratch;     // of attention: [3 * hs + WARPS * (hs + 2)]
     float2* statistics; // [WARPS]
     uint64_t* best;     // [WARPS]: each warp's candidate
     volatile uint32_t* issued; // chunks whose copy has begun
@@ -129,34 +135,51 @@ __device__ __forceinline__ bool try_wait(uint64_t* barrier, uint32_t parity) {
     return done != 0;
 }
 
+// The same without waiting.
+__device__ __forceinline__ bool test(uint64_t* barrier, uint32_t parity) {
+    uint32_t done;
+    asm volatile("{\n .reg .pred p;\n mbarrier.test_wait.parity.shared.b64 p, [%1], %2;\n selp.u32 %0, 1, 0, p;\n}"
+                 : "=r"(done)
+                 : "r"(shared_address(barrier)), "r"(parity)
+                 : "memory");
+    return done != 0;
+}
+
 __device__ __forceinline__ void arrive(uint64_t* barrier, int count) {
     asm volatile("mbarrier.arrive.shared.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(count) : "memory");
 }
 
 // Counts chunks of the block's stream of weights; the same on the copying and on the multiplying side.
-template <typename Real>
+template <typename Real, typename Shape>
 struct Chunk {
-    static __device__ __forceinline__ uint32_t stage(uint32_t number) { return number % STAGES<Real>; }
-    static __device__ __forceinline__ uint32_t parity(uint32_t number) { return number / STAGES<Real> & 1; }
+    static constexpr uint32_t STAGES = Shape::template STAGES<Real>;
+    static __device__ __forceinline__ uint32_t stage(uint32_t number) { return number % STAGES; }
+    static __device__ __forceinline__ uint32_t parity(uint32_t number) { return number / STAGES & 1; }
 };
 
-// The tiles of one product that are this block's: first, first + stride, ... And this warp's part in them: warps share a tile in
-// groups of `sharers`.
+// The tiles of one product that are this block's: first, first + stride, ... And this warp's part in them: the chunks of all tiles
+// are shared by warps in groups of `sharers`, so that each warp waits for as few chunks as possible.
 struct Deal {
     int first, stride, count;
+    int units;  // chunks
     int sharers, groups, group, member;
     int arrivals;  // of this warp at a buffer's barrier; those of all sharers together are WARPS
 
-    __device__ Deal(int tiles, int first, int stride)
-        : first(first), stride(stride), count(first < tiles ? (tiles - first + stride - 1) / stride : 0) {
+    __device__ Deal(int first, int stride, int count, int chunks)
+        : first(first), stride(stride), count(count), units(count * chunks) {
         int warp = threadIdx.x / 32;
-        sharers = count == 0 || count >= WARPS ? 1 : WARPS / count;
+        sharers = units == 0 || units >= WARPS ? 1 : WARPS / units;
         groups = WARPS / sharers;
         group = warp / sharers;
         member = warp % sharers;
         arrivals = groups + (member < WARPS % sharers);
     }
 };
+
+// Of `tiles` tiles, every stride-th from `first` on.
+__device__ __forceinline__ Deal every(int tiles, int first, int stride, int chunks) {
+    return Deal(first, stride, first < tiles ? (tiles - first + stride - 1) / stride : 0, chunks);
+}
 
 template <typename Real, typename Shape>
 struct Worker {
@@ -176,11 +199,12 @@ struct Worker {
           head(block < g.group * g.heads ? block / g.group : -1),
           rank(block % g.group),
           // The block that attends is rank 0: it is dealt to last.
-          qkv(head < 0 ? 0 : g.qkv.tiles / g.heads, g.group - 1 - rank, g.group),
-          proj(g.proj.tiles, blocks - 1 - block, blocks),
-          up(g.up.tiles, block, blocks),
-          down(g.down.tiles, blocks - 1 - block, blocks),
-          vocabulary(g.head.tiles, block, blocks) {
+          qkv(every(head < 0 ? 0 : g.qkv.tiles / g.heads, g.group - 1 - rank, g.group, g.qkv.chunks)),
+          proj(every(g.proj.tiles, block, blocks, g.proj.chunks)),
+          // Chosen by the host so that all blocks have about as many bytes to read.
+          up(g.up_starts[block], 1, g.up_starts[block + 1] - g.up_starts[block], g.up.chunks),
+          down(every(g.down.tiles, blocks - 1 - block, blocks, g.down.chunks)),
+          vocabulary(every(g.head.tiles, block, blocks, g.head.chunks)) {
         exchange = {g.packets, 3 * g.heads * g.hs, g.ap / PER_PACKET<Real>, g.dp, g.fp / PER_PACKET<Real>, blocks};
     }
 
@@ -214,16 +238,29 @@ struct Copier {
         asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
     }
 
+    // What is on its way delays what blocks exchange. So as long as the next chunks are there, they come one at a time; otherwise,
+    // as many at once as keep memory busy.
+    __device__ void await_earlier() {
+        constexpr uint32_t ENOUGH = Chunk<Real, Shape>::STAGES / 2;
+        if (number < ENOUGH) return;
+        uint32_t ahead = number - ENOUGH;
+        bool late = test(&w.s.empty[Chunk<Real, Shape>::stage(ahead)], Chunk<Real, Shape>::parity(ahead));
+        uint32_t earlier = number - static_cast<uint32_t>(late ? w.g.under_way : 1);
+        while (!try_wait(&w.s.full[Chunk<Real, Shape>::stage(earlier)], Chunk<Real, Shape>::parity(earlier))) {
+        }
+    }
+
     __device__ void chunk(const uint8_t* from, int bytes) {
-        uint32_t stage = Chunk<Real>::stage(number);
-        while (!try_wait(&w.s.empty[stage], Chunk<Real>::parity(number) ^ 1)) {
+        await_earlier();
+        uint32_t stage = Chunk<Real, Shape>::stage(number);
+        while (!try_wait(&w.s.empty[stage], Chunk<Real, Shape>::parity(number) ^ 1)) {
             if (*w.s.stop) {
                 stopped = true;
                 return;
             }
         }
         uint32_t barrier = shared_address(&w.s.full[stage]);
-        uint32_t to = shared_address(w.s.stages + stage * STAGE_BYTES);
+        uint32_t to = shared_address(w.s.stages + stage * Shape::STAGE_BYTES);
         asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
         asm volatile(
             "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;"
@@ -261,9 +298,10 @@ struct Copier {
             matrix(static_cast<const uint8_t*>(g.head_weight), w.head_tiling(), w.vocabulary);
         }
         // A block must not end while copies into its memory are under way.
-        uint32_t oldest = number > STAGES<Real> ? number - STAGES<Real> : 0;
+        constexpr uint32_t STAGES = Chunk<Real, Shape>::STAGES;
+        uint32_t oldest = number > STAGES ? number - STAGES : 0;
         for (uint32_t n = oldest; n < number; ++n) {
-            while (!try_wait(&w.s.full[Chunk<Real>::stage(n)], Chunk<Real>::parity(n))) {
+            while (!try_wait(&w.s.full[Chunk<Real, Shape>::stage(n)], Chunk<Real, Shape>::parity(n))) {
             }
         }
     }
@@ -344,16 +382,16 @@ struct Products {
     __device__ __forceinline__ const uint8_t* await(uint32_t n) const {
         while (static_cast<int>(*w.s.issued - n) <= 0) {
         }
-        uint32_t stage = Chunk<Real>::stage(n);
-        while (!try_wait(&w.s.full[stage], Chunk<Real>::parity(n))) {
+        uint32_t stage = Chunk<Real, Shape>::stage(n);
+        while (!try_wait(&w.s.full[stage], Chunk<Real, Shape>::parity(n))) {
         }
-        return w.s.stages + stage * STAGE_BYTES;
+        return w.s.stages + stage * Shape::STAGE_BYTES;
     }
 
     // This warp is done with chunk n.
     __device__ __forceinline__ void release(uint32_t n, int arrivals) {
         __syncwarp();
-        if (lane == 0) arrive(&w.s.empty[Chunk<Real>::stage(n)], arrivals);
+        if (lane == 0) arrive(&w.s.empty[Chunk<Real, Shape>::stage(n)], arrivals);
     }
 
     // The part of a 16-bit product that one block of 8 rows by 32 columns gives. The tensor cores take 16 tokens: the first
@@ -366,50 +404,52 @@ struct Products {
         mma<Real>(odd, a.z, 0, a.w, 0, b.z, b.w);
     }
 
-    // What one warp of `sharers` adds to the sums of one tile, from its chunks n, n + 1 ... The sums are those of rows 2 * lane and
-    // 2 * lane + 1 in lanes 0 to 3 for 16 bits, of row `lane` in lanes 0 to 3 for f32.
-    __device__ __forceinline__ float2 tile_sums(const Tiling& tiling, uint32_t n, int member, int sharers, int arrivals) {
-        float2 result;
+    // Sums of a tile as one warp has them so far.
+    using Sums = float[4][4];
+
+    // Adds what chunk number `chunk` of a tile, number n of the stream, gives to one warp of `sharers`.
+    __device__ __forceinline__ void add_chunk(Sums& sums, const Tiling& tiling, int chunk, uint32_t n, int member, int sharers,
+                                              int arrivals) {
+        const uint8_t* weights = await(n);
+        int at = chunk * tiling.chunk_bytes, bytes = min(tiling.chunk_bytes, tiling.tile_bytes - at);
         if constexpr (sizeof(Real) == 2) {
-            float sums[4][4] = {};
-            for (int at = 0; at < tiling.tile_bytes; at += tiling.chunk_bytes, ++n) {
-                const uint8_t* weights = await(n);
-                int blocks = min(tiling.chunk_bytes, tiling.tile_bytes - at) / 512;
-                const uint8_t* act = w.s.act + at / 8;
-                int b = member;
+            const uint8_t* act = w.s.act + at / 8;
+            int blocks = bytes / 512;
+            int b = member;
 #pragma unroll 2
-                for (; b + sharers < blocks; b += 2 * sharers) {
-                    int c = b + sharers;
-                    block_product(sums[0], sums[1], weights + 512 * b, act + 64 * b);
-                    block_product(sums[2], sums[3], weights + 512 * c, act + 64 * c);
-                }
-                if (b < blocks) block_product(sums[0], sums[1], weights + 512 * b, act + 64 * b);
-                release(n, arrivals);
+            for (; b + sharers < blocks; b += 2 * sharers) {
+                int c = b + sharers;
+                block_product(sums[0], sums[1], weights + 512 * b, act + 64 * b);
+                block_product(sums[2], sums[3], weights + 512 * c, act + 64 * c);
             }
-            result.x = sums[0][0] + sums[1][0] + (sums[2][0] + sums[3][0]);
-            result.y = sums[0][1] + sums[1][1] + (sums[2][1] + sums[3][1]);
+            if (b < blocks) block_product(sums[0], sums[1], weights + 512 * b, act + 64 * b);
         } else {
-            float sums[4] = {};
-            for (int at = 0; at < tiling.tile_bytes; at += tiling.chunk_bytes, ++n) {
-                const float* weights = reinterpret_cast<const float*>(await(n));
-                int length = min(tiling.chunk_bytes, tiling.tile_bytes - at) / (4 * tiling.tile_rows);
-                const float* act = reinterpret_cast<const float*>(w.s.act) + (tiling.tile_rows == 1 ? at / 4 : 0);
+            const float* act = reinterpret_cast<const float*>(w.s.act) + (tiling.tile_rows == 1 ? at / 4 : 0);
+            const float* rows = reinterpret_cast<const float*>(weights);
+            int length = bytes / (4 * tiling.tile_rows);
 #pragma unroll 2
-                for (int k = 4 * (lane + 32 * member); k < length; k += 128 * sharers) {
-                    float4 a = *reinterpret_cast<const float4*>(act + k);
+            for (int k = 4 * (lane + 32 * member); k < length; k += 128 * sharers) {
+                float4 a = *reinterpret_cast<const float4*>(act + k);
 #pragma unroll
-                    for (int row = 0; row < 4; ++row) {
-                        if (row >= tiling.tile_rows) break;
-                        float4 b = *reinterpret_cast<const float4*>(weights + row * length + k);
-                        sums[row] += a.x * b.x + a.y * b.y + (a.z * b.z + a.w * b.w);
-                    }
+                for (int row = 0; row < 4; ++row) {
+                    if (row >= tiling.tile_rows) break;
+                    float4 b = *reinterpret_cast<const float4*>(rows + row * length + k);
+                    sums[0][row] += a.x * b.x + a.y * b.y + (a.z * b.z + a.w * b.w);
                 }
-                release(n, arrivals);
             }
-            result.x = tiling.tile_rows == 1 ? warp_sum(sums[0]) : warp_sums(sums);
-            result.y = 0;
         }
-        return result;
+        release(n, arrivals);
+    }
+
+    // The sums over a warp: those of rows 2 * lane and 2 * lane + 1 in lanes 0 to 3 for 16 bits, of row `lane` in lanes 0 to 3 for
+    // f32.
+    __device__ __forceinline__ float2 finish(const Sums& sums, const Tiling& tiling) const {
+        if constexpr (sizeof(Real) == 2) {
+            return make_float2(sums[0][0] + sums[1][0] + (sums[2][0] + sums[3][0]),
+                               sums[0][1] + sums[1][1] + (sums[2][1] + sums[3][1]));
+        } else {
+            return make_float2(tiling.tile_rows == 1 ? warp_sum(sums[0][0]) : warp_sums(sums[0]), 0.0f);
+        }
     }
 
     // Four sums over a warp at once: that of number i in lane i, for i under 4.
@@ -423,29 +463,36 @@ struct Products {
         return sum;
     }
 
-    // Multiplies the block's tiles of one matrix with the input in `act`. Afterwards, and after sync_workers(), total(deal, i) is
-    // output number i of this block.
+    // Multiplies the block's tiles of one matrix with the input in `act`. Afterwards, and after sync_workers(), total(tiling, deal,
+    // i) is output number i of this block.
     __device__ __forceinline__ void multiply(const Tiling& tiling, const Deal& deal) {
-        for (int tile = deal.group; tile < deal.count; tile += deal.groups) {
-            float2 sum = tile_sums(tiling, number + tile * tiling.chunks, deal.member, deal.sharers, deal.arrivals);
-            float* sums = w.s.sums + deal.member;
+        int stride = w.shape.sum_stride();
+        for (int unit = deal.group; unit < deal.units; unit += deal.groups) {
+            int tile = unit / tiling.chunks, chunk = unit - tile * tiling.chunks;
+            Sums sums = {};
+            add_chunk(sums, tiling, chunk, number + unit, deal.member, deal.sharers, deal.arrivals);
+            float2 sum = finish(sums, tiling);
+            float* to = w.s.sums + tile * tiling.tile_rows * stride + chunk * deal.sharers + deal.member;
             if constexpr (sizeof(Real) == 2) {
                 if (lane < 4) {
-                    sums[(tile * 8 + 2 * lane) * RED_STRIDE] = sum.x;
-                    sums[(tile * 8 + 2 * lane + 1) * RED_STRIDE] = sum.y;
+                    to[2 * lane * stride] = sum.x;
+                    to[(2 * lane + 1) * stride] = sum.y;
                 }
             } else {
-                if (lane < tiling.tile_rows) sums[(tile * tiling.tile_rows + lane) * RED_STRIDE] = sum.x;
+                if (lane < tiling.tile_rows) to[lane * stride] = sum.x;
             }
         }
-        number += deal.count * tiling.chunks;
+        number += deal.units;
     }
 
-    __device__ __forceinline__ float total(const Deal& deal, int i) const {
-        const float* sums = w.s.sums + i * RED_STRIDE;
+    __device__ __forceinline__ float total(const Tiling& tiling, const Deal& deal, int i) const {
+        const float* sums = w.s.sums + i * w.shape.sum_stride();
+        int parts = tiling.chunks * deal.sharers;
         float sum = 0;
-#pragma unroll 4
-        for (int part = 0; part < deal.sharers; ++part) sum += sums[part];
+        for (int base = 0; base < parts; base += WARPS) {
+#pragma unroll
+            for (int part = 0; part < WARPS; ++part) sum += base + part < parts ? sums[base + part] : 0.0f;
+        }
         return sum;
     }
 
@@ -455,7 +502,11 @@ struct Products {
         uint64_t best = 0;
         for (int tile = warp; tile < w.vocabulary.count; tile += WARPS) {
             int row = (w.vocabulary.first + tile * w.vocabulary.stride) * tiling.tile_rows;
-            float2 sum = tile_sums(tiling, number + tile * tiling.chunks, 0, 1, WARPS);
+            Sums sums = {};
+            for (int chunk = 0; chunk < tiling.chunks; ++chunk) {
+                add_chunk(sums, tiling, chunk, number + tile * tiling.chunks + chunk, 0, 1, WARPS);
+            }
+            float2 sum = finish(sums, tiling);
             if constexpr (sizeof(Real) == 2) {
                 if (lane < 4) {
                     consider(row + 2 * lane, sum.x, step_of_sequence, best);
@@ -465,7 +516,7 @@ struct Products {
                 if (lane < tiling.tile_rows) consider(row + lane, sum.x, step_of_sequence, best);
             }
         }
-        number += w.vocabulary.count * tiling.chunks;
+        number += w.vocabulary.units;
         best = warp_best(best);
         if (lane == 0) w.s.best[warp] = best;
     }
@@ -491,6 +542,8 @@ struct Model {
     int thread, warp, lane;
     uint32_t sequence;
     int turn = 0;
+    // Of this thread's output of each product: its row, -1 where it has none.
+    int qkv_row, proj_row, up_row, down_row;
     float mean = 0;             // of the residual stream when it was last normed
     float2 x[PAIRS];            // this thread's pairs of the residual stream
 
@@ -499,6 +552,21 @@ struct Model {
         warp = thread / 32;
         lane = thread % 32;
         sequence = g.first_sequence;
+        qkv_row = -1;
+        Tiling qkv = w.qkv_tiling();
+        if (thread < w.qkv.count * qkv.tile_rows) {
+            int tile = thread / qkv.tile_rows;
+            qkv_row = w.qkv_tile(w.qkv.first + tile * w.qkv.stride) * qkv.tile_rows + thread - tile * qkv.tile_rows;
+        }
+        proj_row = row_of(w.proj, w.proj_tiling());
+        up_row = row_of(w.up, w.up_tiling());
+        down_row = row_of(w.down, w.down_tiling());
+    }
+
+    __device__ int row_of(const Deal& deal, const Tiling& tiling) const {
+        if (thread >= deal.count * tiling.tile_rows) return -1;
+        int tile = thread / tiling.tile_rows;
+        return (deal.first + tile * deal.stride) * tiling.tile_rows + thread - tile * tiling.tile_rows;
     }
 
     __device__ __forceinline__ const float* vector(const uint8_t* layer, uint32_t offset) const {
@@ -614,41 +682,44 @@ struct Model {
         }
     }
 
-    __device__ __forceinline__ int row_of(const Deal& deal, const Tiling& tiling, int i) const {
-        int tile = i / tiling.tile_rows;
-        return (deal.first + tile * deal.stride) * tiling.tile_rows + i - tile * tiling.tile_rows;
-    }
-
-    // A product whose outputs are added to the residual stream.
-    __device__ void add_product(const Tiling& tiling, const Deal& deal, const float* bias, uint64_t* packets) {
-        int outputs = deal.count * tiling.tile_rows;
-        int row = row_of(deal, tiling, thread);
-        float offset = thread < outputs ? bias[row] : 0.0f;
+    // A product whose outputs are added to the residual stream. `row` is this thread's, `offset` its bias.
+    __device__ void add_product(const Tiling& tiling, const Deal& deal, int row, float offset, uint64_t* packets) {
         products.multiply(tiling, deal);
         sync_workers();
-        if (thread < outputs) {
-            float value = s.residual[row] + (products.total(deal, thread) + offset);
+        if (row >= 0) {
+            float value = s.residual[row] + (products.total(tiling, deal, thread) + offset);
             publish(packets + row, __float_as_uint(value), sequence);
         }
     }
 
-    // The old keys and values that this thread will want first, on their way while the layer starts.
-    static constexpr int AHEAD = 2;
+    __device__ __forceinline__ float bias_of(const uint8_t* layer, uint32_t offset, int row) const {
+        return row >= 0 ? vector(layer, offset)[row] : 0.0f;
+    }
+
+    // Positions that a thread reads at once. Each warp takes a run of them, so that few warps have few positions, and what they found
+    // is soon put together.
+    static constexpr int AHEAD = 4;
+
+    // Keys and values of old positions.
     struct Old {
         uint4 keys[AHEAD], values[AHEAD];
     };
 
     struct Place {
-        int lanes;     // of a position
-        int position;  // the first one of this thread
-        int stride;    // from one of its positions to the next
-        int part;      // which 16 bytes of the head
+        int lanes;    // of a position
+        int of_warp;  // positions of a warp at once
+        int first;    // position of this thread in its warp's run
+        int part;     // which 16 bytes of the head
     };
 
     __device__ __forceinline__ Place place() const {
         int lanes = shape.hs() / WIDE<Real>;
-        int of_warp = 32 / lanes;
-        return {lanes, warp * of_warp + lane / lanes, WARPS * of_warp, lane % lanes};
+        return {lanes, 32 / lanes, lane / lanes, lane % lanes};
+    }
+
+    // The position number i of this thread in the run that starts at `base`.
+    __device__ __forceinline__ int position_of(const Place& at, int base, int i) const {
+        return base + i * at.of_warp + at.first;
     }
 
     __device__ __forceinline__ uint4 cached(const uint8_t* cache, int l, int position, int part) const {
@@ -657,15 +728,14 @@ struct Model {
         return __ldcg(reinterpret_cast<const uint4*>(of_head) + part);
     }
 
-    __device__ __forceinline__ Old prefetch_cache(int l, int position) const {
+    __device__ __forceinline__ Old read_cache(const Place& at, int l, int base, int position) const {
         Old old;
-        Place at = place();
 #pragma unroll
         for (int i = 0; i < AHEAD; ++i) {
-            int p = at.position + i * at.stride;
-            if (p >= position) continue;
-            old.keys[i] = cached(g.keys, l, p, at.part);
-            old.values[i] = cached(g.values, l, p, at.part);
+            int p = position_of(at, base, i);
+            bool there = p < position;
+            old.keys[i] = there ? cached(g.keys, l, p, at.part) : make_uint4(0, 0, 0, 0);
+            old.values[i] = there ? cached(g.values, l, p, at.part) : make_uint4(0, 0, 0, 0);
         }
         return old;
     }
@@ -691,10 +761,10 @@ struct Model {
 
     // Attention of one head, by the block of rank 0. Scratch: the head's query, key and value, then of each warp
     // its greatest score, its sum of weights and its weighted values.
-    __device__ void attend(int l, int position, const Old& old) {
+    __device__ void attend(int l, int position, Old& old) {
         constexpr int W = WIDE<Real>;
         int hs = shape.hs();
-        float* query = s.sums;
+        float* query = s.scratch;
         Real* key = reinterpret_cast<Real*>(query + hs);  // as the cache has them
         Real* value = key + hs;
         float* partial = query + 3 * hs;
@@ -720,80 +790,80 @@ struct Model {
         sync_workers();
 
         Place at = place();
-        float q[W], numbers[W], sum[W] = {}, most = -INFINITY, weight = 0;
+        int length = AHEAD * at.of_warp;  // of a run
+        int warps = min(WARPS, (position + length) / length);
+        if (warp < warps) {
+            float q[W], numbers[W], sum[W] = {}, most = -INFINITY, weight = 0;
 #pragma unroll
-        for (int i = 0; i < W; ++i) q[i] = query[at.part * W + i];
-        auto score_of = [&](uint4 k) {
-            float score = 0;
-            widen(k, numbers);
+            for (int i = 0; i < W; ++i) q[i] = query[at.part * W + i];
+            for (int base = warp * length; base <= position; base += WARPS * length) {
+                if (base != warp * length) old = read_cache(at, l, base, position);
+                float scores[AHEAD], top = most;
 #pragma unroll
-            for (int i = 0; i < W; ++i) score += q[i] * numbers[i];
-            for (int d = at.lanes / 2; d > 0; d /= 2) score += __shfl_xor_sync(0xffffffffu, score, d);
-            return score;
-        };
-        auto take = [&](float score, uint4 v) {
-            float top = fmaxf(most, score);
-            float rescale = exp2f(most - top), share = exp2f(score - top);
-            widen(v, numbers);
+                for (int i = 0; i < AHEAD; ++i) {
+                    int p = position_of(at, base, i);
+                    if (p == position) {
+                        old.keys[i] = reinterpret_cast<const uint4*>(key)[at.part];
+                        old.values[i] = reinterpret_cast<const uint4*>(value)[at.part];
+                    }
+                    widen(old.keys[i], numbers);
+                    float score = 0;
 #pragma unroll
-            for (int i = 0; i < W; ++i) sum[i] = sum[i] * rescale + share * numbers[i];
-            weight = weight * rescale + share;
-            most = top;
-        };
-        // All lanes of a warp go round equally often: scores are summed across them.
-        int rounds = (position + at.stride) / at.stride;
-        for (int i = 0; i < rounds; ++i) {
-            int p = at.position + i * at.stride;
-            uint4 k = make_uint4(0, 0, 0, 0), v = k;
-            if (p == position) {
-                k = reinterpret_cast<const uint4*>(key)[at.part];
-                v = reinterpret_cast<const uint4*>(value)[at.part];
-            } else if (p < position) {
-                if (i < AHEAD) {
-                    k = i == 0 ? old.keys[0] : old.keys[1];
-                    v = i == 0 ? old.values[0] : old.values[1];
-                } else {
-                    k = cached(g.keys, l, p, at.part);
-                    v = cached(g.values, l, p, at.part);
+                    for (int j = 0; j < W; ++j) score += q[j] * numbers[j];
+                    for (int d = at.lanes / 2; d > 0; d /= 2) score += __shfl_xor_sync(0xffffffffu, score, d);
+                    scores[i] = p <= position ? score : -INFINITY;
+                    top = fmaxf(top, scores[i]);
+                }
+                if (top == -INFINITY) continue;
+                float rescale = exp2f(most - top);
+                weight *= rescale;
+#pragma unroll
+                for (int j = 0; j < W; ++j) sum[j] *= rescale;
+                most = top;
+#pragma unroll
+                for (int i = 0; i < AHEAD; ++i) {
+                    float share = exp2f(scores[i] - top);
+                    weight += share;
+                    widen(old.values[i], numbers);
+#pragma unroll
+                    for (int j = 0; j < W; ++j) sum[j] += share * numbers[j];
                 }
             }
-            float score = score_of(k);
-            if (p <= position) take(score, v);
-        }
-        // The positions of a warp together.
-        float top = most;
-        for (int d = at.lanes; d < 32; d *= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, d));
-        float rescale = most == -INFINITY ? 0.0f : exp2f(most - top);
-        weight *= rescale;
+            // The positions of a warp together.
+            float top = most;
+            for (int d = at.lanes; d < 32; d *= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, d));
+            float rescale = most == -INFINITY ? 0.0f : exp2f(most - top);
+            weight *= rescale;
 #pragma unroll
-        for (int i = 0; i < W; ++i) sum[i] *= rescale;
-        for (int d = at.lanes; d < 32; d *= 2) {
-            weight += __shfl_xor_sync(0xffffffffu, weight, d);
+            for (int i = 0; i < W; ++i) sum[i] *= rescale;
+            for (int d = at.lanes; d < 32; d *= 2) {
+                weight += __shfl_xor_sync(0xffffffffu, weight, d);
 #pragma unroll
-            for (int i = 0; i < W; ++i) sum[i] += __shfl_xor_sync(0xffffffffu, sum[i], d);
-        }
-        float* mine = partial + warp * (hs + 2);
-        if (lane < at.lanes) {
+                for (int i = 0; i < W; ++i) sum[i] += __shfl_xor_sync(0xffffffffu, sum[i], d);
+            }
+            float* mine = partial + warp * (hs + 2);
+            if (lane < at.lanes) {
 #pragma unroll
-            for (int i = 0; i < W; ++i) mine[lane * W + i] = sum[i];
-            if (lane == 0) {
-                mine[hs] = top;
-                mine[hs + 1] = weight;
+                for (int i = 0; i < W; ++i) mine[lane * W + i] = sum[i];
+                if (lane == 0) {
+                    mine[hs] = top;
+                    mine[hs + 1] = weight;
+                }
             }
         }
         sync_workers();
         if (thread < hs) {
             float most_of_all = -INFINITY, total = 0, result = 0;
-#pragma unroll
-            for (int i = 0; i < WARPS; ++i) most_of_all = fmaxf(most_of_all, partial[i * (hs + 2) + hs]);
-#pragma unroll
-            for (int i = 0; i < WARPS; ++i) {
+#pragma unroll 4
+            for (int i = 0; i < warps; ++i) most_of_all = fmaxf(most_of_all, partial[i * (hs + 2) + hs]);
+#pragma unroll 4
+            for (int i = 0; i < warps; ++i) {
                 const float* of_warp = partial + i * (hs + 2);
                 float factor = exp2f(of_warp[hs] - most_of_all);
                 total += of_warp[hs + 1] * factor;
                 result += of_warp[thread] * factor;
             }
-            publish_attended(w.head * hs + thread, __fdividef(result, total));
+            publish_attended(w.head * shape.hs() + thread, __fdividef(result, total));
         } else if (thread >= THREADS - 64) {
             // Only this block reads them again, so nothing has to be published.
             append(l, position, key, value);
@@ -826,61 +896,49 @@ struct Model {
     __device__ void run_layer(int l, int position) {
         const uint8_t* layer = w.layer(l);
         bool attends = w.head >= 0 && w.rank == 0;
+        // Whatever does not depend on other blocks is on its way before they are waited for.
         NormVectors first = prefetch(vector(layer, g.at.norm_1_weight), vector(layer, g.at.norm_1_bias));
+        float qkv_bias = bias_of(layer, g.at.qkv_bias, qkv_row);
+        float proj_bias = bias_of(layer, g.at.proj_bias, proj_row);
+        float up_bias = bias_of(layer, g.at.up_bias, up_row);
+        float down_bias = bias_of(layer, g.at.down_bias, down_row);
         Old old;
-        if (attends) old = prefetch_cache(l, position);
+        if (attends) old = read_cache(place(), l, warp * AHEAD * place().of_warp, position);
         if (l > 0) {
             gather_residual(w.exchange.end_at(turn ^ 1));
             ++sequence;
         }
-        // Queries, keys and values.
-        Tiling tiling = w.qkv_tiling();
-        int outputs = w.qkv.count * tiling.tile_rows;
-        int row = 0;
-        float offset = 0;
-        if (thread < outputs) {
-            int tile = thread / tiling.tile_rows;
-            row = w.qkv_tile(w.qkv.first + tile * w.qkv.stride) * tiling.tile_rows + thread - tile * tiling.tile_rows;
-            offset = vector(layer, g.at.qkv_bias)[row];
-        }
         norm(first);
-        products.multiply(tiling, w.qkv);
+        products.multiply(w.qkv_tiling(), w.qkv);
         sync_workers();
-        if (thread < outputs) {
-            float value = products.total(w.qkv, thread) + offset;
-            publish(w.exchange.qkv_at(turn) + row, __float_as_uint(value), sequence);
+        if (qkv_row >= 0) {
+            float value = products.total(w.qkv_tiling(), w.qkv, thread) + qkv_bias;
+            publish(w.exchange.qkv_at(turn) + qkv_row, __float_as_uint(value), sequence);
         }
-        if (attends) {
-            // Its scratch is where the sums are.
-            sync_workers();
-            attend(l, position, old);
-        }
+        if (attends) attend(l, position, old);
         ++sequence;
-        // Attention's projection.
         NormVectors second = prefetch(vector(layer, g.at.norm_2_weight), vector(layer, g.at.norm_2_bias));
         gather_act(w.exchange.attended_at(turn), shape.heads() * shape.hs());
-        for (int i = shape.heads() * shape.hs() + thread; i < shape.ap(); i += THREADS) reinterpret_cast<Real*>(s.act)[i] = from_float<Real>(0.0f);
+        for (int i = shape.heads() * shape.hs() + thread; i < shape.ap(); i += THREADS) {
+            reinterpret_cast<Real*>(s.act)[i] = from_float<Real>(0.0f);
+        }
         ++sequence;
         sync_workers();
-        add_product(w.proj_tiling(), w.proj, vector(layer, g.at.proj_bias), w.exchange.middle_at(turn));
+        add_product(w.proj_tiling(), w.proj, proj_row, proj_bias, w.exchange.middle_at(turn));
         gather_residual(w.exchange.middle_at(turn));
         ++sequence;
-        // The hidden units.
-        tiling = w.up_tiling();
-        outputs = w.up.count * tiling.tile_rows;
-        row = row_of(w.up, tiling, thread);
-        offset = thread < outputs ? vector(layer, g.at.up_bias)[row] : 0.0f;
         norm(second);
-        products.multiply(tiling, w.up);
+        products.multiply(w.up_tiling(), w.up);
         sync_workers();
-        if (warp * 32 < outputs) {
-            float value = thread < outputs ? gelu(products.total(w.up, thread) + offset, g.gelu_erf) : 0.0f;
-            publish_act(w.exchange.hidden_at(turn), row, value, thread < outputs);
+        // Whole warps, in which neighbours pair their outputs.
+        if (warp * 32 < w.up.count * w.up_tiling().tile_rows) {
+            float value = up_row >= 0 ? gelu(products.total(w.up_tiling(), w.up, thread) + up_bias, g.gelu_erf) : 0.0f;
+            publish_act(w.exchange.hidden_at(turn), up_row, value, up_row >= 0);
         }
         gather_act(w.exchange.hidden_at(turn), shape.fp());
         ++sequence;
         sync_workers();
-        add_product(w.down_tiling(), w.down, vector(layer, g.at.down_bias), w.exchange.end_at(turn));
+        add_product(w.down_tiling(), w.down, down_row, down_bias, w.exchange.end_at(turn));
         turn ^= 1;
     }
 
@@ -946,10 +1004,11 @@ __device__ void generate(const Generate& g) {
     Shared s;
     uint8_t* at = memory;
     s.stages = at;
-    at += STAGES<Real> * STAGE_BYTES;
+    constexpr int STAGES = Shape::template STAGES<Real>;
+    at += STAGES * Shape::STAGE_BYTES;
     s.full = reinterpret_cast<uint64_t*>(at);
-    s.empty = s.full + STAGES<Real>;
-    at += 256;
+    s.empty = s.full + MOST_STAGES;
+    at += 2 * 8 * MOST_STAGES;
     s.statistics = reinterpret_cast<float2*>(at);
     at += WARPS * 8;
     s.best = reinterpret_cast<uint64_t*>(at);
@@ -962,10 +1021,12 @@ __device__ void generate(const Generate& g) {
     at += g.dp * 4;
     s.act = at;
     at += max(max(g.dp, g.ap), g.fp) * sizeof(Real);
-    s.sums = reinterpret_cast<float*>(at);
+    s.scratch = reinterpret_cast<float*>(at);
+    s.sums = s.scratch + 3 * g.hs + WARPS * (g.hs + 2);
 
     if (threadIdx.x == 0) {
-        for (int i = 0; i < STAGES<Real>; ++i) {
+        if (g.stages != STAGES || g.stage_bytes != Shape::STAGE_BYTES) __trap();
+        for (int i = 0; i < STAGES; ++i) {
             init_barrier(&s.full[i], 1);
             init_barrier(&s.empty[i], WARPS);
         }
@@ -997,10 +1058,10 @@ __device__ void generate(const Generate& g) {
 // The name of a kernel for one shape has its dp, fp and hs.
 #define GENERATE_OF(type, Real)                                             \
     GENERATE(generate_##type, Real, AnyShape)                               \
-    GENERATE(generate_##type##_768_3072_64, Real, FixedShape<768, 3072, 64>)    \
-    GENERATE(generate_##type##_1024_4096_64, Real, FixedShape<1024, 4096, 64>) \
-    GENERATE(generate_##type##_1280_5120_64, Real, FixedShape<1280, 5120, 64>) \
-    GENERATE(generate_##type##_1600_6400_64, Real, FixedShape<1600, 6400, 64>)
+    GENERATE(generate_##type##_768_3072_64, Real, FixedShape<768, 3072, 64, 12288, 17, 17>)    \
+    GENERATE(generate_##type##_1024_4096_64, Real, FixedShape<1024, 4096, 64, 16384, 12, 12>)  \
+    GENERATE(generate_##type##_1280_5120_64, Real, FixedShape<1280, 5120, 64, 10240, 20, 19>)  \
+    GENERATE(generate_##type##_1600_6400_64, Real, FixedShape<1600, 6400, 64, 12800, 16, 15>)
 
 GENERATE_OF(f32, float)
 GENERATE_OF(f16, half16)

@@ -6,9 +6,11 @@
 // product_128x128_f16    128 x 128        98304
 // product_64x64_f16       64 x 64         65536
 // product_64x32_f16       64 x 32         98304
+// product_32x32_f16       32 x 32         65536
 // product_128x128_bf16   128 x 128        98304
 // product_64x64_bf16      64 x 64         65536
 // product_64x32_bf16      64 x 32         98304
+// product_32x32_bf16      32 x 32         65536
 // product_128x64_tf32    128 x 64         98304
 // product_64x32_tf32      64 x 32         98304
 // product_64x64_f32       64 x 64         65536
@@ -459,6 +461,8 @@ using Medium = Tile<Real, 64, 64, 32, 32, 2, 4>;
 // Many stages because few rows are bound by reads of weights, of which there must be many under way.
 template <typename Real>
 using Small = Tile<Real, 64, 32, 32, 16, 2, 8>;
+template <typename Real>
+using Tiny = Tile<Real, 32, 32, 16, 16, 2, 8>;
 using LargeTf32 = Tile<float, 128, 64, 64, 32, 2, 4>;
 using MediumExact = Tile<float, 64, 64, 64, 16, 2, 4>;
 using SmallExact = Tile<float, 64, 32, 32, 16, 2, 6>;
@@ -474,9 +478,11 @@ using SmallExact = Tile<float, 64, 32, 32, 16, 2, 6>;
 PRODUCT_KERNEL(product_128x128_f16, 2, tensor_product, Large<half16>)
 PRODUCT_KERNEL(product_64x64_f16, 3, tensor_product, Medium<half16>)
 PRODUCT_KERNEL(product_64x32_f16, 2, tensor_product, Small<half16>)
+PRODUCT_KERNEL(product_32x32_f16, 3, tensor_product, Tiny<half16>)
 PRODUCT_KERNEL(product_128x128_bf16, 2, tensor_product, Large<bfloat16>)
 PRODUCT_KERNEL(product_64x64_bf16, 3, tensor_product, Medium<bfloat16>)
 PRODUCT_KERNEL(product_64x32_bf16, 2, tensor_product, Small<bfloat16>)
+PRODUCT_KERNEL(product_32x32_bf16, 3, tensor_product, Tiny<bfloat16>)
 PRODUCT_KERNEL(product_128x64_tf32, 2, tensor_product, LargeTf32)
 PRODUCT_KERNEL(product_64x32_tf32, 2, tensor_product, Small<float>)
 PRODUCT_KERNEL(product_64x64_f32, 3, exact_product, MediumExact)

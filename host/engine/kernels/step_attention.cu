@@ -1,14 +1,18 @@
-// Attention of one new token of each sequence: a block a (head, sequence). Scores first, then their softmax, then the
-// weighted values; the cache is read once.
+// Attention of one new token of each sequence: a block a (head, sequence). The cache is read once, keys and values
+// together, with the softmax kept up to date as it goes (Milakov and Gimelshein 2018).
 //
-// kernel                  threads  dynamic shared bytes
-// step_attention_<real>   256      4 * (hs + most positions + 256 * 16 / sizeof(Real))
+// kernel                     heads of size  threads  dynamic shared bytes
+// step_attention_<real>      up to 256      128      0        f16 and bf16
+// step_attention_f32         up to 128      128      0
+// step_attention_f32_large   up to 256      128      0
 #include "common.cuh"
 
 namespace {
 
-constexpr int THREADS = 256;
+constexpr int THREADS = 128;
 constexpr int WARPS = THREADS / 32;
+constexpr int MOST_SIZE = 256;
+constexpr int AHEAD = 4;  // positions that a thread reads at once
 
 // Numbers of a Real in 16 bytes.
 template <typename Real>
@@ -29,112 +33,154 @@ __device__ __forceinline__ void widen(uint4 raw, float (&numbers)[WIDE<Real>]) {
     }
 }
 
-template <typename Combine>
-__device__ float across_block(float x, float* scratch, Combine combine) {
-    if (threadIdx.x % 32 == 0) scratch[threadIdx.x / 32] = x;
-    __syncthreads();
-    float all = scratch[0];
-#pragma unroll
-    for (int i = 1; i < WARPS; ++i) all = combine(all, scratch[i]);
-    __syncthreads();
-    return all;
-}
+// What a thread has seen: of its 16-byte parts of the values, the sum weighted by powers of 2 of the scores less the highest.
+template <typename Real, int PARTS>
+struct Seen {
+    float highest = -INFINITY;
+    float weight = 0;
+    float values[PARTS][WIDE<Real>] = {};
 
-// Four lanes share a position's score; all four get it.
-template <typename Real>
-__device__ void score(const uint8_t* keys, const float* query, float* scores, int positions, int parts) {
-    constexpr int W = WIDE<Real>;
-    int lane = threadIdx.x % 4;
-    int rounds = (positions + THREADS / 4 - 1) / (THREADS / 4);
-    for (int round = 0; round < rounds; ++round) {
-        int position = round * (THREADS / 4) + threadIdx.x / 4;
-        float sum = 0;
-        if (position < positions) {
-            const uint4* key = reinterpret_cast<const uint4*>(keys) + static_cast<int64_t>(position) * parts;
-#pragma unroll 4
-            for (int part = lane; part < parts; part += 4) {
-                float numbers[W];
-                widen<Real>(key[part], numbers);
+    __device__ __forceinline__ void rescale(float to) {
+        float factor = highest == -INFINITY ? 0.0f : exp2f(highest - to);
+        highest = to;
+        weight *= factor;
 #pragma unroll
-                for (int i = 0; i < W; ++i) sum += query[part * W + i] * numbers[i];
-            }
+        for (int part = 0; part < PARTS; ++part) {
+#pragma unroll
+            for (int i = 0; i < WIDE<Real>; ++i) values[part][i] *= factor;
         }
-        sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-        sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-        if (lane == 0 && position < positions) scores[position] = sum;
     }
-}
+};
 
-// Scores become weights; gives one over their sum.
-__device__ float soften(float* scores, int positions, float* scratch) {
-    float most = -INFINITY;
-    for (int i = threadIdx.x; i < positions; i += THREADS) most = fmaxf(most, scores[i]);
-    most = across_block(warp_max(most), scratch, [](float a, float b) { return fmaxf(a, b); });
-    float sum = 0;
-    for (int i = threadIdx.x; i < positions; i += THREADS) {
-        float weight = exp2f(scores[i] - most);
-        scores[i] = weight;
-        sum += weight;
-    }
-    return 1.0f / across_block(warp_sum(sum), scratch, [](float a, float b) { return a + b; });
-}
-
-template <typename Real>
+// A position is shared by `lanes` lanes, a power of 2, of which each has PARTS parts of 16 bytes.
+template <typename Real, int PARTS>
 __device__ void attend(const StepAttention& a) {
     constexpr int W = WIDE<Real>;
-    extern __shared__ float4 memory[];
-    __shared__ float scratch[WARPS];
+    __shared__ float values[WARPS][MOST_SIZE];
+    __shared__ float highest[WARPS], weights[WARPS];
     let_successor_start();
     wait_for_predecessor();
     int head = blockIdx.x, row = blockIdx.y;
     Row where = a.rows[row];
     if (where.sequence < 0) return;
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     int hs = a.cache.hs, parts = hs / W, positions = where.position + 1;
-    float* partial = reinterpret_cast<float*>(memory);  // [groups][hs], no more than THREADS * W
-    float* query = partial + THREADS * W;
-    float* scores = query + hs;
-    int64_t first = (static_cast<int64_t>(where.sequence) * a.cache.heads + head) * a.cache.room * hs * sizeof(Real);
-    const uint8_t* keys = static_cast<const uint8_t*>(a.cache.keys) + first;
-    const uint8_t* values = static_cast<const uint8_t*>(a.cache.values) + first;
+    int lanes = 1;
+    while (lanes * PARTS < parts) lanes *= 2;
+    int first_part = lane % lanes, stride = THREADS / lanes;
+    int first = threadIdx.x / lanes;
+    const uint4 zero = make_uint4(0, 0, 0, 0);
+    int64_t start = (static_cast<int64_t>(where.sequence) * a.cache.heads + head) * a.cache.room * parts;
+    const uint4* keys = static_cast<const uint4*>(a.cache.keys) + start;
+    const uint4* old_values = static_cast<const uint4*>(a.cache.values) + start;
     int64_t place = static_cast<int64_t>(row) * a.ap + head * hs;
+
+    float query[PARTS][W];
     // So that weights are powers of 2.
     float scale = a.scale * 1.4426950408889634f;
-    for (int d = threadIdx.x; d < hs; d += THREADS) query[d] = to_float(static_cast<const Real*>(a.q)[place + d]) * scale;
-    __syncthreads();
-    score<Real>(keys, query, scores, positions, parts);
-    __syncthreads();
-    float inverse = soften(scores, positions, scratch);
-
-    // Groups of `parts` threads take positions in turn.
-    int groups = THREADS / parts, group = threadIdx.x / parts, part = threadIdx.x % parts;
-    float sum[W] = {};
-    if (group < groups) {
-#pragma unroll 4
-        for (int position = group; position < positions; position += groups) {
-            float numbers[W];
-            widen<Real>((reinterpret_cast<const uint4*>(values) + static_cast<int64_t>(position) * parts)[part], numbers);
-            float weight = scores[position];
 #pragma unroll
-            for (int i = 0; i < W; ++i) sum[i] += weight * numbers[i];
+    for (int j = 0; j < PARTS; ++j) {
+        int part = first_part + j * lanes;
+        uint4 raw = part < parts ? reinterpret_cast<const uint4*>(static_cast<const Real*>(a.q) + place)[part] : zero;
+        widen<Real>(raw, query[j]);
+#pragma unroll
+        for (int i = 0; i < W; ++i) query[j][i] *= scale;
+    }
+    Seen<Real, PARTS> seen;
+    // All lanes of a warp go round equally often: scores are summed across them.
+    for (int base = 0; base < positions; base += AHEAD * stride) {
+        uint4 k[AHEAD][PARTS], v[AHEAD][PARTS];
+#pragma unroll
+        for (int u = 0; u < AHEAD; ++u) {
+            int position = base + u * stride + first;
+#pragma unroll
+            for (int j = 0; j < PARTS; ++j) {
+                int part = first_part + j * lanes;
+                bool there = position < positions && part < parts;
+                int64_t at = static_cast<int64_t>(position) * parts + part;
+                k[u][j] = there ? keys[at] : zero;
+                v[u][j] = there ? old_values[at] : zero;
+            }
         }
+        float scores[AHEAD], numbers[W], top = seen.highest;
 #pragma unroll
-        for (int i = 0; i < W; ++i) partial[group * hs + part * W + i] = sum[i];
+        for (int u = 0; u < AHEAD; ++u) {
+            float score = 0;
+#pragma unroll
+            for (int j = 0; j < PARTS; ++j) {
+                widen<Real>(k[u][j], numbers);
+#pragma unroll
+                for (int i = 0; i < W; ++i) score += query[j][i] * numbers[i];
+            }
+            for (int d = lanes / 2; d > 0; d /= 2) score += __shfl_xor_sync(0xffffffffu, score, d);
+            scores[u] = base + u * stride + first < positions ? score : -INFINITY;
+            top = fmaxf(top, scores[u]);
+        }
+        if (top == -INFINITY) continue;
+        seen.rescale(top);
+#pragma unroll
+        for (int u = 0; u < AHEAD; ++u) {
+            float share = exp2f(scores[u] - top);
+            seen.weight += share;
+#pragma unroll
+            for (int j = 0; j < PARTS; ++j) {
+                widen<Real>(v[u][j], numbers);
+#pragma unroll
+                for (int i = 0; i < W; ++i) seen.values[j][i] += share * numbers[i];
+            }
+        }
+    }
+    // The positions of a warp together, then those of the warps.
+    float top = seen.highest;
+    for (int d = lanes; d < 32; d *= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, d));
+    seen.rescale(top);
+    for (int d = lanes; d < 32; d *= 2) {
+        seen.weight += __shfl_xor_sync(0xffffffffu, seen.weight, d);
+#pragma unroll
+        for (int j = 0; j < PARTS; ++j) {
+#pragma unroll
+            for (int i = 0; i < W; ++i) seen.values[j][i] += __shfl_xor_sync(0xffffffffu, seen.values[j][i], d);
+        }
+    }
+    if (lane < lanes) {
+#pragma unroll
+        for (int j = 0; j < PARTS; ++j) {
+            int part = first_part + j * lanes;
+            if (part >= parts) break;
+#pragma unroll
+            for (int i = 0; i < W; ++i) values[warp][part * W + i] = seen.values[j][i];
+        }
+    }
+    if (lane == 0) {
+        highest[warp] = top;
+        weights[warp] = seen.weight;
     }
     __syncthreads();
+    float factors[WARPS], total = 0;
+    top = highest[0];
+#pragma unroll
+    for (int i = 1; i < WARPS; ++i) top = fmaxf(top, highest[i]);
+#pragma unroll
+    for (int i = 0; i < WARPS; ++i) {
+        factors[i] = exp2f(highest[i] - top);
+        total += weights[i] * factors[i];
+    }
     for (int d = threadIdx.x; d < hs; d += THREADS) {
-        float total = 0;
-        for (int i = 0; i < min(groups, positions); ++i) total += partial[i * hs + d];
-        static_cast<Real*>(a.out)[place + d] = from_float<Real>(total * inverse);
+        float sum = 0;
+#pragma unroll
+        for (int i = 0; i < WARPS; ++i) sum += values[i][d] * factors[i];
+        static_cast<Real*>(a.out)[place + d] = from_float<Real>(__fdividef(sum, total));
     }
 }
 
 }  // namespace
 
-#define STEP_ATTENTION(name, Real)                                                                       \
+#define STEP_ATTENTION(name, Real, PARTS)                                                                \
     extern "C" __global__ void __launch_bounds__(THREADS) name(const __grid_constant__ StepAttention a) { \
-        attend<Real>(a);                                                                                 \
+        attend<Real, PARTS>(a);                                                                          \
     }
 
-STEP_ATTENTION(step_attention_f32, float)
-STEP_ATTENTION(step_attention_f16, half16)
-STEP_ATTENTION(step_attention_bf16, bfloat16)
+STEP_ATTENTION(step_attention_f16, half16, 1)
+STEP_ATTENTION(step_attention_bf16, bfloat16, 1)
+STEP_ATTENTION(step_attention_f32, float, 1)
+STEP_ATTENTION(step_attention_f32_large, float, 2)

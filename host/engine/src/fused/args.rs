@@ -91,6 +91,14 @@ pub(crate) struct StepAttention {
     pub(crate) scale: f32,
 }
 
+/// A layer's heads for a step: norm, product, cache and attention.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepHeads {
+    pub(crate) qkv: Product,
+    pub(crate) attention: StepAttention,
+}
+
 /// Embedding, partial sums and layer norm of rows.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
@@ -189,6 +197,9 @@ pub(crate) struct LayerOffsets {
     pub(crate) down_bias: u32,
 }
 
+/// Blocks of the generating kernel at most.
+pub(crate) const MOST_BLOCKS: usize = 384;
+
 /// A whole generation.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -230,8 +241,13 @@ pub(crate) struct Generate {
     pub(crate) fp: i32,
     pub(crate) vocabulary: i32,
     pub(crate) group: i32,
+    pub(crate) stages: i32,
+    pub(crate) stage_bytes: i32,
+    pub(crate) sum_stride: i32,
+    pub(crate) under_way: i32,
     pub(crate) epsilon: f32,
     pub(crate) scale: f32,
     pub(crate) scale_by_layer: i32,
     pub(crate) gelu_erf: i32,
+    pub(crate) up_starts: [u16; MOST_BLOCKS + 2],
 }

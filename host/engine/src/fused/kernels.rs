@@ -10,6 +10,8 @@ pub(crate) struct Tile {
     pub(crate) rows: usize,
     pub(crate) outputs: usize,
     pub(crate) shared: u32,
+    /// Clock ticks of a multiprocessor for a tile and one column of the sum.
+    ticks: f64,
 }
 
 impl Tile {
@@ -32,6 +34,16 @@ pub(crate) struct Few {
     pub(crate) threads: u32,
 }
 
+/// How a product of more than [`FEW_ROWS`] rows is launched.
+pub(crate) struct Many<'a> {
+    pub(crate) kernel: &'a Kernel,
+    pub(crate) grid: (u32, u32, u32),
+    pub(crate) threads: u32,
+    pub(crate) shared: u32,
+    /// Parts that its sums are left in.
+    pub(crate) splits: usize,
+}
+
 /// Kernels for few rows, those for the fewest first.
 struct Fews(Vec<Few>);
 
@@ -51,12 +63,15 @@ pub(crate) struct Kernels {
     few_norm: Fews,
     /// For many outputs.
     few_long: Fews,
-    /// The largest first.
+    /// For more rows, and fewer than tiles are made for.
+    some: Fews,
     tiles: Vec<Tile>,
     pub(crate) prompt_attention: Kernel,
     pub(crate) prompt_attention_shared: u32,
     pub(crate) prompt_attention_threads: u32,
     pub(crate) step_attention: Kernel,
+    /// Norm, queries, keys, values and attention of a step in one, where that can be.
+    pub(crate) step_heads: Option<Kernel>,
     pub(crate) choose_spread: Kernel,
     pub(crate) choose_restricted: Kernel,
     multiprocessors: usize,
@@ -66,6 +81,8 @@ pub(crate) struct Kernels {
 const MOST_NORMED: usize = 1024;
 /// Most columns of a product with very many outputs.
 const MOST_LONG: usize = 1792;
+/// Most parts that the sums of a product are split into.
+const MOST_SPLITS: usize = 8;
 /// Most rows of the kernels for few.
 pub(crate) const FEW_ROWS: usize = 16;
 
@@ -88,17 +105,39 @@ impl Kernels {
                 .collect::<Result<_, _>>()
                 .map(Fews)
         };
+        let some = || -> Result<Fews, DriverError> {
+            let rows = [32, 64].into_iter();
+            let some = rows.map(|rows| {
+                let kernel = gpu.kernel(&format!("some_{name}_{rows}"))?;
+                Ok(Few { kernel, rows, outputs: 16, threads: 256 })
+            });
+            some.collect::<Result<_, _>>().map(Fews)
+        };
         let shapes: &[(usize, usize, &str, u32)] = match (dtype, tf32) {
             (DTypeChoice::F32, false) => &[(64, 64, "f32", 65_536), (64, 32, "f32", 73_728)],
             (DTypeChoice::F32, true) => &[(128, 64, "tf32", 98_304), (64, 32, "tf32", 98_304)],
-            _ => &[(128, 128, name, 98_304), (64, 64, name, 65_536), (64, 32, name, 98_304)],
+            _ => &[
+                (128, 128, name, 98_304),
+                (64, 64, name, 65_536),
+                (64, 32, name, 98_304),
+                (32, 32, name, 65_536),
+            ],
         };
         let tiles = shapes
             .iter()
             .map(|&(rows, outputs, name, shared)| {
                 let kernel = gpu.kernel(&format!("product_{rows}x{outputs}_{name}"))?;
                 kernel.allow_shared(shared)?;
-                Ok(Tile { kernel, rows, outputs, shared })
+                // What a multiprocessor multiplies in a tick, and how many bytes it is given.
+                let products = match (dtype, tf32) {
+                    (DTypeChoice::F32, false) => 128.0,
+                    (DTypeChoice::F32, true) => 512.0,
+                    _ => 1024.0,
+                };
+                const BYTES: f64 = 48.0;
+                let bytes = ((rows + outputs) * dtype.size()) as f64;
+                let ticks = ((rows * outputs) as f64 / products).max(bytes / BYTES);
+                Ok(Tile { kernel, rows, outputs, shared, ticks })
             })
             .collect::<Result<_, DriverError>>()?;
         let attention = PromptShape::of(dtype, dims.hs);
@@ -110,11 +149,19 @@ impl Kernels {
             few_wide: if narrow { few("wide_", 16)? } else { Fews(Vec::new()) },
             few_norm: if narrow && dims.dp <= MOST_NORMED { few("norm_", 16)? } else { Fews(Vec::new()) },
             few_long: if narrow && dims.dp <= MOST_LONG { few("long_", 8)? } else { Fews(Vec::new()) },
+            some: if narrow { some()? } else { Fews(Vec::new()) },
             tiles,
             prompt_attention,
             prompt_attention_shared: attention.shared,
             prompt_attention_threads: attention.threads,
-            step_attention: kernel("step_attention")?,
+            step_attention: match dims.hs {
+                129.. if !narrow => gpu.kernel("step_attention_f32_large")?,
+                _ => kernel("step_attention")?,
+            },
+            step_heads: match narrow && dims.dp <= MOST_NORMED && dims.hs <= 128 && gpu.compute_capability() >= (9, 0) {
+                true => Some(kernel("step_heads")?),
+                false => None,
+            },
             choose_spread: gpu.kernel("choose_spread")?,
             choose_restricted: gpu.kernel("choose_restricted")?,
             multiprocessors: gpu.multiprocessors() as usize,
@@ -140,26 +187,55 @@ impl Kernels {
         self.few_norm.for_rows(m)
     }
 
-    /// The largest tile that keeps all multiprocessors busy, or the smallest.
-    pub(crate) fn tile(&self, m: usize, np: usize) -> &Tile {
-        let busy = self.multiprocessors;
-        let last = self.tiles.len() - 1;
-        self.tiles.iter().find(|tile| tile.tiles(m, np) >= busy).unwrap_or(&self.tiles[last])
+    /// How a product of `m` rows, `np` outputs and `kp` columns is launched, more rows than [`FEW_ROWS`].
+    pub(crate) fn many(&self, m: usize, np: usize, kp: usize, can_split: bool) -> Many<'_> {
+        // With more outputs, reading all rows again for each few of them takes longer than reading the weights.
+        const MOST_WAVES: usize = 4;
+        match self.some.for_rows(m) {
+            Some(some) if np.div_ceil(some.outputs) <= MOST_WAVES * self.multiprocessors => {
+                // Each of a block's warps should have a part of the sum, and two blocks fit a multiprocessor.
+                const LEAST: usize = 256;
+                let blocks = np.div_ceil(some.outputs);
+                let fitting = (2 * self.multiprocessors / blocks).min(kp / LEAST).clamp(1, MOST_SPLITS);
+                let splits = if can_split { fitting } else { 1 };
+                let grid = (blocks as u32, splits as u32, 1);
+                Many { kernel: &some.kernel, grid, threads: some.threads, shared: 0, splits }
+            }
+            _ => {
+                let (tile, splits) = self.tile(m, np, kp, can_split);
+                let (x, y) = tile.grid(m, np);
+                Many { kernel: &tile.kernel, grid: (x, y, splits as u32), threads: 128, shared: tile.shared, splits }
+            }
+        }
     }
 
-    /// Into how many parts the sum over `kp` columns is split, so that all multiprocessors are busy.
-    pub(crate) fn splits(&self, tile: &Tile, m: usize, np: usize, kp: usize) -> usize {
-        const MOST: usize = 8;
-        (self.multiprocessors / tile.tiles(m, np)).clamp(1, MOST).min(kp / 64)
+    /// The tile that takes the least time, and into how many parts its sums are split, by a rough account of it: waves
+    /// of blocks, and the partial sums written and read.
+    fn tile(&self, m: usize, np: usize, kp: usize, can_split: bool) -> (&Tile, usize) {
+        // Bytes that the second-level cache gives in a tick.
+        const BYTES: f64 = 3000.0;
+        let most = if can_split { MOST_SPLITS.min(kp / 64) } else { 1 };
+        let ticks = |tile: &Tile, splits: usize| {
+            let waves = (tile.tiles(m, np) * splits).div_ceil(self.multiprocessors) as f64;
+            let partial = (2 * 4 * splits * m * np) as f64 / BYTES;
+            waves * tile.ticks * kp.div_ceil(splits) as f64 + if can_split { partial } else { 0.0 }
+        };
+        let mut best = (&self.tiles[0], 1);
+        let mut least = f64::INFINITY;
+        for tile in &self.tiles {
+            for splits in 1..=most {
+                let ticks = ticks(tile, splits);
+                if ticks < least {
+                    (best, least) = ((tile, splits), ticks);
+                }
+            }
+        }
+        best
     }
 
     /// The most rows of partial sums that products of up to `m` rows leave.
     pub(crate) fn partial_rows(&self, m: usize, np: usize, kps: [usize; 2]) -> usize {
-        // Splits only go down as rows go up, so it is enough to look at multiples of the smallest tile.
-        (FEW_ROWS + 1..=m)
-            .flat_map(|m| kps.map(|kp| m * self.splits(self.tile(m, np), m, np, kp)))
-            .max()
-            .unwrap_or(0)
+        (FEW_ROWS + 1..=m).flat_map(|m| kps.map(|kp| m * self.many(m, np, kp, true).splits)).max().unwrap_or(0)
     }
 
     /// Blocks that share the choice of one of `m` sequences' tokens.

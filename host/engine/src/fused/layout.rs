@@ -12,9 +12,6 @@ use crate::weights::{Data, Matrix};
 const COLUMNS: usize = 64;
 /// Every part of the device's memory starts at a multiple of this.
 const ALIGNMENT: usize = 256;
-/// The largest piece of weights that the generating kernel copies at once.
-const CHUNK: usize = 16 << 10;
-
 /// The model's sizes, padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Dims {
@@ -109,18 +106,18 @@ impl Dims {
         Ok(())
     }
 
-    /// How the generating kernel deals out a matrix of `rows` rows and `kp` columns.
-    pub(crate) fn tiling(&self, rows: usize, kp: usize) -> Tiling {
+    /// How the generating kernel deals out a matrix of `rows` rows and `kp` columns, in pieces of at most `buffer` bytes.
+    pub(crate) fn tiling(&self, rows: usize, kp: usize, buffer: usize) -> Tiling {
         let row = kp * self.size;
         // 16-bit weights come in blocks of eight rows.
         let tile_rows = match self.size {
             2 => 8,
-            _ => [4, 2, 1].into_iter().find(|rows| rows * row <= CHUNK).unwrap_or(1),
+            _ => [4, 2, 1].into_iter().find(|rows| rows * row <= buffer).unwrap_or(1),
         };
         let tile = tile_rows * row;
         // A piece must have whole blocks of 512 bytes, or of the columns that are padded to.
         let unit = if self.size == 2 { 512 } else { COLUMNS * 4 };
-        let chunk = (tile / unit).div_ceil(tile.div_ceil(CHUNK)) * unit;
+        let chunk = (tile / unit).div_ceil(tile.div_ceil(buffer)) * unit;
         // All of these are far below 2^31: see `check`.
         Tiling {
             tile_rows: tile_rows as i32,
@@ -255,14 +252,16 @@ mod tests {
 
     #[test]
     fn tiles_are_copied_in_pieces_that_fit_a_buffer() {
-        for (size, kp) in [(2, 64), (2, 768), (2, 1600), (2, 6400), (4, 64), (4, 768), (4, 1600), (4, 3072), (4, 6400)] {
-            let dims = Dims { size, ..dims() };
-            let tiling = dims.tiling(64, kp);
-            assert_eq!(tiling.tile_bytes as usize, tiling.tile_rows as usize * kp * size);
-            assert!(tiling.chunk_bytes as usize <= CHUNK && tiling.chunk_bytes % 256 == 0, "{tiling:?}");
-            assert!(tiling.chunks == 1 || tiling.tile_rows == 1 || size == 2, "{tiling:?}");
-            let last = tiling.tile_bytes - (tiling.chunks - 1) * tiling.chunk_bytes;
-            assert!(last > 0 && last <= tiling.chunk_bytes, "{tiling:?}");
+        for buffer in [10_240, 12_288, 12_800, 16_384] {
+            for (size, kp) in [(2, 64), (2, 768), (2, 1600), (2, 6400), (4, 64), (4, 768), (4, 1600), (4, 3072), (4, 6400)] {
+                let dims = Dims { size, ..dims() };
+                let tiling = dims.tiling(64, kp, buffer);
+                assert_eq!(tiling.tile_bytes as usize, tiling.tile_rows as usize * kp * size);
+                assert!(tiling.chunk_bytes as usize <= buffer && tiling.chunk_bytes % 256 == 0, "{tiling:?}");
+                assert!(tiling.chunks == 1 || tiling.tile_rows == 1 || size == 2, "{tiling:?}");
+                let last = tiling.tile_bytes - (tiling.chunks - 1) * tiling.chunk_bytes;
+                assert!(last > 0 && last <= tiling.chunk_bytes, "{tiling:?}");
+            }
         }
     }
 }

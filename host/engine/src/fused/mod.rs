@@ -95,22 +95,11 @@ impl Fused {
         self.memory = None;
         self.gpu.synchronize().map_err(|error| self.gpu.failed(error, &what))?;
         self.gpu.check_room(bytes as u64, &what)?;
-        let shared = pass::step_attention_shared(dims.hs, size.room, dims.size);
-        if shared > self.gpu.most_shared() {
-            return Err(BackendError::Invalid(format!(
-                "the backend fused does not take sequences of {length} tokens on this GPU; use shorter ones"
-            )));
-        }
         if let Some(generator) = &mut self.generator {
             generator.restart();
         }
-        let take = || {
-            if shared > pass::DEFAULT_SHARED {
-                self.kernels.step_attention.allow_shared(shared)?;
-            }
-            Memory::new(&self.gpu, &dims, &self.kernels, size, packets)
-        };
-        self.memory = Some(take().map_err(|error| self.gpu.failed(error, &what))?);
+        let memory = Memory::new(&self.gpu, &dims, &self.kernels, size, packets);
+        self.memory = Some(memory.map_err(|error| self.gpu.failed(error, &what))?);
         Ok(())
     }
 

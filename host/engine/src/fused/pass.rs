@@ -1,6 +1,6 @@
 //! The launches that compute the model once: over the tokens of prompts, or over one new token of each sequence.
 
-use super::args::{Address, Cache, Choose, Epilogue, Product, PromptAttention, Rows, StepAttention};
+use super::args::{Address, Cache, Choose, Epilogue, Product, PromptAttention, Rows, StepAttention, StepHeads};
 use super::driver::{DriverError, Gpu, Kernel};
 use super::kernels::{FEW_ROWS, Kernels, launch};
 use super::memory::Memory;
@@ -68,6 +68,7 @@ impl Pass<'_> {
         let part = self.memory.part(shape.rows, shape.sequences);
         let source = Source { m: shape.rows, rows: part.rows, tokens: part.tokens };
         self.layers(source, |pass, layer| {
+            pass.qkv(source, layer)?;
             let attention = PromptAttention {
                 q: pass.memory.queries(),
                 out: pass.memory.attended(),
@@ -100,20 +101,30 @@ impl Pass<'_> {
                 ap: dims.ap as i32,
                 scale: pass.model.scale_of(layer),
             };
-            let grid = (dims.heads as u32, sequences as u32, 1);
-            let shared = step_attention_shared(dims.hs, pass.memory.size.room, dims.size);
-            pass.launch(&pass.kernels.step_attention, grid, 256, shared, &attention)
+            match &pass.kernels.step_heads {
+                Some(kernel) if pass.norms_itself(sequences) => {
+                    let heads = StepHeads { qkv: pass.qkv_product(source, layer), attention };
+                    let shared = 2 * sequences * (dims.dp + 32);
+                    pass.launch(kernel, (8 * dims.heads as u32, 1, 1), 256, shared as u32, &heads)
+                }
+                _ => {
+                    pass.qkv(source, layer)?;
+                    let grid = (dims.heads as u32, sequences as u32, 1);
+                    pass.launch(&pass.kernels.step_attention, grid, 128, 0, &attention)
+                }
+            }
         })?;
         self.last_norm(source, None)?;
         self.head(sequences, 0)?;
         self.choose(sequences, 0, choice)
     }
 
-    /// Embeds the tokens and takes them through all layers but the last norm. `attend` launches a layer's attention.
+    /// Embeds the tokens and takes them through all layers but the last norm. `heads` launches a layer's queries, keys and
+    /// values and their attention.
     fn layers(
         &self,
         source: Source,
-        attend: impl Fn(&Self, usize) -> Result<(), DriverError>,
+        heads: impl Fn(&Self, usize) -> Result<(), DriverError>,
     ) -> Result<(), DriverError> {
         let dims = &self.model.dims;
         let few = source.m <= FEW_ROWS;
@@ -135,16 +146,12 @@ impl Pass<'_> {
                 np,
                 kp,
             };
-            let cache = memory.cache(layer);
-            let qkv = weights(at.qkv, at.qkv_bias, dims.qkv_rows(), dims.dp);
-            let first = self.norm(layer, false);
-            self.product(source, &qkv, Epilogue::Qkv, memory.normed(), memory.queries(), cache, fused.then_some(first))?;
-            attend(self, layer)?;
+            heads(self, layer)?;
             let proj = weights(at.proj, at.proj_bias, dims.dp, dims.ap);
             let second = self.norm(layer, true);
             self.add(source, &proj, memory.attended(), (!fused).then_some(second))?;
             let up = weights(at.up, at.up_bias, dims.fp, dims.dp);
-            self.product(source, &up, Epilogue::Gelu, memory.normed(), memory.hidden(), cache, fused.then_some(second))?;
+            self.product(source, &up, Epilogue::Gelu, memory.normed(), memory.hidden(), fused.then_some(second))?;
             let down = weights(at.down, at.down_bias, dims.dp, dims.fp);
             // What comes after the last layer is up to the caller, but for sums that were left in parts.
             let next = (layer + 1 < dims.layers).then(|| self.norm(layer + 1, false));
@@ -179,7 +186,7 @@ impl Pass<'_> {
         let source = Source { m: sequences, rows: 0, tokens: 0 };
         let head = Weights { w: self.model.head(), bias: 0, np: dims.vp, kp: dims.dp };
         let out = self.memory.logits(first);
-        self.product(source, &head, Epilogue::Logits, self.memory.normed(), out, Cache::default(), None)
+        self.product(source, &head, Epilogue::Logits, self.memory.normed(), out, None)
     }
 
     fn choose(&self, sequences: usize, first: usize, shape: ChoiceShape) -> Result<(), DriverError> {
@@ -232,7 +239,7 @@ impl Pass<'_> {
             let rows = self.with_partials(self.rows(source.m), source.m, weights.kp, weights.bias);
             return self.launch_rows(rows, norm);
         }
-        self.product(source, weights, Epilogue::Residual, a, self.memory.residual(), Cache::default(), None)?;
+        self.product(source, weights, Epilogue::Residual, a, self.memory.residual(), None)?;
         match norm {
             Some(_) => self.launch_rows(self.rows(source.m), norm),
             None => Ok(()),
@@ -241,12 +248,12 @@ impl Pass<'_> {
 
     /// A product whose outputs are left as partial sums.
     fn partial(&self, source: Source, weights: &Weights, a: Address) -> Result<(), DriverError> {
-        self.product(source, weights, Epilogue::Partial, a, self.memory.partials(), Cache::default(), None)
+        self.product(source, weights, Epilogue::Partial, a, self.memory.partials(), None)
     }
 
     fn with_partials(&self, rows: Rows, m: usize, kp: usize, bias: Address) -> Rows {
         let dp = self.model.dims.dp;
-        let splits = self.kernels.splits(self.kernels.tile(m, dp), m, dp, kp);
+        let splits = self.kernels.many(m, dp, kp, true).splits;
         Rows { partials: self.memory.partials(), bias, splits: splits as i32, partial_rows: m as i32, ..rows }
     }
 
@@ -273,8 +280,27 @@ impl Pass<'_> {
         self.launch(&self.kernels.rows, (rows.m as u32, 1, 1), 192, 4 * rows.dp as u32, &rows)
     }
 
+    /// The product that gives a layer's queries, and its keys and values to the cache.
+    fn qkv(&self, source: Source, layer: usize) -> Result<(), DriverError> {
+        let norm = self.norms_itself(source.m).then(|| self.norm(layer, false));
+        self.launch_product(self.qkv_product(source, layer), norm.is_some())
+    }
+
+    /// The same as it norms its own input, or as its input is normed already.
+    fn qkv_product(&self, source: Source, layer: usize) -> Product {
+        let (dims, at) = (&self.model.dims, &self.model.offsets);
+        let weights = Weights {
+            w: self.model.layer(layer, at.qkv),
+            bias: self.model.layer(layer, at.qkv_bias),
+            np: dims.qkv_rows(),
+            kp: dims.dp,
+        };
+        let norm = self.norms_itself(source.m).then(|| self.norm(layer, false));
+        let (a, out) = (self.memory.normed(), self.memory.queries());
+        Product { cache: self.memory.cache(layer), ..self.of(source, &weights, Epilogue::Qkv, a, out, norm) }
+    }
+
     /// A product. With a norm, its input is the residual stream instead of `a`.
-    #[expect(clippy::too_many_arguments, reason = "they are what a product is")]
     fn product(
         &self,
         source: Source,
@@ -282,46 +308,55 @@ impl Pass<'_> {
         epilogue: Epilogue,
         a: Address,
         out: Address,
-        cache: Cache,
         norm: Option<Norm>,
     ) -> Result<(), DriverError> {
+        self.launch_product(self.of(source, weights, epilogue, a, out, norm), norm.is_some())
+    }
+
+    /// What a product is launched with.
+    fn of(
+        &self,
+        source: Source,
+        weights: &Weights,
+        epilogue: Epilogue,
+        a: Address,
+        out: Address,
+        norm: Option<Norm>,
+    ) -> Product {
         let (dims, m) = (&self.model.dims, source.m);
-        let mut product = Product {
-            a,
+        Product {
+            a: if norm.is_some() { self.memory.residual() } else { a },
             w: weights.w,
             bias: weights.bias,
             out,
             rows: source.rows,
-            cache,
+            cache: Cache::default(),
             m: m as i32,
             np: weights.np as i32,
             kp: weights.kp as i32,
             ap: dims.ap as i32,
             gelu_erf: i32::from(self.model.gelu_erf),
             epilogue,
+            norm_weight: norm.map_or(0, |norm| norm.weight),
+            norm_bias: norm.map_or(0, |norm| norm.bias),
             epsilon: self.model.epsilon,
             width: dims.width as i32,
-            ..Product::default()
-        };
-        if m > FEW_ROWS {
-            let tile = self.kernels.tile(m, weights.np);
-            let (x, y) = tile.grid(m, weights.np);
-            let splits = match epilogue {
-                Epilogue::Partial => self.kernels.splits(tile, m, weights.np, weights.kp),
-                _ => 1,
-            };
-            return self.launch(&tile.kernel, (x, y, splits as u32), 128, tile.shared, &product);
         }
-        if let (Some(norm), Some(few)) = (norm, self.kernels.few_norm(m)) {
-            product.a = self.memory.residual();
-            product.norm_weight = norm.weight;
-            product.norm_bias = norm.bias;
-            let blocks = weights.np.div_ceil(few.outputs) as u32;
+    }
+
+    fn launch_product(&self, product: Product, norms: bool) -> Result<(), DriverError> {
+        let (m, np, kp) = (product.m as usize, product.np as usize, product.kp as usize);
+        if m > FEW_ROWS {
+            let many = self.kernels.many(m, np, kp, product.epilogue == Epilogue::Partial);
+            return self.launch(many.kernel, many.grid, many.threads, many.shared, &product);
+        }
+        if let (true, Some(few)) = (norms, self.kernels.few_norm(m)) {
+            let blocks = np.div_ceil(few.outputs) as u32;
             return self.launch(&few.kernel, (blocks, 1, 1), few.threads, self.norm_shared(m), &product);
         }
-        let few = match epilogue {
-            Epilogue::Logits => self.kernels.few_head(m, weights.np),
-            _ => self.kernels.few(m, weights.np).map(|few| (few, weights.np.div_ceil(few.outputs))),
+        let few = match product.epilogue {
+            Epilogue::Logits => self.kernels.few_head(m, np),
+            _ => self.kernels.few(m, np).map(|few| (few, np.div_ceil(few.outputs))),
         };
         match few {
             Some((few, blocks)) => self.launch(&few.kernel, (blocks as u32, 1, 1), few.threads, 0, &product),
@@ -346,9 +381,4 @@ impl Pass<'_> {
 /// What the kernels for few rows take for themselves.
 const FEW_STATIC_SHARED: u32 = 9216;
 /// What every kernel may take without being allowed more.
-pub(crate) const DEFAULT_SHARED: u32 = 48 << 10;
-
-/// Shared memory of the attention of one new token, with `room` positions.
-pub(crate) fn step_attention_shared(hs: usize, room: usize, size: usize) -> u32 {
-    (4 * (hs + room + 256 * 16 / size)) as u32
-}
+const DEFAULT_SHARED: u32 = 48 << 10;
