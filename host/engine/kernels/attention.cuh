@@ -21,7 +21,8 @@ __device__ __forceinline__ void widen(uint4 raw, float (&numbers)[WIDE<Real>]) {
     }
 }
 
-// What a thread has seen: of its 16-byte parts of the values, the sum weighted by powers of 2 of the scores less the highest.
+// What a thread has seen: of its 16-byte parts of the values, the sum weighted by powers of 2 of the scores less the
+// highest.
 template <typename Real, int PARTS>
 struct Seen {
     float highest = -INFINITY;

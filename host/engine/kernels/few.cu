@@ -4,89 +4,58 @@
 // kernel                    rows at most  outputs a block  threads  dynamic shared bytes
 // few_<real>_<rows>         8 or 16       8                256      0           f16 and bf16
 // few_<real>_wide_<rows>    8 or 16       16               256      0
-// few_<real>_norm_<rows>    8 or 16       16               256      8 * kp + 2 * m * (kp + 32); kp is at most 1,024
+// few_<real>_norm_<rows>    8 or 16       24               256      8 * kp + 2 * m * (kp + 32); kp is at most 1,024
 // few_<real>_long_<rows>    8 or 16       8, in turn       256      0; kp is at most 1,792; any number of blocks
 // few_f32_1                 1             8                128      0
 // few_f32_8                 16            8                128      0
-#include "common.cuh"
+#include "norm_rows.cuh"
 
 namespace {
 
 constexpr int WARPS = 8;
 constexpr int MOST_ROWS = 16;
 
-// Stores or adds two neighbouring outputs of one row; n is even.
+// Two neighbouring outputs of one row, n of them even, and what has to be read to finish them: the bias at any time, the rest once
+// the predecessor is done. Read early, it does not keep the sums waiting.
 template <typename Real>
-__device__ __forceinline__ void finish(const Product& p, int row, int n, float a, float b) {
-    if (p.epilogue == EPILOGUE_LOGITS) {
-        *reinterpret_cast<float2*>(static_cast<float*>(p.out) + static_cast<int64_t>(row) * p.np + n) = make_float2(a, b);
-        return;
-    }
-    float2 bias = *reinterpret_cast<const float2*>(p.bias + n);
-    a += bias.x;
-    b += bias.y;
-    if (p.epilogue == EPILOGUE_RESIDUAL) {
-        float2* to = reinterpret_cast<float2*>(static_cast<float*>(p.out) + static_cast<int64_t>(row) * p.np + n);
-        float2 x = *to;
-        *to = make_float2(x.x + a, x.y + b);
-        return;
-    }
-    Real* to;
-    if (p.epilogue == EPILOGUE_QKV) {
-        to = qkv_place<Real>(p, row, p.rows[row], n);
-        if (!to) return;
-    } else {
-        a = gelu(a, p.gelu_erf);
-        b = gelu(b, p.gelu_erf);
-        to = static_cast<Real*>(p.out) + static_cast<int64_t>(row) * p.np + n;
-    }
-    if constexpr (sizeof(Real) == 4) {
-        *reinterpret_cast<float2*>(to) = make_float2(a, b);
-    } else {
-        *reinterpret_cast<uint32_t*>(to) = pack<Real>(a, b);
-    }
-}
+struct Outputs {
+    int row, n;
+    float2 bias = {}, before = {};
+    Real* to = nullptr;
 
-// Layer norm of the input's rows into shared memory, a row a warp at a time, read once. Rows lie so far apart that eight
-// lanes of two rows read all banks. QUADS: of four numbers, a lane.
-template <typename Real, int QUADS>
-__device__ void norm_rows(const Product& p, const float4* weights, const float4* biases, Real* normed) {
-    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    for (int row = warp; row < p.m; row += WARPS) {
-        const float4* x = reinterpret_cast<const float4*>(static_cast<const float*>(p.a) + static_cast<int64_t>(row) * p.kp);
-        float4 v[QUADS];
-        float sum = 0;
-#pragma unroll
-        for (int i = 0; i < QUADS; ++i) {
-            int quad = lane + 32 * i;
-            v[i] = 4 * quad < p.kp ? x[quad] : make_float4(0, 0, 0, 0);
+    __device__ __forceinline__ Outputs(const Product& p, int row, int n) : row(row), n(n) {
+        if (p.epilogue != EPILOGUE_LOGITS) bias = *reinterpret_cast<const float2*>(p.bias + n);
+    }
+
+    __device__ __forceinline__ float2* floats(const Product& p) const {
+        return reinterpret_cast<float2*>(static_cast<float*>(p.out) + static_cast<int64_t>(row) * p.np + n);
+    }
+
+    __device__ __forceinline__ void read_late(const Product& p) {
+        if (p.epilogue == EPILOGUE_RESIDUAL) before = *floats(p);
+        if (p.epilogue == EPILOGUE_QKV) to = qkv_place<Real>(p, row, p.rows[row], n);
+        if (p.epilogue == EPILOGUE_GELU) to = static_cast<Real*>(p.out) + static_cast<int64_t>(row) * p.np + n;
+    }
+
+    __device__ __forceinline__ void finish(const Product& p, float first, float second) const {
+        first += bias.x;
+        second += bias.y;
+        if (p.epilogue == EPILOGUE_LOGITS || p.epilogue == EPILOGUE_RESIDUAL) {
+            *floats(p) = make_float2(before.x + first, before.y + second);
+            return;
         }
-        // Padding is 0, so it does not count here.
-#pragma unroll
-        for (int i = 0; i < QUADS; ++i) sum += v[i].x + v[i].y + (v[i].z + v[i].w);
-        float mean = warp_sum(sum) / static_cast<float>(p.width);
-        float squares = 0;
-#pragma unroll
-        for (int i = 0; i < QUADS; ++i) {
-            int column = 4 * (lane + 32 * i);
-            v[i] = make_float4(v[i].x - mean, v[i].y - mean, v[i].z - mean, v[i].w - mean);
-            if (column < p.width) squares += v[i].x * v[i].x;
-            if (column + 1 < p.width) squares += v[i].y * v[i].y;
-            if (column + 2 < p.width) squares += v[i].z * v[i].z;
-            if (column + 3 < p.width) squares += v[i].w * v[i].w;
+        if (!to) return;
+        if (p.epilogue == EPILOGUE_GELU) {
+            first = gelu(first, p.gelu_erf);
+            second = gelu(second, p.gelu_erf);
         }
-        float scale = rsqrtf(warp_sum(squares) / static_cast<float>(p.width) + p.epsilon);
-#pragma unroll
-        for (int i = 0; i < QUADS; ++i) {
-            int quad = lane + 32 * i;
-            if (4 * quad >= p.kp) break;
-            float4 weight = weights[quad], bias = biases[quad];
-            uint32_t low = pack<Real>(v[i].x * scale * weight.x + bias.x, v[i].y * scale * weight.y + bias.y);
-            uint32_t high = pack<Real>(v[i].z * scale * weight.z + bias.z, v[i].w * scale * weight.w + bias.w);
-            *reinterpret_cast<uint2*>(normed + row * (p.kp + 32) + 4 * quad) = make_uint2(low, high);
+        if constexpr (sizeof(Real) == 4) {
+            *reinterpret_cast<float2*>(to) = make_float2(first, second);
+        } else {
+            *reinterpret_cast<uint32_t*>(to) = pack<Real>(first, second);
         }
     }
-}
+};
 
 // `TILES` times 8 outputs a block, for up to 8 * HALVES rows; DEPTH reads of each tile under way at once. QUADS: of norm_rows; 0
 // where nothing is normed.
@@ -111,6 +80,11 @@ __device__ void product(const Product& p) {
     };
 #pragma unroll
     for (int i = 0; i < DEPTH; ++i) read(i, warp + i * WARPS);
+    constexpr int PAIRS = 4 * TILES;
+    static_assert(MOST_ROWS * PAIRS <= 32 * WARPS, "a thread finishes one pair");
+    int pair_row = threadIdx.x / PAIRS, pair_n = first_tile * 8 + threadIdx.x % PAIRS * 2;
+    bool finishes = pair_row < p.m && pair_n < p.np;
+    Outputs<Real> outputs(p, pair_row, finishes ? pair_n : 0);
     float4* norm_weights = reinterpret_cast<float4*>(memory);
     float4* norm_biases = norm_weights + p.kp / 4;
     if constexpr (QUADS > 0) {
@@ -122,12 +96,13 @@ __device__ void product(const Product& p) {
     }
     let_successor_start();
     wait_for_predecessor();
+    if (finishes) outputs.read_late(p);
 
     const Real* a = static_cast<const Real*>(p.a);
     int stride = p.kp;
     if constexpr (QUADS > 0) {
         Real* normed = reinterpret_cast<Real*>(norm_biases + p.kp / 4);
-        norm_rows<Real, QUADS>(p, norm_weights, norm_biases, normed);
+        norm_rows<Real, QUADS, WARPS>(p, norm_weights, norm_biases, normed);
         __syncthreads();
         a = normed;
         stride = p.kp + 32;
@@ -174,18 +149,15 @@ __device__ void product(const Product& p) {
         sums[warp][group + 8][n + 1] = d[tile][0][3] + d[tile][1][3];
     }
     __syncthreads();
-    constexpr int PAIRS = 4 * TILES;
-    for (int i = threadIdx.x; i < p.m * PAIRS; i += 32 * WARPS) {
-        int row = i / PAIRS, n = i % PAIRS * 2;
-        if (first_tile * 8 + n >= p.np) continue;
-        float first = 0, second = 0;
+    if (!finishes) return;
+    int n = threadIdx.x % PAIRS * 2;
+    float first = 0, second = 0;
 #pragma unroll
-        for (int part = 0; part < WARPS; ++part) {
-            first += sums[part][row][n];
-            second += sums[part][row][n + 1];
-        }
-        finish<Real>(p, row, first_tile * 8 + n, first, second);
+    for (int part = 0; part < WARPS; ++part) {
+        first += sums[part][pair_row][n];
+        second += sums[part][pair_row][n + 1];
     }
+    outputs.finish(p, first, second);
 }
 
 // Products with many outputs, of rows short enough to be kept in registers: a block takes tiles in turn, and reads the next
@@ -249,7 +221,7 @@ __device__ void long_product(const Product& p) {
                 first += sums[turn][part][row][n];
                 second += sums[turn][part][row][n + 1];
             }
-            finish<Real>(p, row, tile * 8 + n, first, second);
+            Outputs<Real>(p, row, tile * 8 + n).finish(p, first, second);
         }
     }
 }
@@ -316,7 +288,11 @@ __device__ void product_f32(const Product& p) {
 #pragma unroll
         for (int row = 0; row < ROWS; ++row) {
             float x_sum = warp_sum(d[row][0]), y_sum = warp_sum(d[row][1]);
-            if (lane == row && row < rows) finish<float>(p, base_row + row, n, x_sum, y_sum);
+            if (lane == row && row < rows) {
+                Outputs<float> outputs(p, base_row + row, n);
+                outputs.read_late(p);
+                outputs.finish(p, x_sum, y_sum);
+            }
         }
     }
 }
@@ -338,8 +314,8 @@ __device__ void product_f32(const Product& p) {
     FEW(few_##name##_16, Real, 1, 2, 6, 0)       \
     FEW(few_##name##_wide_8, Real, 2, 1, 6, 0)   \
     FEW(few_##name##_wide_16, Real, 2, 2, 3, 0)  \
-    FEW(few_##name##_norm_8, Real, 2, 1, 3, 8)   \
-    FEW(few_##name##_norm_16, Real, 2, 2, 3, 8)  \
+    FEW(few_##name##_norm_8, Real, 3, 1, 3, 8)   \
+    FEW(few_##name##_norm_16, Real, 3, 2, 3, 8)  \
     FEW_LONG(few_##name##_long_8, Real, 1, 7)    \
     FEW_LONG(few_##name##_long_16, Real, 2, 7)
 

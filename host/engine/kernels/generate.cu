@@ -36,6 +36,8 @@ constexpr int WIDE = 16 / static_cast<int>(sizeof(Real));
 // time, so index arithmetic counts: the published sizes have kernels of their own, in which it is done beforehand.
 struct AnyShape {
     static constexpr int MOST_PAIRS = 3;
+    template <typename Real>
+    static constexpr int ACT_PAIRS = 4;  // of activations that a thread reads at once
     static constexpr int STAGE_BYTES = 16384;
     template <typename Real>
     static constexpr int STAGES = 11;
@@ -57,6 +59,8 @@ struct AnyShape {
 template <int DP, int FP, int HS, int STAGE_BYTES_, int STAGES_16, int STAGES_32>
 struct FixedShape {
     static constexpr int MOST_PAIRS = (DP / 2 + THREADS - 1) / THREADS;
+    template <typename Real>
+    static constexpr int ACT_PAIRS = (FP * static_cast<int>(sizeof(Real)) / 8 + THREADS - 1) / THREADS;
     static constexpr int STAGE_BYTES = STAGE_BYTES_;
     template <typename Real>
     static constexpr int STAGES = sizeof(Real) == 4 ? STAGES_32 : STAGES_16;
@@ -245,7 +249,7 @@ struct Copier {
         if (number < ENOUGH) return;
         uint32_t ahead = number - ENOUGH;
         bool late = test(&w.s.empty[Chunk<Real, Shape>::stage(ahead)], Chunk<Real, Shape>::parity(ahead));
-        uint32_t earlier = number - static_cast<uint32_t>(late ? w.g.under_way : 1);
+        uint32_t earlier = number - static_cast<uint32_t>(w.g.under_way < 0 ? -w.g.under_way : late ? w.g.under_way : 1);
         while (!try_wait(&w.s.full[Chunk<Real, Shape>::stage(earlier)], Chunk<Real, Shape>::parity(earlier))) {
         }
     }
@@ -605,7 +609,7 @@ struct Model {
     }
 
     __device__ __forceinline__ void gather_act(const uint64_t* packets, int count) {
-        gather<5>(g, s, packets, count / (2 * PER_PACKET<Real>), thread, sequence, [&](int, int i, uint32_t first, uint32_t second) {
+        gather<Shape::template ACT_PAIRS<Real>>(g, s, packets, count / (2 * PER_PACKET<Real>), thread, sequence, [&](int, int i, uint32_t first, uint32_t second) {
             reinterpret_cast<uint2*>(s.act)[i] = make_uint2(first, second);
         });
     }
@@ -698,7 +702,7 @@ struct Model {
 
     // Positions that a thread reads at once. Each warp takes a run of them, so that few warps have few positions, and what they found
     // is soon put together.
-    static constexpr int AHEAD = 4;
+    static constexpr int AHEAD = 2;
 
     // Keys and values of old positions.
     struct Old {
@@ -1058,10 +1062,10 @@ __device__ void generate(const Generate& g) {
 // The name of a kernel for one shape has its dp, fp and hs.
 #define GENERATE_OF(type, Real)                                             \
     GENERATE(generate_##type, Real, AnyShape)                               \
-    GENERATE(generate_##type##_768_3072_64, Real, FixedShape<768, 3072, 64, 12288, 17, 17>)    \
+    GENERATE(generate_##type##_768_3072_64, Real, FixedShape<768, 3072, 64, 12288, 17, 16>)    \
     GENERATE(generate_##type##_1024_4096_64, Real, FixedShape<1024, 4096, 64, 16384, 12, 12>)  \
-    GENERATE(generate_##type##_1280_5120_64, Real, FixedShape<1280, 5120, 64, 10240, 20, 19>)  \
-    GENERATE(generate_##type##_1600_6400_64, Real, FixedShape<1600, 6400, 64, 12800, 16, 15>)
+    GENERATE(generate_##type##_1280_5120_64, Real, FixedShape<1280, 5120, 64, 10240, 19, 18>)  \
+    GENERATE(generate_##type##_1600_6400_64, Real, FixedShape<1600, 6400, 64, 12800, 15, 14>)
 
 GENERATE_OF(f32, float)
 GENERATE_OF(f16, half16)

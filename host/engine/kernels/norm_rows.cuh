@@ -6,7 +6,8 @@
 template <int QUADS>
 __device__ __forceinline__ void read_row(const Product& p, int row, float4 (&v)[QUADS]) {
     int lane = threadIdx.x % 32;
-    const float4* x = reinterpret_cast<const float4*>(static_cast<const float*>(p.a) + static_cast<int64_t>(row) * p.kp);
+    const float* a = static_cast<const float*>(p.a) + static_cast<int64_t>(row) * p.kp;
+    const float4* x = reinterpret_cast<const float4*>(a);
 #pragma unroll
     for (int i = 0; i < QUADS; ++i) {
         int quad = lane + 32 * i;

@@ -5,7 +5,7 @@
 // step_attention_<real>      up to 256      128      0        f16 and bf16
 // step_attention_f32         up to 128      128      0
 // step_attention_f32_large   up to 256      128      0
-#include "common.cuh"
+#include "attention.cuh"
 
 namespace {
 
@@ -13,44 +13,6 @@ constexpr int THREADS = 128;
 constexpr int WARPS = THREADS / 32;
 constexpr int MOST_SIZE = 256;
 constexpr int AHEAD = 4;  // positions that a thread reads at once
-
-// Numbers of a Real in 16 bytes.
-template <typename Real>
-constexpr int WIDE = 16 / static_cast<int>(sizeof(Real));
-
-template <typename Real>
-__device__ __forceinline__ void widen(uint4 raw, float (&numbers)[WIDE<Real>]) {
-    uint32_t words[4] = {raw.x, raw.y, raw.z, raw.w};
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        if constexpr (sizeof(Real) == 4) {
-            numbers[i] = __uint_as_float(words[i]);
-        } else {
-            float2 pair = unpack<Real>(words[i]);
-            numbers[2 * i] = pair.x;
-            numbers[2 * i + 1] = pair.y;
-        }
-    }
-}
-
-// What a thread has seen: of its 16-byte parts of the values, the sum weighted by powers of 2 of the scores less the highest.
-template <typename Real, int PARTS>
-struct Seen {
-    float highest = -INFINITY;
-    float weight = 0;
-    float values[PARTS][WIDE<Real>] = {};
-
-    __device__ __forceinline__ void rescale(float to) {
-        float factor = highest == -INFINITY ? 0.0f : exp2f(highest - to);
-        highest = to;
-        weight *= factor;
-#pragma unroll
-        for (int part = 0; part < PARTS; ++part) {
-#pragma unroll
-            for (int i = 0; i < WIDE<Real>; ++i) values[part][i] *= factor;
-        }
-    }
-};
 
 // A position is shared by `lanes` lanes, a power of 2, of which each has PARTS parts of 16 bytes.
 template <typename Real, int PARTS>

@@ -1,13 +1,13 @@
 // sm_90
 // The heads of one layer for one new token of each of at most 16 sequences: layer norm, queries, keys and values, their
-// place in the cache, and attention, in one kernel where few_<real>_norm and step_attention would be two. A cluster of eight
-// blocks a head shares the head's outputs as the product gives them, eight at a time, and then its sequences: row s is
+// place in the cache, and attention, in one kernel where few_<real>_norm and step_attention would be two. A head has a
+// cluster of eight blocks, which divide its outputs among themselves, by tiles of eight, and then the rows: row s is
 // attended by block s % 8, to which every block sends what it has of that row.
 //
 // kernel               threads  grid               dynamic shared bytes
 // step_heads_<real>    256      (8 * heads, 1, 1)  2 * m * (kp + 32)      f16 and bf16
 //
-// Heads are of size up to 128, m is up to 16, kp up to 1,024. With what it always takes, the kernel stays below 48 KiB.
+// Heads are of size up to 128, m is up to 16, kp up to 1,024. With 14,160 static bytes that is less than 48 KiB.
 #include "attention.cuh"
 #include "norm_rows.cuh"
 #include "step_heads.h"
@@ -31,8 +31,8 @@ constexpr int W = 8;      // numbers in 16 bytes
 
 // What is needed one after the other.
 union Scratch {
-    float4 norm[2 * MOST_WIDTH / 4];                // weights, then biases
-    float2 sums[WARPS][MOST_ROWS][PAIRS];           // so that both writes and reads are of all banks
+    float4 norm[2 * MOST_WIDTH / 4];       // weights, then biases
+    float2 sums[WARPS][MOST_ROWS][PAIRS];  // by pairs of outputs: so, what a warp writes or reads is in all banks
     struct {
         float values[WARPS][MOST_SIZE];
         float highest[WARPS], weights[WARPS];
@@ -50,7 +50,8 @@ __device__ __forceinline__ uint32_t place_in(uint32_t address, int block) {
     return there;
 }
 
-// Writes to another block and counts the bytes on its barrier, so that it need not wait for the blocks themselves.
+// Writes to another block and counts the bytes on its barrier. Nothing is waited for but these bytes: a barrier of the
+// cluster after plain writes would first have them seen by the whole GPU.
 __device__ __forceinline__ void send(uint32_t to, uint32_t barrier, uint32_t value) {
     asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(to), "r"(value),
                  "r"(barrier)
@@ -67,7 +68,10 @@ __device__ __forceinline__ bool has_come(uint32_t barrier) {
     return done;
 }
 
-// Asks for what will be read later.
+__device__ __forceinline__ void copy_word(int* shared, const int* source) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(shared_address(shared)), "l"(source) : "memory");
+}
+
 __device__ __forceinline__ void prefetch(const void* address) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
 }
@@ -79,7 +83,9 @@ struct Ahead {
 // Who attends for two rows does it with half of the warps each.
 __device__ __forceinline__ int team_warps(int own_rows) { return own_rows > 1 ? WARPS / SLOTS : WARPS; }
 
-__device__ __forceinline__ int slot_of(int thread, int own_rows) { return own_rows > 1 ? thread / (THREADS / SLOTS) : 0; }
+__device__ __forceinline__ int slot_of(int thread, int own_rows) {
+    return own_rows > 1 ? thread / (THREADS / SLOTS) : 0;
+}
 
 // What a thread attends to. A position is shared by `lanes` lanes, a power of 2, of which each has a part of 16 bytes.
 struct Share {
@@ -90,11 +96,11 @@ struct Share {
     __device__ __forceinline__ Share(const Product& q, int hs, int head, int own_rows, Row where) {
         old = where.sequence < 0 ? -1 : where.position;
         parts = hs / W;
-        lanes = 1;
-        while (lanes < parts) lanes *= 2;
-        part = threadIdx.x % lanes;
-        stride = 32 * team_warps(own_rows) / lanes;
-        first = threadIdx.x % (32 * team_warps(own_rows)) / lanes;
+        int shift = 32 - __clz(parts - 1), team = 32 * team_warps(own_rows);
+        lanes = 1 << shift;
+        part = threadIdx.x & (lanes - 1);
+        stride = team >> shift;
+        first = (threadIdx.x & (team - 1)) >> shift;
         start = (static_cast<uint32_t>(where.sequence) * q.cache.heads + head) * q.cache.room * parts + part;
     }
 
@@ -185,20 +191,22 @@ __device__ void step_heads(const StepHeads& p) {
     Row where = {-1, -1};
     int row = block + slot_of(threadIdx.x, own_rows) * CLUSTER;
     if (row < m) where = a.rows[row];
-    Row of_row;
-    if (threadIdx.x < m) of_row = q.rows[threadIdx.x];
+    // By words, which is all that they are aligned to, and without a register to wait for.
+    if (threadIdx.x < 2 * m) {
+        copy_word(reinterpret_cast<int*>(rows) + threadIdx.x, reinterpret_cast<const int*>(q.rows) + threadIdx.x);
+    }
     float4 x[QUADS];
     if (warp < m) read_row<QUADS>(q, warp, x);
 
     Ahead now, next;
     Share(q, hs, head, own_rows, where).request(q, 0, now);
-    if (threadIdx.x < m) rows[threadIdx.x] = of_row;
 
     Real* normed = reinterpret_cast<Real*>(memory);
     for (int i = warp; i < m; i += WARPS) {
         norm_row<Real, QUADS>(q, i, x, norm_weights, norm_biases, normed);
         if (i + WARPS < m) read_row<QUADS>(q, i + WARPS, x);
     }
+    asm volatile("cp.async.wait_all;" ::: "memory");
     __syncthreads();
 
     int to_send = shared_address(received), to_count = shared_address(&barrier);
@@ -230,8 +238,9 @@ __device__ void step_heads(const StepHeads& p) {
 #pragma unroll
         for (int tile = 0; tile < TILES; ++tile) {
             int pair = 4 * tile + t;
-            scratch.sums[warp][group][pair] = make_float2(d[tile][0][0] + d[tile][1][0], d[tile][0][1] + d[tile][1][1]);
-            scratch.sums[warp][group + 8][pair] = make_float2(d[tile][0][2] + d[tile][1][2], d[tile][0][3] + d[tile][1][3]);
+            float(*from)[4] = d[tile];
+            scratch.sums[warp][group][pair] = make_float2(from[0][0] + from[1][0], from[0][1] + from[1][1]);
+            scratch.sums[warp][group + 8][pair] = make_float2(from[0][2] + from[1][2], from[0][3] + from[1][3]);
         }
         __syncthreads();
         // There are no more pairs than threads.
@@ -260,7 +269,7 @@ __device__ void step_heads(const StepHeads& p) {
             }
         }
     }
-    // Nobody sends anything to a block without rows, and a block with rows waits for all that is sent to it, so each may end.
+    // A block may end when nobody sends to it any more: one without rows now, others after they have waited for it all.
     if (own_rows <= 0) return;
     // Found again: until here registers are short.
     asm volatile("" : "+r"(own_rows), "+r"(hs));
@@ -354,16 +363,18 @@ __device__ void step_heads(const StepHeads& p) {
         highest[i] = slot_of(32 * i, own_rows) == slot ? shared.highest[i] : -INFINITY;
         top = fmaxf(top, highest[i]);
     }
-    int d = threadIdx.x % (32 * team_warps(own_rows));
+    int d = threadIdx.x & (32 * team_warps(own_rows) - 1);
     if (d >= hs) return;
 #pragma unroll
     for (int i = 0; i < WARPS; ++i) {
-        if (highest[i] == -INFINITY) continue;
         float factor = exp2f(highest[i] - top);
-        total += shared.weights[i] * factor;
-        sum += shared.values[i][d] * factor;
+        // What another row's warps have must not count, even if it isn't finite.
+        bool counts = highest[i] > -INFINITY;
+        total += counts ? shared.weights[i] * factor : 0.0f;
+        sum += counts ? shared.values[i][d] * factor : 0.0f;
     }
-    static_cast<Real*>(a.out)[static_cast<int64_t>(row) * a.ap + head * hs + d] = from_float<Real>(__fdividef(sum, total));
+    Real* out = static_cast<Real*>(a.out) + static_cast<int64_t>(row) * a.ap + head * hs;
+    out[d] = from_float<Real>(__fdividef(sum, total));
 }
 
 }  // namespace

@@ -2,8 +2,8 @@
 #pragma once
 #include "args.h"
 
-// Norms the residual stream, multiplies it, keeps keys and values, and attends: `out` of `qkv` and `q` of `attention` are not
-// used, and both have the same rows and cache.
+// Norms the residual stream, multiplies it, keeps keys and values, and attends. Of `qkv`, `out` is not used, and of
+// `attention`, `q` is not; both have the same rows and cache.
 struct StepHeads {
     Product qkv;
     StepAttention attention;

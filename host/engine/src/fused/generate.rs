@@ -29,10 +29,10 @@ struct Variant {
 }
 
 const VARIANTS: [Variant; 5] = [
-    Variant { shape: Some((768, 3072, 64)), stage_bytes: 12_288, stages: [17, 17] },
+    Variant { shape: Some((768, 3072, 64)), stage_bytes: 12_288, stages: [17, 16] },
     Variant { shape: Some((1024, 4096, 64)), stage_bytes: 16_384, stages: [12, 12] },
-    Variant { shape: Some((1280, 5120, 64)), stage_bytes: 10_240, stages: [20, 19] },
-    Variant { shape: Some((1600, 6400, 64)), stage_bytes: 12_800, stages: [16, 15] },
+    Variant { shape: Some((1280, 5120, 64)), stage_bytes: 10_240, stages: [19, 18] },
+    Variant { shape: Some((1600, 6400, 64)), stage_bytes: 12_800, stages: [15, 14] },
     Variant { shape: None, stage_bytes: 16_384, stages: [11, 11] },
 ];
 

@@ -10,8 +10,10 @@ pub(crate) struct Tile {
     pub(crate) rows: usize,
     pub(crate) outputs: usize,
     pub(crate) shared: u32,
-    /// Clock ticks of a multiprocessor for a tile and one column of the sum.
-    ticks: f64,
+    /// Clock ticks for one column of the sum, as measured on an H100: of a tile that has a multiprocessor for itself, and of
+    /// each of many.
+    alone: f64,
+    shared_out: f64,
 }
 
 impl Tile {
@@ -113,31 +115,27 @@ impl Kernels {
             });
             some.collect::<Result<_, _>>().map(Fews)
         };
-        let shapes: &[(usize, usize, &str, u32)] = match (dtype, tf32) {
-            (DTypeChoice::F32, false) => &[(64, 64, "f32", 65_536), (64, 32, "f32", 73_728)],
-            (DTypeChoice::F32, true) => &[(128, 64, "tf32", 98_304), (64, 32, "tf32", 98_304)],
+        type Shape<'a> = (usize, usize, &'a str, u32, f64, f64);
+        let shapes: &[Shape<'_>] = match (dtype, tf32) {
+            (DTypeChoice::F32, false) => {
+                &[(64, 64, "f32", 65_536, 70.0, 40.0), (64, 32, "f32", 73_728, 65.0, 22.0)]
+            }
+            (DTypeChoice::F32, true) => {
+                &[(128, 64, "tf32", 98_304, 40.0, 25.0), (64, 32, "tf32", 98_304, 16.0, 9.0)]
+            }
             _ => &[
-                (128, 128, name, 98_304),
-                (64, 64, name, 65_536),
-                (64, 32, name, 98_304),
-                (32, 32, name, 65_536),
+                (128, 128, name, 98_304, 50.0, 25.0),
+                (64, 64, name, 65_536, 15.0, 7.5),
+                (64, 32, name, 98_304, 10.0, 4.7),
+                (32, 32, name, 65_536, 9.0, 3.5),
             ],
         };
         let tiles = shapes
             .iter()
-            .map(|&(rows, outputs, name, shared)| {
+            .map(|&(rows, outputs, name, shared, alone, shared_out)| {
                 let kernel = gpu.kernel(&format!("product_{rows}x{outputs}_{name}"))?;
                 kernel.allow_shared(shared)?;
-                // What a multiprocessor multiplies in a tick, and how many bytes it is given.
-                let products = match (dtype, tf32) {
-                    (DTypeChoice::F32, false) => 128.0,
-                    (DTypeChoice::F32, true) => 512.0,
-                    _ => 1024.0,
-                };
-                const BYTES: f64 = 48.0;
-                let bytes = ((rows + outputs) * dtype.size()) as f64;
-                let ticks = ((rows * outputs) as f64 / products).max(bytes / BYTES);
-                Ok(Tile { kernel, rows, outputs, shared, ticks })
+                Ok(Tile { kernel, rows, outputs, shared, alone, shared_out })
             })
             .collect::<Result<_, DriverError>>()?;
         let attention = PromptShape::of(dtype, dims.hs);
@@ -147,7 +145,7 @@ impl Kernels {
             rows: kernel("rows")?,
             few: if narrow { few("", 8)? } else { few_f32()? },
             few_wide: if narrow { few("wide_", 16)? } else { Fews(Vec::new()) },
-            few_norm: if narrow && dims.dp <= MOST_NORMED { few("norm_", 16)? } else { Fews(Vec::new()) },
+            few_norm: if narrow && dims.dp <= MOST_NORMED { few("norm_", 24)? } else { Fews(Vec::new()) },
             few_long: if narrow && dims.dp <= MOST_LONG { few("long_", 8)? } else { Fews(Vec::new()) },
             some: if narrow { some()? } else { Fews(Vec::new()) },
             tiles,
@@ -218,7 +216,8 @@ impl Kernels {
         let ticks = |tile: &Tile, splits: usize| {
             let waves = (tile.tiles(m, np) * splits).div_ceil(self.multiprocessors) as f64;
             let partial = (2 * 4 * splits * m * np) as f64 / BYTES;
-            waves * tile.ticks * kp.div_ceil(splits) as f64 + if can_split { partial } else { 0.0 }
+            let column = tile.alone.max(waves * tile.shared_out);
+            column * kp.div_ceil(splits) as f64 + if can_split { partial } else { 0.0 }
         };
         let mut best = (&self.tiles[0], 1);
         let mut least = f64::INFINITY;
