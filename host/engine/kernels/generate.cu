@@ -245,11 +245,11 @@ struct Copier {
     // What is on its way delays what blocks exchange. So as long as the next chunks are there, they come one at a time; otherwise,
     // as many at once as keep memory busy.
     __device__ void await_earlier() {
-        constexpr uint32_t ENOUGH = Chunk<Real, Shape>::STAGES / 2;
+        constexpr uint32_t ENOUGH = Chunk<Real, Shape>::STAGES / 2, HURRY = 3;
         if (number < ENOUGH) return;
         uint32_t ahead = number - ENOUGH;
         bool late = test(&w.s.empty[Chunk<Real, Shape>::stage(ahead)], Chunk<Real, Shape>::parity(ahead));
-        uint32_t earlier = number - static_cast<uint32_t>(w.g.under_way < 0 ? -w.g.under_way : late ? w.g.under_way : 1);
+        uint32_t earlier = number - (late ? HURRY : 1);
         while (!try_wait(&w.s.full[Chunk<Real, Shape>::stage(earlier)], Chunk<Real, Shape>::parity(earlier))) {
         }
     }
@@ -339,11 +339,32 @@ __device__ __forceinline__ bool numbered(ulonglong2 two, uint32_t sequence) {
     return static_cast<uint32_t>(two.x >> 32) == sequence && static_cast<uint32_t>(two.y >> 32) == sequence;
 }
 
+// How long a warp waits before it reads packets for the first time. Reads in vain are not free: with all blocks asking for the same
+// lines, they delay the packets and the weights. So a warp learns when it is worth asking: later after a read that came too early,
+// a little sooner after one that did not.
+struct Lead {
+    static constexpr int MOST = 1 << 15, LATER = 32, SOONER = 8;
+    int ticks = 800;
+
+    __device__ __forceinline__ void wait() const {
+        uint32_t start = clock();
+        while (static_cast<int>(clock() - start) < ticks) {
+        }
+    }
+
+    __device__ __forceinline__ void learn(bool too_early) {
+        bool any = __any_sync(0xffffffffu, too_early);
+        ticks = any ? min(ticks + LATER, MOST) : max(ticks - SOONER, 0);
+    }
+};
+
 // Reads `pairs` pairs of packets, pair i by thread i, i + THREADS ...; keep(j, i, first value, second value), where i is the
-// thread's j-th pair of at most N that it reads at once.
+// thread's j-th pair of at most N that it reads at once. All lanes of a warp call it.
 template <int N, typename Keep>
 __device__ __forceinline__ void gather(const Generate& g, const Shared& s, const uint64_t* packets, int pairs, int thread,
-                                       uint32_t sequence, Keep keep) {
+                                       uint32_t sequence, Lead& lead, Keep keep) {
+    bool too_early = false;
+    lead.wait();
     for (int base = 0; base < pairs; base += N * THREADS) {
         ulonglong2 two[N];
 #pragma unroll
@@ -357,12 +378,14 @@ __device__ __forceinline__ void gather(const Generate& g, const Shared& s, const
             if (i >= pairs) break;
             uint64_t since = 0;
             for (uint32_t polls = 1; !numbered(two[j], sequence); ++polls) {
+                too_early = true;
                 two[j] = read_packets(packets + 2 * i);
                 if (polls % POLLS == 0 && !patient(g.failed, s.dead, since)) break;
             }
             keep(j, i, static_cast<uint32_t>(two[j].x), static_cast<uint32_t>(two[j].y));
         }
     }
+    lead.learn(too_early);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -548,6 +571,7 @@ struct Model {
     int turn = 0;
     // Of this thread's output of each product: its row, -1 where it has none.
     int qkv_row, proj_row, up_row, down_row;
+    Lead to_qkv, to_attended, to_middle, to_hidden, to_end, to_best;
     float mean = 0;             // of the residual stream when it was last normed
     float2 x[PAIRS];            // this thread's pairs of the residual stream
 
@@ -602,14 +626,14 @@ struct Model {
         *reinterpret_cast<float2*>(s.residual + column) = value;
     }
 
-    __device__ __forceinline__ void gather_residual(const uint64_t* packets) {
-        gather<PAIRS>(g, s, packets, shape.dp() / 2, thread, sequence, [&](int j, int i, uint32_t first, uint32_t second) {
+    __device__ __forceinline__ void gather_residual(const uint64_t* packets, Lead& lead) {
+        gather<PAIRS>(g, s, packets, shape.dp() / 2, thread, sequence, lead, [&](int j, int i, uint32_t first, uint32_t second) {
             keep_residual(j, 2 * i, make_float2(__uint_as_float(first), __uint_as_float(second)));
         });
     }
 
-    __device__ __forceinline__ void gather_act(const uint64_t* packets, int count) {
-        gather<Shape::template ACT_PAIRS<Real>>(g, s, packets, count / (2 * PER_PACKET<Real>), thread, sequence, [&](int, int i, uint32_t first, uint32_t second) {
+    __device__ __forceinline__ void gather_act(const uint64_t* packets, int count, Lead& lead) {
+        gather<Shape::template ACT_PAIRS<Real>>(g, s, packets, count / (2 * PER_PACKET<Real>), thread, sequence, lead, [&](int, int i, uint32_t first, uint32_t second) {
             reinterpret_cast<uint2*>(s.act)[i] = make_uint2(first, second);
         });
     }
@@ -780,7 +804,7 @@ struct Model {
         int part = thread / half, within = thread - part * half;
         const uint64_t* run = packets + (part * shape.heads() + w.head) * hs + 2 * within;
         // The pointer is this thread's own, so that it reads its pair as the pair number `thread`.
-        gather<1>(g, s, run - 2 * thread, 3 * half, thread, sequence, [&](int, int, uint32_t first, uint32_t second) {
+        gather<1>(g, s, run - 2 * thread, 3 * half, thread, sequence, to_qkv, [&](int, int, uint32_t first, uint32_t second) {
             float a = __uint_as_float(first), b = __uint_as_float(second);
             if (part == 0) {
                 query[2 * within] = a * scale;
@@ -909,7 +933,7 @@ struct Model {
         Old old;
         if (attends) old = read_cache(place(), l, warp * AHEAD * place().of_warp, position);
         if (l > 0) {
-            gather_residual(w.exchange.end_at(turn ^ 1));
+            gather_residual(w.exchange.end_at(turn ^ 1), to_end);
             ++sequence;
         }
         norm(first);
@@ -922,14 +946,14 @@ struct Model {
         if (attends) attend(l, position, old);
         ++sequence;
         NormVectors second = prefetch(vector(layer, g.at.norm_2_weight), vector(layer, g.at.norm_2_bias));
-        gather_act(w.exchange.attended_at(turn), shape.heads() * shape.hs());
+        gather_act(w.exchange.attended_at(turn), shape.heads() * shape.hs(), to_attended);
         for (int i = shape.heads() * shape.hs() + thread; i < shape.ap(); i += THREADS) {
             reinterpret_cast<Real*>(s.act)[i] = from_float<Real>(0.0f);
         }
         ++sequence;
         sync_workers();
         add_product(w.proj_tiling(), w.proj, proj_row, proj_bias, w.exchange.middle_at(turn));
-        gather_residual(w.exchange.middle_at(turn));
+        gather_residual(w.exchange.middle_at(turn), to_middle);
         ++sequence;
         norm(second);
         products.multiply(w.up_tiling(), w.up);
@@ -939,7 +963,7 @@ struct Model {
             float value = up_row >= 0 ? gelu(products.total(w.up_tiling(), w.up, thread) + up_bias, g.gelu_erf) : 0.0f;
             publish_act(w.exchange.hidden_at(turn), up_row, value, up_row >= 0);
         }
-        gather_act(w.exchange.hidden_at(turn), shape.fp());
+        gather_act(w.exchange.hidden_at(turn), shape.fp(), to_hidden);
         ++sequence;
         sync_workers();
         add_product(w.down_tiling(), w.down, down_row, down_bias, w.exchange.end_at(turn));
@@ -955,7 +979,7 @@ struct Model {
             if (lane < 2) publish(w.exchange.best_at(best_turn) + 2 * w.block + lane, half, sequence);
         }
         uint64_t best = 0;
-        gather<1>(g, s, w.exchange.best_at(best_turn), w.blocks, thread, sequence,
+        gather<1>(g, s, w.exchange.best_at(best_turn), w.blocks, thread, sequence, to_best,
                   [&](int, int, uint32_t low, uint32_t high) { best = static_cast<uint64_t>(high) << 32 | low; });
         ++sequence;
         best = warp_best(best);
@@ -980,7 +1004,7 @@ struct Model {
             embed(token, position);
             for (int l = 0; l < g.layer_count; ++l) run_layer(l, position);
             NormVectors last = prefetch(g.norm_weight, g.norm_bias);
-            gather_residual(w.exchange.end_at(turn ^ 1));
+            gather_residual(w.exchange.end_at(turn ^ 1), to_end);
             ++sequence;
             norm(last);
             token = choose(step, chosen & 1);

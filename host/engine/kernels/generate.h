@@ -55,8 +55,7 @@ struct Generate {
     int32_t group;      // blocks a head
     int32_t stages;     // buffers of weights, and their size, as the kernel has them
     int32_t stage_bytes;
-    int32_t sum_stride;   // between the partial sums of two outputs of a block: odd, and as many as there are at most
-    int32_t under_way;  // chunks that a block has copied at once
+    int32_t sum_stride;  // between the partial sums of two outputs of a block: odd, and as many as there are at most
     float epsilon;
     float scale;  // of the scores, of layer l divided by l + 1 if scale_by_layer
     int32_t scale_by_layer;

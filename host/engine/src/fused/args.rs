@@ -244,7 +244,6 @@ pub(crate) struct Generate {
     pub(crate) stages: i32,
     pub(crate) stage_bytes: i32,
     pub(crate) sum_stride: i32,
-    pub(crate) under_way: i32,
     pub(crate) epsilon: f32,
     pub(crate) scale: f32,
     pub(crate) scale_by_layer: i32,

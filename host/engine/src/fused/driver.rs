@@ -373,7 +373,11 @@ impl Gpu {
 
     /// Has the device copy `bytes` bytes of the host's memory, from `from` on, to the byte number `to` of a buffer, in the
     /// stream's order and without waiting for it.
-    pub(crate) fn copy_to_device(
+    ///
+    /// # Safety
+    ///
+    /// Both stay until the copy is done; in a capture, until the graph is launched no more.
+    pub(crate) unsafe fn copy_to_device(
         &self,
         buffer: &Buffer,
         to: usize,
@@ -386,7 +390,7 @@ impl Gpu {
             return Err(INVALID);
         }
         self.context.bind()?;
-        // SAFETY: both places are within their memory; whoever frees the source waits for the stream first.
+        // SAFETY: both places are within their memory; the rest the caller answers for.
         unsafe {
             let source = source.host.add(from).cast();
             sys::cuMemcpyHtoDAsync_v2(buffer.address(to), source, bytes, self.context.stream)

@@ -15,8 +15,6 @@ const MOST_STAGES: usize = 24;
 const FIXED_BYTES: usize = 2 * 8 * MOST_STAGES + 2 * 8 * WARPS + 64;
 
 const MOST_WIDTH: usize = 2304;
-/// Chunks of weights that a block has copied at once.
-const UNDER_WAY: i32 = 3;
 
 /// A kernel for one shape, or for any.
 struct Variant {
@@ -51,13 +49,15 @@ impl Variant {
     }
 }
 
-/// The generating kernel, where it can be used.
-pub(crate) struct Generator {
-    kernel: Kernel,
+/// How the work is dealt out to blocks.
+struct Plan {
+    variant: &'static Variant,
     blocks: usize,
-    shared: u32,
+    /// Blocks of a head.
+    group: usize,
+    /// Bytes of shared memory of a block.
+    shared: usize,
     stages: usize,
-    stage_bytes: usize,
     sum_stride: usize,
     up_starts: [u16; MOST_BLOCKS + 2],
     qkv: Tiling,
@@ -65,8 +65,71 @@ pub(crate) struct Generator {
     up: Tiling,
     down: Tiling,
     head: Tiling,
-    /// Packets of its exchange between blocks.
+    /// Packets of the exchange between blocks.
     packets: usize,
+}
+
+impl Plan {
+    /// `None` where the model does not suit the kernel: see the top of `kernels/generate.cu`.
+    fn new(dims: &Dims, multiprocessors: usize, most_shared: usize) -> Option<Self> {
+        let variant = VARIANTS.iter().find(|variant| variant.suits(dims))?;
+        let tiling = |rows, kp| dims.tiling(rows, kp, variant.stage_bytes);
+        let (qkv, proj) = (tiling(dims.qkv_rows(), dims.dp), tiling(dims.dp, dims.ap));
+        let (up, down) = (tiling(dims.fp, dims.dp), tiling(dims.dp, dims.fp));
+        let blocks = multiprocessors.min(up.tiles as usize).min(MOST_BLOCKS);
+        let suits = dims.dp <= MOST_WIDTH
+            && [16, 32, 64, 128].contains(&dims.hs)
+            && blocks >= dims.heads
+            && up.tiles <= i32::from(u16::MAX);
+        if !suits {
+            return None;
+        }
+        let group = blocks / dims.heads;
+        let up_starts = balance(blocks, group * dims.heads, group, [&qkv, &proj, &up, &down], dims.heads);
+        let most_up = up_starts.windows(2).take(blocks).map(|pair| usize::from(pair[1] - pair[0])).max().unwrap_or(0);
+        let outputs = |tiles: usize, tiling: &Tiling| tiles * tiling.tile_rows as usize;
+        let most = outputs((qkv.tiles as usize / dims.heads).div_ceil(group), &qkv)
+            .max(outputs((proj.tiles as usize).div_ceil(blocks), &proj))
+            .max(outputs(most_up, &up))
+            .max(outputs((down.tiles as usize).div_ceil(blocks), &down));
+        let chunks = [&qkv, &proj, &up, &down].map(|tiling| tiling.chunks as usize);
+        let sum_stride = chunks.into_iter().fold(WARPS, usize::max) | 1;
+        let attention = 3 * dims.hs + WARPS * (dims.hs + 2);
+        let wide = dims.size == 4;
+        let stages = variant.stages[usize::from(wide)];
+        let shared = stages * variant.stage_bytes
+            + FIXED_BYTES
+            + 4 * dims.dp
+            + dims.size * dims.dp.max(dims.ap).max(dims.fp)
+            + 4 * (most * sum_stride + attention);
+        if most > 32 * WARPS || shared > most_shared {
+            return None;
+        }
+        let per_packet = if wide { 1 } else { 2 };
+        let once = dims.qkv_rows() + dims.ap / per_packet + 2 * dims.dp + dims.fp / per_packet + 2 * blocks;
+        let head = tiling(dims.vp, dims.dp);
+        Some(Self {
+            variant,
+            blocks,
+            group,
+            shared,
+            stages,
+            sum_stride,
+            up_starts,
+            qkv,
+            proj,
+            up,
+            down,
+            head,
+            packets: 2 * once,
+        })
+    }
+}
+
+/// The generating kernel, where it can be used.
+pub(crate) struct Generator {
+    kernel: Kernel,
+    plan: Plan,
     /// Number of the next packet that was never used.
     next_packet: u32,
 }
@@ -129,58 +192,23 @@ pub(crate) struct Task {
 impl Generator {
     /// `None` where the model or the GPU does not suit it: see the top of `kernels/generate.cu`.
     pub(crate) fn find(gpu: &Gpu, dims: &Dims, dtype: DTypeChoice) -> Result<Option<Self>, DriverError> {
-        let Some(variant) = VARIANTS.iter().find(|variant| variant.suits(dims)) else { return Ok(None) };
-        let stage_bytes = variant.stage_bytes;
-        let stages = variant.stages[if dims.size == 4 { 1 } else { 0 }];
-        let up = dims.tiling(dims.fp, dims.dp, stage_bytes);
-        let blocks = (gpu.multiprocessors() as usize).min(up.tiles as usize).min(MOST_BLOCKS);
-        let suits = gpu.compute_capability() >= (9, 0)
-            && dims.dp <= MOST_WIDTH
-            && [16, 32, 64, 128].contains(&dims.hs)
-            && blocks >= dims.heads;
-        if !suits {
+        if gpu.compute_capability() < (9, 0) {
             return Ok(None);
         }
-        let kernel = gpu.kernel(&variant.kernel(dtype))?;
-        let qkv = dims.tiling(dims.qkv_rows(), dims.dp, stage_bytes);
-        let proj = dims.tiling(dims.dp, dims.ap, stage_bytes);
-        let down = dims.tiling(dims.dp, dims.fp, stage_bytes);
-        let group = blocks / dims.heads;
-        let outputs = |tiles: i32, blocks: usize, tiling: &Tiling| {
-            (tiles as usize).div_ceil(blocks) * tiling.tile_rows as usize
-        };
-        let up_starts = balance(blocks, group * dims.heads, group, [&qkv, &proj, &up, &down], dims.heads);
-        let most_up = up_starts.windows(2).take(blocks).map(|pair| usize::from(pair[1] - pair[0])).max().unwrap_or(0);
-        let most = outputs(qkv.tiles / dims.heads as i32, group, &qkv)
-            .max(outputs(proj.tiles, blocks, &proj))
-            .max(most_up * up.tile_rows as usize)
-            .max(outputs(down.tiles, blocks, &down));
-        let chunks = [&qkv, &proj, &up, &down].map(|tiling| tiling.chunks as usize);
-        let sum_stride = chunks.into_iter().fold(WARPS, usize::max) | 1;
-        let attention = 3 * dims.hs + WARPS * (dims.hs + 2);
-        let shared = stages * stage_bytes
-            + FIXED_BYTES
-            + 4 * dims.dp
-            + dims.size * dims.dp.max(dims.ap).max(dims.fp)
-            + 4 * (most * sum_stride + attention);
-        if most > 32 * WARPS || shared > gpu.most_shared() as usize {
+        let plan = Plan::new(dims, gpu.multiprocessors() as usize, gpu.most_shared() as usize);
+        let Some(plan) = plan else { return Ok(None) };
+        let kernel = gpu.kernel(&plan.variant.kernel(dtype))?;
+        // Below what a block may have, which is some hundred kilobytes.
+        kernel.allow_shared(plan.shared as u32)?;
+        if kernel.blocks_per_multiprocessor(THREADS, plan.shared as u32)? == 0 {
             return Ok(None);
         }
-        let shared = shared as u32;
-        kernel.allow_shared(shared)?;
-        if kernel.blocks_per_multiprocessor(THREADS, shared)? == 0 {
-            return Ok(None);
-        }
-        let per_packet = if dims.size == 4 { 1 } else { 2 };
-        let packets =
-            2 * (dims.qkv_rows() + dims.ap / per_packet + 2 * dims.dp + dims.fp / per_packet + 2 * blocks);
-        let head = dims.tiling(dims.vp, dims.dp, stage_bytes);
-        Ok(Some(Self { kernel, blocks, shared, stages, stage_bytes, sum_stride, up_starts, qkv, proj, up, down, head, packets, next_packet: 1 }))
+        Ok(Some(Self { kernel, plan, next_packet: 1 }))
     }
 
     /// 8-byte packets of device memory.
     pub(crate) fn packets(&self) -> usize {
-        self.packets
+        self.plan.packets
     }
 
     /// All packets are new.
@@ -190,7 +218,7 @@ impl Generator {
 
     /// Starts generating for sequence 0, whose prompt is in the cache and whose first token is chosen.
     pub(crate) fn launch(&mut self, gpu: &Gpu, model: &Model, memory: &Memory, task: Task) -> Result<(), DriverError> {
-        let dims = &model.dims;
+        let (dims, plan) = (&model.dims, &self.plan);
         // Of a token: five exchanges a layer, and the choice.
         let packets = (5 * dims.layers + 1) as u32 * task.tokens as u32;
         let first = match self.next_packet.checked_add(packets) {
@@ -207,11 +235,11 @@ impl Generator {
             layers: model.layer(0, 0),
             layer_bytes: model.layer_bytes as u64,
             at: model.offsets,
-            qkv: self.qkv,
-            proj: self.proj,
-            up: self.up,
-            down: self.down,
-            head: self.head,
+            qkv: plan.qkv,
+            proj: plan.proj,
+            up: plan.up,
+            down: plan.down,
+            head: plan.head,
             token_embedding: model.token_embedding(),
             position_embedding: model.position_embedding(),
             head_weight: model.head(),
@@ -240,26 +268,61 @@ impl Generator {
             ap: dims.ap as i32,
             fp: dims.fp as i32,
             vocabulary: dims.vocabulary as i32,
-            group: (self.blocks / dims.heads) as i32,
-            stages: self.stages as i32,
-            stage_bytes: self.stage_bytes as i32,
-            sum_stride: self.sum_stride as i32,
-            under_way: std::env::var("UNDER_WAY").ok().and_then(|v| v.parse().ok()).unwrap_or(UNDER_WAY),
+            group: plan.group as i32,
+            stages: plan.stages as i32,
+            stage_bytes: plan.variant.stage_bytes as i32,
+            sum_stride: plan.sum_stride as i32,
             epsilon: model.epsilon,
             scale: model.scale,
             scale_by_layer: i32::from(model.scale_by_layer),
             gelu_erf: i32::from(model.gelu_erf),
-            up_starts: self.up_starts,
+            up_starts: plan.up_starts,
         };
         let launch = Launch {
-            grid: (self.blocks as u32, 1, 1),
+            grid: (plan.blocks as u32, 1, 1),
             threads: THREADS,
-            shared: self.shared,
+            shared: plan.shared as u32,
             dependent: false,
             cooperative: true,
         };
         // SAFETY: all addresses are of the model's and the memory's parts, which are as large as the sizes say, and which
         // are not freed before the work in the stream is done.
         unsafe { gpu.launch(&self.kernel, launch, &generate) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::synthetic;
+
+    /// Of an H100.
+    const MULTIPROCESSORS: usize = 132;
+    const MOST_SHARED: usize = 232_448;
+
+    #[test]
+    fn the_published_sizes_have_kernels_of_their_own_that_fit_an_h100() {
+        for name in ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"] {
+            let config = synthetic::size(name).unwrap();
+            for dtype in [DTypeChoice::F32, DTypeChoice::F16, DTypeChoice::BF16] {
+                let dims = Dims::new(&config, dtype);
+                let plan = Plan::new(&dims, MULTIPROCESSORS, MOST_SHARED);
+                let plan = plan.unwrap_or_else(|| panic!("{name} in {dtype} has no plan"));
+                assert!(plan.variant.shape.is_some(), "{name} in {dtype}");
+                let starts = &plan.up_starts[..=plan.blocks];
+                assert!(starts.windows(2).all(|pair| pair[0] < pair[1]), "{name} in {dtype}: a block has no tile");
+                assert_eq!(i32::from(starts[plan.blocks]), plan.up.tiles, "{name} in {dtype}");
+                assert!(plan.sum_stride >= plan.down.chunks as usize, "{name} in {dtype}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_suit_the_kernel_has_no_plan() {
+        let config = synthetic::size("gpt2").unwrap();
+        let dims = Dims::new(&config, DTypeChoice::F16);
+        assert!(Plan::new(&Dims { heads: 133, ..dims }, MULTIPROCESSORS, MOST_SHARED).is_none());
+        assert!(Plan::new(&Dims { hs: 48, ..dims }, MULTIPROCESSORS, MOST_SHARED).is_none());
+        assert!(Plan::new(&dims, MULTIPROCESSORS, 100_000).is_none());
     }
 }

@@ -100,7 +100,9 @@ impl Dims {
             ("a vocabulary of", self.vocabulary, MOST_VOCABULARY),
         ] {
             if value > most {
-                return Err(format!("the model has {what} {value}, and the most that the backend fused takes is {most}"));
+                return Err(format!(
+                    "the model has {what} {value}, and the most that the backend fused takes is {most}"
+                ));
             }
         }
         Ok(())
@@ -253,7 +255,9 @@ mod tests {
     #[test]
     fn tiles_are_copied_in_pieces_that_fit_a_buffer() {
         for buffer in [10_240, 12_288, 12_800, 16_384] {
-            for (size, kp) in [(2, 64), (2, 768), (2, 1600), (2, 6400), (4, 64), (4, 768), (4, 1600), (4, 3072), (4, 6400)] {
+            for (size, kp) in
+                [(2, 64), (2, 768), (2, 1600), (2, 6400), (4, 64), (4, 768), (4, 1600), (4, 3072), (4, 6400)]
+            {
                 let dims = Dims { size, ..dims() };
                 let tiling = dims.tiling(64, kp, buffer);
                 assert_eq!(tiling.tile_bytes as usize, tiling.tile_rows as usize * kp * size);

@@ -286,13 +286,17 @@ impl Memory {
         use super::driver::bytes;
         put(bytes(&state.rows), sequences * size_of::<Row>());
         put(bytes(&state.choices), sequences * size_of::<Choice>());
-        put(bytes(&vec![0u32; state.rows.len()]), state_bytes(sequences) - sequences * (size_of::<Row>() + size_of::<Choice>()));
+        put(
+            bytes(&vec![0u32; state.rows.len()]),
+            state_bytes(sequences) - sequences * (size_of::<Row>() + size_of::<Choice>()),
+        );
         put(bytes(&part.rows), size_of_val(part.rows.as_slice()));
         put(bytes(&part.tokens), size_of_val(part.tokens.as_slice()));
         put(bytes(&part.starts), size_of_val(part.starts.as_slice()));
         put(bytes(&part.slots), size_of_val(part.slots.as_slice()));
         let from = if index == 0 { 0 } else { state_bytes(sequences) };
-        gpu.copy_to_device(&self.device, self.places.job + from, staging, from, at - from)
+        // SAFETY: both belong to this memory, and whoever drops it waits for the device first.
+        unsafe { gpu.copy_to_device(&self.device, self.places.job + from, staging, from, at - from) }
     }
 }
 

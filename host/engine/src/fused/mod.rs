@@ -17,7 +17,9 @@ mod tests;
 
 use std::collections::HashMap;
 
-use harness_core::{Backend, BackendError, Clock, Finish, Memory as Reading, ModelInfo, Sampling, Served, TokenRequest};
+use harness_core::{
+    Backend, BackendError, Clock, Finish, Memory as Reading, ModelInfo, Sampling, Served, TokenRequest,
+};
 
 use self::args::{Choice, Row};
 use self::driver::{DriverError, Gpu, Graph};
@@ -64,16 +66,7 @@ impl Fused {
             Ok((kernels, generator, Model::new(&gpu, weights)?))
         };
         let (kernels, generator, model) = load().map_err(|error| gpu.failed(error, &what))?;
-        Ok(Self {
-            info,
-            prompts: HashMap::new(),
-            steps: HashMap::new(),
-            generator,
-            memory: None,
-            model,
-            kernels,
-            gpu,
-        })
+        Ok(Self { info, prompts: HashMap::new(), steps: HashMap::new(), generator, memory: None, model, kernels, gpu })
     }
 
     /// Memory for `batch` sequences of `length` tokens.
@@ -149,8 +142,7 @@ impl Fused {
         let (batch, steps) = (requests.len(), generation.steps);
         let choices: Vec<Choice> = requests.iter().map(|request| choice(request.sampling.as_ref())).collect();
         let vocabulary = self.info.vocabulary;
-        let shape =
-            ChoiceShape { restricted: choices.iter().any(|c| is_restricted(c, vocabulary)), stride: batch };
+        let shape = ChoiceShape { restricted: choices.iter().any(|c| is_restricted(c, vocabulary)), stride: batch };
         if let Some(memory) = &self.memory {
             memory.clear_ring(steps * batch);
         }
@@ -352,8 +344,7 @@ fn part_data(
     let rows = padded_rows(data.rows.len(), most.max(data.rows.len()));
     data.rows.resize(rows, Row::PADDING);
     data.tokens.resize(rows, 0);
-    let shape =
-        PromptShape { rows, sequences: data.slots.len(), tiles: longest.div_ceil(QUERY_TILE), first, choice };
+    let shape = PromptShape { rows, sequences: data.slots.len(), tiles: longest.div_ceil(QUERY_TILE), first, choice };
     (shape, data)
 }
 
@@ -395,7 +386,8 @@ impl Backend for Fused {
         request::check(&request, &self.info)?;
         self.make_room(1, prompt.len())?;
         let read = self.read_prompts(&[&request], ChoiceShape { restricted: false, stride: 1 });
-        let logits = read.and_then(|()| self.memory.as_ref().map_or(Ok(Vec::new()), |memory| memory.download_logits(0)));
+        let logits =
+            read.and_then(|()| self.memory.as_ref().map_or(Ok(Vec::new()), |memory| memory.download_logits(0)));
         logits.map_err(|error| self.gpu.failed(error, "the logits of a prompt"))
     }
 

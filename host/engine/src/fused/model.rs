@@ -58,10 +58,7 @@ impl Model {
         let vocabulary = Runs::whole(dims.vocabulary);
         put(model.token_embedding, &matrix(&weights.wte, vocabulary, dims.vp, width, columns))?;
         let positions = dims.context.next_multiple_of(8);
-        put(
-            model.position_embedding,
-            &matrix(&weights.wpe, Runs::whole(dims.context), positions, width, columns),
-        )?;
+        put(model.position_embedding, &matrix(&weights.wpe, Runs::whole(dims.context), positions, width, columns))?;
         if let Some(head) = &weights.head {
             put(model.head, &matrix(head, vocabulary, dims.vp, width, columns))?;
         }

@@ -272,9 +272,7 @@ impl Pass<'_> {
 
     fn launch_rows(&self, rows: Rows, norm: Option<Norm>) -> Result<(), DriverError> {
         let rows = match norm {
-            Some(norm) => {
-                Rows { out: self.memory.normed(), norm_weight: norm.weight, norm_bias: norm.bias, ..rows }
-            }
+            Some(norm) => Rows { out: self.memory.normed(), norm_weight: norm.weight, norm_bias: norm.bias, ..rows },
             None => rows,
         };
         self.launch(&self.kernels.rows, (rows.m as u32, 1, 1), 192, 4 * rows.dp as u32, &rows)

@@ -19,7 +19,8 @@ use crate::weights::{Matrix, Weights};
 /// Small models of shapes that don't fit anything: heads that divide no number of multiprocessors, heads of a size that needs padding,
 /// vocabularies of no round number, every option of the architecture.
 fn shapes() -> Vec<(&'static str, Config)> {
-    let small = |layers, heads, width| Config { context: 96, vocabulary: 1000, ..Config::published(layers, heads, width) };
+    let small =
+        |layers, heads, width| Config { context: 96, vocabulary: 1000, ..Config::published(layers, heads, width) };
     vec![
         ("even", small(2, 4, 64)),
         ("heads of 16, five of them", small(3, 5, 80)),
@@ -61,9 +62,8 @@ fn weights(config: &Config, dtype: DTypeChoice) -> Weights {
     disturb(&mut weights.ln_f.bias, 0.3);
     if !config.tied {
         let draw = Stream::new(5, 999);
-        weights.head = Some(Matrix::from_fn(config.vocabulary, config.width, dtype, |index| {
-            0.05 * draw.symmetric(index as u64)
-        }));
+        weights.head =
+            Some(Matrix::from_fn(config.vocabulary, config.width, dtype, |index| 0.05 * draw.symmetric(index as u64)));
     }
     weights
 }
