@@ -13,7 +13,8 @@ const ARCHS: &str = "HARNESS_CUDA_ARCHS";
 /// The first line of a kernel file that needs compute capability 9.0.
 const NEEDS_90: &str = "// sm_90";
 
-/// Of the GPUs with machine code of their own; others newer than 8.0 are served by compiling PTX when the program starts.
+/// Of the GPUs with machine code of their own; others newer than 8.0 are served by compiling PTX when the program
+/// starts.
 const ALL: [&str; 5] = ["80", "90a", "100", "103", "120"];
 
 type Result<T> = std::result::Result<T, String>;

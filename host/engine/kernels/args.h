@@ -27,7 +27,8 @@ struct Cache {
 };
 
 enum Epilogue : int32_t {
-    // Rows of 3 * heads * hs outputs are queries, keys and values, each [heads][hs]. `out` is the queries, Real [m][ap];
+    // Rows of 3 * heads * hs outputs are queries, keys and values, each [heads][hs]. `out` is the queries, Real
+    // [m][ap];
     // keys and values of rows that are no padding go to the cache.
     EPILOGUE_QKV = 0,
     // `out` is Real [m][np]: GELU of the sum and the bias.
@@ -42,8 +43,8 @@ enum Epilogue : int32_t {
 
 // out[m][np] = a[m][kp] * w[np][kp]^T + bias. kp is a multiple of 64, np of 8.
 //
-// A matrix of float is row-major [np][kp]. One of half or bfloat16 is blocked: [np / 8][kp / 32][8][32], so that the eight
-// numbers of one 16-byte read are neighbours of one row, and 8 rows by 32 columns are 512 bytes in a row.
+// A matrix of float is row-major [np][kp]. One of half or bfloat16 is blocked: [np / 8][kp / 32][8][32], so that the
+// eight numbers of one 16-byte read are neighbours of one row, and 8 rows by 32 columns are 512 bytes in a row.
 struct Product {
     const void* a;
     const void* w;
@@ -66,10 +67,11 @@ struct Product {
 
 // Attention of the prompt's tokens over themselves, one block a (tile of queries, head, sequence).
 struct PromptAttention {
-    const void* q;          // Real [m][ap]
-    void* out;              // Real [m][ap]
-    const int32_t* starts;  // [sequences + 1]: the rows of a sequence are starts[s] .. starts[s + 1], in order of position from 0
-    const int32_t* slots;   // [sequences]: which sequence of the cache
+    const void* q;  // Real [m][ap]
+    void* out;      // Real [m][ap]
+    const int32_t*
+        starts;  // [sequences + 1]: the rows of a sequence are starts[s] .. starts[s + 1], in order of position from 0
+    const int32_t* slots;  // [sequences]: which sequence of the cache
     Cache cache;
     int32_t ap;
     float scale;  // of the scores

@@ -193,8 +193,7 @@ __device__ __forceinline__ uint32_t select(const Choose& p, int s, Histogram& hi
 
 // The key of the k-th most likely token (top-k: Fan, Lewis and Dauphin 2018).
 __device__ __forceinline__ uint32_t rank_threshold(const Choose& p, int s, Histogram& histogram, uint32_t k) {
-    return select(
-        p, s, histogram, [](float, uint32_t) { return uint64_t{1}; }, [=](uint64_t) { return uint64_t{k}; });
+    return select(p, s, histogram, [](float, uint32_t) { return uint64_t{1}; }, [=](uint64_t) { return uint64_t{k}; });
 }
 
 // Probability in fixed point, relative to that of the most likely token. 2^20 tokens have 2^60 together at most.

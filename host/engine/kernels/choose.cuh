@@ -45,9 +45,13 @@ __device__ __forceinline__ uint64_t candidate(float number, uint32_t token) {
     return static_cast<uint64_t>(order_key(number)) << 32 | ~token;
 }
 
-__device__ __forceinline__ uint32_t token_of(uint64_t candidate) { return ~static_cast<uint32_t>(candidate); }
+__device__ __forceinline__ uint32_t token_of(uint64_t candidate) {
+    return ~static_cast<uint32_t>(candidate);
+}
 
-__device__ __forceinline__ uint64_t better(uint64_t a, uint64_t b) { return a > b ? a : b; }
+__device__ __forceinline__ uint64_t better(uint64_t a, uint64_t b) {
+    return a > b ? a : b;
+}
 
 // The best candidate of a warp's lanes; every lane gets it.
 __device__ __forceinline__ uint64_t warp_best(uint64_t mine) {

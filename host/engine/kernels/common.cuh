@@ -8,8 +8,8 @@ using half16 = __half;
 using bfloat16 = __nv_bfloat16;
 
 // A kernel that is launched while its predecessor still runs (programmatic dependent launch) may read weights at once;
-// what the predecessor wrote it may read, and memory that the predecessor reads it may write, only after this. Every kernel
-// calls it, so that waiting for one predecessor is waiting for all.
+// what the predecessor wrote it may read, and memory that the predecessor reads it may write, only after this. Every
+// kernel calls it, so that waiting for one predecessor is waiting for all.
 __device__ __forceinline__ void wait_for_predecessor() {
 #if __CUDA_ARCH__ >= 900
     asm volatile("griddepcontrol.wait;" ::: "memory");
@@ -22,10 +22,6 @@ __device__ __forceinline__ void let_successor_start() {
     asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 #endif
 }
-
-__device__ __forceinline__ float to_float(float x) { return x; }
-__device__ __forceinline__ float to_float(half16 x) { return __half2float(x); }
-__device__ __forceinline__ float to_float(bfloat16 x) { return __bfloat162float(x); }
 
 template <typename Real>
 __device__ __forceinline__ Real from_float(float x);
@@ -68,8 +64,9 @@ __device__ __forceinline__ float2 unpack<bfloat16>(uint32_t pair) {
 }
 
 // d[16][8] += a[16][16] * b[8][16]^T on the tensor cores, sums in float. Lane 4g + t holds of a the rows g and g + 8 at
-// columns {2t, 2t+1} (a0, a1) and {2t+8, 2t+9} (a2, a3), of b row g at the same columns (b0, b1), and of d the rows g (d0, d1)
-// and g + 8 (d2, d3) at columns {2t, 2t+1}. Which column of k is called which is free, as long as a and b agree.
+// columns {2t, 2t+1} (a0, a1) and {2t+8, 2t+9} (a2, a3), of b row g at the same columns (b0, b1), and of d the rows g
+// (d0, d1) and g + 8 (d2, d3) at columns {2t, 2t+1}. Which column of k is called which is free, as long as a and b
+// agree.
 template <typename Real>
 __device__ __forceinline__ void mma(float (&d)[4], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0,
                                     uint32_t b1);
@@ -92,12 +89,6 @@ __device__ __forceinline__ void mma<bfloat16>(float (&d)[4], uint32_t a0, uint32
 __device__ __forceinline__ float warp_sum(float x) {
 #pragma unroll
     for (int lane = 16; lane > 0; lane /= 2) x += __shfl_xor_sync(0xffffffffu, x, lane);
-    return x;
-}
-
-__device__ __forceinline__ float warp_max(float x) {
-#pragma unroll
-    for (int lane = 16; lane > 0; lane /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, lane));
     return x;
 }
 
@@ -128,5 +119,8 @@ __device__ __forceinline__ Real* qkv_place(const Product& p, int row, Row where,
     if (part > 2 || where.sequence < 0) return nullptr;
     int head = rest / p.cache.hs, d = rest - head * p.cache.hs;
     Real* base = static_cast<Real*>(part == 1 ? p.cache.keys : p.cache.values);
-    return base + ((static_cast<int64_t>(where.sequence) * p.cache.heads + head) * p.cache.room + where.position) * p.cache.hs + d;
+    return base +
+           ((static_cast<int64_t>(where.sequence) * p.cache.heads + head) * p.cache.room + where.position) *
+               p.cache.hs +
+           d;
 }

@@ -15,8 +15,8 @@ namespace {
 constexpr int WARPS = 8;
 constexpr int MOST_ROWS = 16;
 
-// Two neighbouring outputs of one row, n of them even, and what has to be read to finish them: the bias at any time, the rest once
-// the predecessor is done. Read early, it does not keep the sums waiting.
+// Two neighbouring outputs of one row, n of them even, and what has to be read to finish them: the bias at any time,
+// the rest once the predecessor is done. Read early, it does not keep the sums waiting.
 template <typename Real>
 struct Outputs {
     int row, n;
@@ -57,8 +57,8 @@ struct Outputs {
     }
 };
 
-// `TILES` times 8 outputs a block, for up to 8 * HALVES rows; DEPTH reads of each tile under way at once. QUADS: of norm_rows; 0
-// where nothing is normed.
+// `TILES` times 8 outputs a block, for up to 8 * HALVES rows; DEPTH reads of each tile under way at once. QUADS: of
+// norm_rows; 0 where nothing is normed.
 template <typename Real, int TILES, int HALVES, int DEPTH, int QUADS>
 __device__ void product(const Product& p) {
     extern __shared__ uint4 memory[];
@@ -160,8 +160,8 @@ __device__ void product(const Product& p) {
     outputs.finish(p, first, second);
 }
 
-// Products with many outputs, of rows short enough to be kept in registers: a block takes tiles in turn, and reads the next
-// one's weights while it adds up the present one's.
+// Products with many outputs, of rows short enough to be kept in registers: a block takes tiles in turn, and reads the
+// next one's weights while it adds up the present one's.
 template <typename Real, int HALVES, int DEPTH>
 __device__ void long_product(const Product& p) {
     __shared__ float sums[2][WARPS][MOST_ROWS][8 + 2];
@@ -309,14 +309,14 @@ __device__ void product_f32(const Product& p) {
         long_product<__VA_ARGS__>(p);                                                                     \
     }
 
-#define FEW_OF(name, Real)                       \
-    FEW(few_##name##_8, Real, 1, 1, 12, 0)       \
-    FEW(few_##name##_16, Real, 1, 2, 6, 0)       \
-    FEW(few_##name##_wide_8, Real, 2, 1, 6, 0)   \
-    FEW(few_##name##_wide_16, Real, 2, 2, 3, 0)  \
-    FEW(few_##name##_norm_8, Real, 3, 1, 3, 8)   \
-    FEW(few_##name##_norm_16, Real, 3, 2, 3, 8)  \
-    FEW_LONG(few_##name##_long_8, Real, 1, 7)    \
+#define FEW_OF(name, Real)                      \
+    FEW(few_##name##_8, Real, 1, 1, 12, 0)      \
+    FEW(few_##name##_16, Real, 1, 2, 6, 0)      \
+    FEW(few_##name##_wide_8, Real, 2, 1, 6, 0)  \
+    FEW(few_##name##_wide_16, Real, 2, 2, 3, 0) \
+    FEW(few_##name##_norm_8, Real, 3, 1, 3, 8)  \
+    FEW(few_##name##_norm_16, Real, 3, 2, 3, 8) \
+    FEW_LONG(few_##name##_long_8, Real, 1, 7)   \
     FEW_LONG(few_##name##_long_16, Real, 2, 7)
 
 FEW_OF(f16, half16)

@@ -2,17 +2,18 @@
 // A whole generation in one launch: a cooperative kernel of one block a multiprocessor, for one sequence.
 //
 // One token at a time leaves a GPU nothing to do but read every weight once, in a chain of products each of which needs
-// all of the one before. So each block does two things side by side. One warp streams the block's share of the weights, in
-// the order in which they will be needed, through a ring of buffers in shared memory by bulk copies; it never waits
+// all of the one before. So each block does two things side by side. One warp streams the block's share of the weights,
+// in the order in which they will be needed, through a ring of buffers in shared memory by bulk copies; it never waits
 // for results, only for a free buffer, so memory stays busy while blocks exchange activations. The other twelve
 // warps multiply. Each block owns whole output rows, so every sum has one fixed order.
 //
-// Blocks exchange results as packets of a value and a number in one 8-byte store: who reads polls until the number is the
-// expected one (the LL protocol of NCCL), so there is no barrier between blocks and no flag apart from the data. Numbers
-// only grow, and each kind of exchange has two buffers in turn: every block publishes hidden units in every layer and
-// reads all of the others', so no block can be two layers ahead of another.
+// Blocks exchange results as packets of a value and a number in one 8-byte store: who reads polls until the number is
+// the expected one (the LL protocol of NCCL), so there is no barrier between blocks and no flag apart from the data.
+// Numbers only grow, and each kind of exchange has two buffers in turn: every block publishes hidden units in every
+// layer and reads all of the others', so no block can be two layers ahead of another.
 //
-// Needs: every block owns a tile of the hidden units; group = blocks / heads is at least 1; dp is at most 2,304; hs is 16, 32, 64 or 128; the blocks are at most 384.
+// Needs: every block owns a tile of the hidden units; group = blocks / heads is at least 1; dp is at most 2,304; hs is
+// 16, 32, 64 or 128; the blocks are at most 384.
 #include "choose.cuh"
 #include "common.cuh"
 #include "embedding.cuh"
@@ -32,8 +33,9 @@ constexpr int MOST_STAGES = 24;
 template <typename Real>
 constexpr int WIDE = 16 / static_cast<int>(sizeof(Real));
 
-// The sizes of a model, known when the kernel is launched or when it is compiled. The chain of dependent steps is what takes the
-// time, so index arithmetic counts: the published sizes have kernels of their own, in which it is done beforehand.
+// The sizes of a model, known when the kernel is launched or when it is compiled. The chain of dependent steps is what
+// takes the time, so index arithmetic counts: the published sizes have kernels of their own, in which it is done
+// beforehand.
 struct AnyShape {
     static constexpr int MOST_PAIRS = 3;
     template <typename Real>
@@ -108,22 +110,24 @@ struct Shared {
     uint8_t* stages;
     uint64_t* full;
     uint64_t* empty;
-    float* residual;    // [dp]
-    uint8_t* act;       // Real [max(dp, ap, fp)]: the input of the product at hand
-    float* sums;        // [rows of this block][sum_stride]
-    float* scratch;     // of attention: [3 * hs + WARPS * (hs + 2)]
-    float2* statistics; // [WARPS]
-    uint64_t* best;     // [WARPS]: each warp's candidate
-    volatile uint32_t* issued; // chunks whose copy has begun
-    volatile int* stop; // 1: no more weights are needed
-    volatile int* dead; // 1: waited too long, so waiting is over
+    float* residual;            // [dp]
+    uint8_t* act;               // Real [max(dp, ap, fp)]: the input of the product at hand
+    float* sums;                // [rows of this block][sum_stride]
+    float* scratch;             // of attention: [3 * hs + WARPS * (hs + 2)]
+    float2* statistics;         // [WARPS]
+    uint64_t* best;             // [WARPS]: each warp's candidate
+    volatile uint32_t* issued;  // chunks whose copy has begun
+    volatile int* stop;         // 1: no more weights are needed
+    volatile int* dead;         // 1: waited too long, so waiting is over
 };
 
 __device__ __forceinline__ uint32_t shared_address(const void* p) {
     return static_cast<uint32_t>(__cvta_generic_to_shared(p));
 }
 
-__device__ __forceinline__ void sync_workers() { asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory"); }
+__device__ __forceinline__ void sync_workers() {
+    asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory");
+}
 
 __device__ __forceinline__ void init_barrier(uint64_t* barrier, int count) {
     asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(count) : "memory");
@@ -131,11 +135,10 @@ __device__ __forceinline__ void init_barrier(uint64_t* barrier, int count) {
 
 __device__ __forceinline__ bool try_wait(uint64_t* barrier, uint32_t parity) {
     uint32_t done;
-    asm volatile(
-        "{\n .reg .pred p;\n mbarrier.try_wait.parity.shared.b64 p, [%1], %2;\n selp.u32 %0, 1, 0, p;\n}"
-        : "=r"(done)
-        : "r"(shared_address(barrier)), "r"(parity)
-        : "memory");
+    asm volatile("{\n .reg .pred p;\n mbarrier.try_wait.parity.shared.b64 p, [%1], %2;\n selp.u32 %0, 1, 0, p;\n}"
+                 : "=r"(done)
+                 : "r"(shared_address(barrier)), "r"(parity)
+                 : "memory");
     return done != 0;
 }
 
@@ -161,8 +164,8 @@ struct Chunk {
     static __device__ __forceinline__ uint32_t parity(uint32_t number) { return number / STAGES & 1; }
 };
 
-// The tiles of one product that are this block's: first, first + stride, ... And this warp's part in them: the chunks of all tiles
-// are shared by warps in groups of `sharers`, so that each warp waits for as few chunks as possible.
+// The tiles of one product that are this block's: first, first + stride, ... And this warp's part in them: the chunks
+// of all tiles are shared by warps in groups of `sharers`, so that each warp waits for as few chunks as possible.
 struct Deal {
     int first, stride, count;
     int units;  // chunks
@@ -242,8 +245,8 @@ struct Copier {
         asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
     }
 
-    // What is on its way delays what blocks exchange. So as long as the next chunks are there, they come one at a time; otherwise,
-    // as many at once as keep memory busy.
+    // What is on its way delays what blocks exchange. So as long as the next chunks are there, they come one at a time;
+    // otherwise, as many at once as keep memory busy.
     __device__ void await_earlier() {
         constexpr uint32_t ENOUGH = Chunk<Real, Shape>::STAGES / 2, HURRY = 3;
         if (number < ENOUGH) return;
@@ -267,8 +270,9 @@ struct Copier {
         uint32_t to = shared_address(w.s.stages + stage * Shape::STAGE_BYTES);
         asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
         asm volatile(
-            "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], %4;"
-            ::"r"(to), "l"(from), "r"(bytes), "r"(barrier), "l"(policy)
+            "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], "
+            "%4;" ::"r"(to),
+            "l"(from), "r"(bytes), "r"(barrier), "l"(policy)
             : "memory");
         *w.s.issued = ++number;
     }
@@ -339,9 +343,9 @@ __device__ __forceinline__ bool numbered(ulonglong2 two, uint32_t sequence) {
     return static_cast<uint32_t>(two.x >> 32) == sequence && static_cast<uint32_t>(two.y >> 32) == sequence;
 }
 
-// How long a warp waits before it reads packets for the first time. Reads in vain are not free: with all blocks asking for the same
-// lines, they delay the packets and the weights. So a warp learns when it is worth asking: later after a read that came too early,
-// a little sooner after one that did not.
+// How long a warp waits before it reads packets for the first time. Reads in vain are not free: with all blocks asking
+// for the same lines, they delay the packets and the weights. So a warp learns when it is worth asking: later after a
+// read that came too early, a little sooner after one that did not.
 struct Lead {
     static constexpr int MOST = 1 << 15, LATER = 32, SOONER = 8;
     int ticks = 800;
@@ -358,11 +362,11 @@ struct Lead {
     }
 };
 
-// Reads `pairs` pairs of packets, pair i by thread i, i + THREADS ...; keep(j, i, first value, second value), where i is the
-// thread's j-th pair of at most N that it reads at once. All lanes of a warp call it.
+// Reads `pairs` pairs of packets, pair i by thread i, i + THREADS ...; keep(j, i, first value, second value), where i
+// is the thread's j-th pair of at most N that it reads at once. All lanes of a warp call it.
 template <int N, typename Keep>
-__device__ __forceinline__ void gather(const Generate& g, const Shared& s, const uint64_t* packets, int pairs, int thread,
-                                       uint32_t sequence, Lead& lead, Keep keep) {
+__device__ __forceinline__ void gather(const Generate& g, const Shared& s, const uint64_t* packets, int pairs,
+                                       int thread, uint32_t sequence, Lead& lead, Keep keep) {
     bool too_early = false;
     lead.wait();
     for (int base = 0; base < pairs; base += N * THREADS) {
@@ -403,9 +407,9 @@ struct Products {
         lane = thread % 32;
     }
 
-    // Waits for chunk n and gives its place. A barrier tells only odd from even, so it may be asked for a chunk only once the one
-    // before in that buffer has come and gone, of which this warp may have seen nothing: as soon as the copy of chunk n has
-    // begun.
+    // Waits for chunk n and gives its place. A barrier tells only odd from even, so it may be asked for a chunk only
+    // once the one before in that buffer has come and gone, of which this warp may have seen nothing: as soon as the
+    // copy of chunk n has begun.
     __device__ __forceinline__ const uint8_t* await(uint32_t n) const {
         while (static_cast<int>(*w.s.issued - n) <= 0) {
         }
@@ -421,8 +425,8 @@ struct Products {
         if (lane == 0) arrive(&w.s.empty[Chunk<Real, Shape>::stage(n)], arrivals);
     }
 
-    // The part of a 16-bit product that one block of 8 rows by 32 columns gives. The tensor cores take 16 tokens: the first
-    // eight are all this one.
+    // The part of a 16-bit product that one block of 8 rows by 32 columns gives. The tensor cores take 16 tokens: the
+    // first eight are all this one.
     __device__ __forceinline__ void block_product(float (&even)[4], float (&odd)[4], const uint8_t* weights,
                                                   const uint8_t* act) const {
         uint4 b = *reinterpret_cast<const uint4*>(weights + 16 * lane);
@@ -435,8 +439,8 @@ struct Products {
     using Sums = float[4][4];
 
     // Adds what chunk number `chunk` of a tile, number n of the stream, gives to one warp of `sharers`.
-    __device__ __forceinline__ void add_chunk(Sums& sums, const Tiling& tiling, int chunk, uint32_t n, int member, int sharers,
-                                              int arrivals) {
+    __device__ __forceinline__ void add_chunk(Sums& sums, const Tiling& tiling, int chunk, uint32_t n, int member,
+                                              int sharers, int arrivals) {
         const uint8_t* weights = await(n);
         int at = chunk * tiling.chunk_bytes, bytes = min(tiling.chunk_bytes, tiling.tile_bytes - at);
         if constexpr (sizeof(Real) == 2) {
@@ -468,8 +472,8 @@ struct Products {
         release(n, arrivals);
     }
 
-    // The sums over a warp: those of rows 2 * lane and 2 * lane + 1 in lanes 0 to 3 for 16 bits, of row `lane` in lanes 0 to 3 for
-    // f32.
+    // The sums over a warp: those of rows 2 * lane and 2 * lane + 1 in lanes 0 to 3 for 16 bits, of row `lane` in lanes
+    // 0 to 3 for f32.
     __device__ __forceinline__ float2 finish(const Sums& sums, const Tiling& tiling) const {
         if constexpr (sizeof(Real) == 2) {
             return make_float2(sums[0][0] + sums[1][0] + (sums[2][0] + sums[3][0]),
@@ -490,8 +494,8 @@ struct Products {
         return sum;
     }
 
-    // Multiplies the block's tiles of one matrix with the input in `act`. Afterwards, and after sync_workers(), total(tiling, deal,
-    // i) is output number i of this block.
+    // Multiplies the block's tiles of one matrix with the input in `act`. Afterwards, and after sync_workers(),
+    // total(tiling, deal, i) is output number i of this block.
     __device__ __forceinline__ void multiply(const Tiling& tiling, const Deal& deal) {
         int stride = w.shape.sum_stride();
         for (int unit = deal.group; unit < deal.units; unit += deal.groups) {
@@ -572,8 +576,8 @@ struct Model {
     // Of this thread's output of each product: its row, -1 where it has none.
     int qkv_row, proj_row, up_row, down_row;
     Lead to_qkv, to_attended, to_middle, to_hidden, to_end, to_best;
-    float mean = 0;             // of the residual stream when it was last normed
-    float2 x[PAIRS];            // this thread's pairs of the residual stream
+    float mean = 0;   // of the residual stream when it was last normed
+    float2 x[PAIRS];  // this thread's pairs of the residual stream
 
     __device__ Model(Worker<Real, Shape>& w) : w(w), products(w), shape(w.shape), g(w.g), s(w.s) {
         thread = threadIdx.x;
@@ -627,15 +631,17 @@ struct Model {
     }
 
     __device__ __forceinline__ void gather_residual(const uint64_t* packets, Lead& lead) {
-        gather<PAIRS>(g, s, packets, shape.dp() / 2, thread, sequence, lead, [&](int j, int i, uint32_t first, uint32_t second) {
-            keep_residual(j, 2 * i, make_float2(__uint_as_float(first), __uint_as_float(second)));
-        });
+        gather<PAIRS>(g, s, packets, shape.dp() / 2, thread, sequence, lead,
+                      [&](int j, int i, uint32_t first, uint32_t second) {
+                          keep_residual(j, 2 * i, make_float2(__uint_as_float(first), __uint_as_float(second)));
+                      });
     }
 
     __device__ __forceinline__ void gather_act(const uint64_t* packets, int count, Lead& lead) {
-        gather<Shape::template ACT_PAIRS<Real>>(g, s, packets, count / (2 * PER_PACKET<Real>), thread, sequence, lead, [&](int, int i, uint32_t first, uint32_t second) {
-            reinterpret_cast<uint2*>(s.act)[i] = make_uint2(first, second);
-        });
+        gather<Shape::template ACT_PAIRS<Real>>(g, s, packets, count / (2 * PER_PACKET<Real>), thread, sequence, lead,
+                                                [&](int, int i, uint32_t first, uint32_t second) {
+                                                    reinterpret_cast<uint2*>(s.act)[i] = make_uint2(first, second);
+                                                });
     }
 
     struct NormVectors {
@@ -654,8 +660,9 @@ struct Model {
         return v;
     }
 
-    // Layer norm of the residual stream into `act`. Mean and variance come from sums of differences from the mean of the
-    // norm before, near enough to this one's that nothing cancels (the shifted form in Chan, Golub and LeVeque 1983).
+    // Layer norm of the residual stream into `act`. Mean and variance come from sums of differences from the mean of
+    // the norm before, near enough to this one's that nothing cancels (the shifted form in Chan, Golub and LeVeque
+    // 1983).
     __device__ void norm(const NormVectors& v) {
         float sum = 0, squares = 0;
 #pragma unroll
@@ -724,8 +731,8 @@ struct Model {
         return row >= 0 ? vector(layer, offset)[row] : 0.0f;
     }
 
-    // Positions that a thread reads at once. Each warp takes a run of them, so that few warps have few positions, and what they found
-    // is soon put together.
+    // Positions that a thread reads at once. Each warp takes a run of them, so that few warps have few positions, and
+    // what they found is soon put together.
     static constexpr int AHEAD = 2;
 
     // Keys and values of old positions.
@@ -751,8 +758,8 @@ struct Model {
     }
 
     __device__ __forceinline__ uint4 cached(const uint8_t* cache, int l, int position, int part) const {
-        const uint8_t* of_head = cache + l * g.cache_layer_bytes
-            + (static_cast<int64_t>(w.head) * g.room + position) * shape.hs() * sizeof(Real);
+        const uint8_t* of_head = cache + l * g.cache_layer_bytes +
+                                 (static_cast<int64_t>(w.head) * g.room + position) * shape.hs() * sizeof(Real);
         return __ldcg(reinterpret_cast<const uint4*>(of_head) + part);
     }
 
@@ -804,17 +811,18 @@ struct Model {
         int part = thread / half, within = thread - part * half;
         const uint64_t* run = packets + (part * shape.heads() + w.head) * hs + 2 * within;
         // The pointer is this thread's own, so that it reads its pair as the pair number `thread`.
-        gather<1>(g, s, run - 2 * thread, 3 * half, thread, sequence, to_qkv, [&](int, int, uint32_t first, uint32_t second) {
-            float a = __uint_as_float(first), b = __uint_as_float(second);
-            if (part == 0) {
-                query[2 * within] = a * scale;
-                query[2 * within + 1] = b * scale;
-            } else {
-                Real* to = (part == 1 ? key : value) + 2 * within;
-                to[0] = from_float<Real>(a);
-                to[1] = from_float<Real>(b);
-            }
-        });
+        gather<1>(g, s, run - 2 * thread, 3 * half, thread, sequence, to_qkv,
+                  [&](int, int, uint32_t first, uint32_t second) {
+                      float a = __uint_as_float(first), b = __uint_as_float(second);
+                      if (part == 0) {
+                          query[2 * within] = a * scale;
+                          query[2 * within + 1] = b * scale;
+                      } else {
+                          Real* to = (part == 1 ? key : value) + 2 * within;
+                          to[0] = from_float<Real>(a);
+                          to[1] = from_float<Real>(b);
+                      }
+                  });
         sync_workers();
 
         Place at = place();
@@ -898,7 +906,8 @@ struct Model {
         }
     }
 
-    // By the first hs threads, so by half a warp at least. The exchange is the one after that of queries, keys and values.
+    // By the first hs threads, so by half a warp at least. The exchange is the one after that of queries, keys and
+    // values.
     __device__ __forceinline__ void publish_attended(int n, float value) {
         uint64_t* packets = w.exchange.attended_at(turn);
         if constexpr (sizeof(Real) == 4) {
@@ -911,7 +920,8 @@ struct Model {
 
     __device__ void append(int l, int position, const Real* key, const Real* value) {
         int parts = shape.hs() / WIDE<Real>;
-        int64_t at = l * g.cache_layer_bytes + (static_cast<int64_t>(w.head) * g.room + position) * shape.hs() * sizeof(Real);
+        int64_t at =
+            l * g.cache_layer_bytes + (static_cast<int64_t>(w.head) * g.room + position) * shape.hs() * sizeof(Real);
         int i = thread - (THREADS - 64);
         for (int part = i; part < 2 * parts; part += 64) {
             bool of_key = part < parts;
@@ -1084,11 +1094,11 @@ __device__ void generate(const Generate& g) {
     }
 
 // The name of a kernel for one shape has its dp, fp and hs.
-#define GENERATE_OF(type, Real)                                             \
-    GENERATE(generate_##type, Real, AnyShape)                               \
-    GENERATE(generate_##type##_768_3072_64, Real, FixedShape<768, 3072, 64, 12288, 17, 16>)    \
-    GENERATE(generate_##type##_1024_4096_64, Real, FixedShape<1024, 4096, 64, 16384, 12, 12>)  \
-    GENERATE(generate_##type##_1280_5120_64, Real, FixedShape<1280, 5120, 64, 10240, 19, 18>)  \
+#define GENERATE_OF(type, Real)                                                               \
+    GENERATE(generate_##type, Real, AnyShape)                                                 \
+    GENERATE(generate_##type##_768_3072_64, Real, FixedShape<768, 3072, 64, 12288, 17, 16>)   \
+    GENERATE(generate_##type##_1024_4096_64, Real, FixedShape<1024, 4096, 64, 16384, 12, 12>) \
+    GENERATE(generate_##type##_1280_5120_64, Real, FixedShape<1280, 5120, 64, 10240, 19, 18>) \
     GENERATE(generate_##type##_1600_6400_64, Real, FixedShape<1600, 6400, 64, 12800, 15, 14>)
 
 GENERATE_OF(f32, float)

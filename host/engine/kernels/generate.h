@@ -52,13 +52,14 @@ struct Generate {
     int32_t end_of_text;      // ends the generation; -1: none
     int32_t layer_count, heads, hs, room;
     int32_t width, dp, ap, fp, vocabulary;
-    int32_t group;      // blocks a head
-    int32_t stages;     // buffers of weights, and their size, as the kernel has them
+    int32_t group;   // blocks a head
+    int32_t stages;  // buffers of weights, and their size, as the kernel has them
     int32_t stage_bytes;
     int32_t sum_stride;  // between the partial sums of two outputs of a block: odd, and as many as there are at most
     float epsilon;
     float scale;  // of the scores, of layer l divided by l + 1 if scale_by_layer
     int32_t scale_by_layer;
     int32_t gelu_erf;
-    uint16_t up_starts[MOST_BLOCKS + 2];  // block b has the tiles from up_starts[b] to up_starts[b + 1] of the matrix `up`
+    uint16_t
+        up_starts[MOST_BLOCKS + 2];  // block b has the tiles from up_starts[b] to up_starts[b + 1] of the matrix `up`
 };

@@ -62,7 +62,9 @@ __device__ __forceinline__ void copy_16_bytes(uint32_t target, const char* sourc
                  : "memory");
 }
 
-__device__ __forceinline__ void end_copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+__device__ __forceinline__ void end_copy_group() {
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
 
 template <int PENDING>
 __device__ __forceinline__ void wait_for_copy_groups() {
@@ -105,7 +107,9 @@ __device__ __forceinline__ uint4 load_factors(uint32_t shared) {
 }
 
 // Where in a block the chunk of a row lies: such that 8 rows' chunks of one column lie in different banks.
-__device__ __forceinline__ int place_in_block(int row, int chunk) { return row * BLOCK_WIDTH + (chunk ^ row / 2) * 16; }
+__device__ __forceinline__ int place_in_block(int row, int chunk) {
+    return row * BLOCK_WIDTH + (chunk ^ row / 2) * 16;
+}
 
 // One operand of the tile, in either layout, as a thread copies it: 16 bytes of every block that is its warp's turn.
 template <typename T, int ROWS, bool BLOCKED>
@@ -469,10 +473,10 @@ using SmallExact = Tile<float, 64, 32, 32, 16, 2, 6>;
 
 }  // namespace product
 
-#define PRODUCT_KERNEL(name, blocks_per_multiprocessor, function, ...)                                    \
-    extern "C" __global__ void __launch_bounds__(128, blocks_per_multiprocessor)                          \
-        name(const __grid_constant__ Product p) {                                                         \
-        product::function<product::__VA_ARGS__>(p, p.epilogue);                                           \
+#define PRODUCT_KERNEL(name, blocks_per_multiprocessor, function, ...)           \
+    extern "C" __global__ void __launch_bounds__(128, blocks_per_multiprocessor) \
+        name(const __grid_constant__ Product p) {                                \
+        product::function<product::__VA_ARGS__>(p, p.epilogue);                  \
     }
 
 PRODUCT_KERNEL(product_128x128_f16, 2, tensor_product, Large<half16>)

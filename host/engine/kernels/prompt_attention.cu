@@ -40,7 +40,9 @@ __device__ __forceinline__ void copy_16_bytes(uint32_t target, const void* sourc
                  : "memory");
 }
 
-__device__ __forceinline__ void end_copy_group() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+__device__ __forceinline__ void end_copy_group() {
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
 
 template <int PENDING>
 __device__ __forceinline__ void wait_for_copy_groups() {
@@ -78,7 +80,9 @@ struct Work {
 };
 
 // Where in a block the chunk of a row lies: such that 8 rows' chunks of one column lie in different banks.
-__device__ __forceinline__ int place_in_block(int row, int chunk) { return row * BLOCK_WIDTH + (chunk ^ row / 2) * 16; }
+__device__ __forceinline__ int place_in_block(int row, int chunk) {
+    return row * BLOCK_WIDTH + (chunk ^ row / 2) * 16;
+}
 
 // Rows of hs numbers to blocks [ROWS / 8][SIZE / 32], with zeros beyond hs and beyond the rows that there are.
 template <typename Real, int ROWS, int SIZE>
@@ -463,10 +467,10 @@ __device__ __forceinline__ void attend_exactly(const PromptAttention& p) {
 
 }  // namespace prompt_attention
 
-#define ATTENTION_KERNEL(name, blocks_per_multiprocessor, function, ...)                           \
-    extern "C" __global__ void __launch_bounds__(128, blocks_per_multiprocessor)                   \
-        name(const __grid_constant__ PromptAttention p) {                                          \
-        prompt_attention::function<__VA_ARGS__>(p);                                                \
+#define ATTENTION_KERNEL(name, blocks_per_multiprocessor, function, ...)         \
+    extern "C" __global__ void __launch_bounds__(128, blocks_per_multiprocessor) \
+        name(const __grid_constant__ PromptAttention p) {                        \
+        prompt_attention::function<__VA_ARGS__>(p);                              \
     }
 
 ATTENTION_KERNEL(prompt_attention_32_f16, 4, attend_on_tensor_cores, half16, 32, 64)

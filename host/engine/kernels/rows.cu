@@ -88,8 +88,10 @@ __device__ void work(const Rows& r) {
 
 }  // namespace
 
-#define ROWS(name, Real) \
-    extern "C" __global__ void __launch_bounds__(THREADS) name(const __grid_constant__ Rows r) { work<Real>(r); }
+#define ROWS(name, Real)                                                                         \
+    extern "C" __global__ void __launch_bounds__(THREADS) name(const __grid_constant__ Rows r) { \
+        work<Real>(r);                                                                           \
+    }
 
 ROWS(rows_f32, float)
 ROWS(rows_f16, half16)

@@ -3,18 +3,19 @@
 #include <stdint.h>
 #include "args.h"
 
-// For each of m rows, in this order: embed, if there are tokens; add partial sums and a bias, if there are any; norm, if
-// there is a norm.
+// For each of m rows, in this order: embed, if there are tokens; add partial sums and a bias, if there are any; norm,
+// if there is a norm.
 struct Rows {
-    float* x;  // [..][dp]: the residual stream
+    float* x;               // [..][dp]: the residual stream
     const int32_t* tokens;  // [m], or null
     const Row* rows;        // [m]: positions of the tokens
     const void* token_embedding;
     const void* position_embedding;
     const float* partials;  // [splits][partial_rows][dp], or null
     const float* bias;      // [dp]
-    const int32_t* picks;   // where not null, row r is row picks[r + 1] - 1 of x and of the partial sums: a sequence's last one
-    void* out;              // Real [m][dp]: the normed rows, or null
+    const int32_t*
+        picks;  // where not null, row r is row picks[r + 1] - 1 of x and of the partial sums: a sequence's last one
+    void* out;  // Real [m][dp]: the normed rows, or null
     const float* norm_weight;
     const float* norm_bias;
     int32_t m;

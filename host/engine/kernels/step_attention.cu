@@ -137,9 +137,9 @@ __device__ void attend(const StepAttention& a) {
 
 }  // namespace
 
-#define STEP_ATTENTION(name, Real, PARTS)                                                                \
+#define STEP_ATTENTION(name, Real, PARTS)                                                                 \
     extern "C" __global__ void __launch_bounds__(THREADS) name(const __grid_constant__ StepAttention a) { \
-        attend<Real, PARTS>(a);                                                                          \
+        attend<Real, PARTS>(a);                                                                           \
     }
 
 STEP_ATTENTION(step_attention_f16, half16, 1)

@@ -60,11 +60,10 @@ __device__ __forceinline__ void send(uint32_t to, uint32_t barrier, uint32_t val
 
 __device__ __forceinline__ bool has_come(uint32_t barrier) {
     uint32_t done;
-    asm volatile(
-        "{\n .reg .pred p;\n mbarrier.try_wait.parity.shared.b64 p, [%1], 0;\n selp.u32 %0, 1, 0, p;\n}"
-        : "=r"(done)
-        : "r"(barrier)
-        : "memory");
+    asm volatile("{\n .reg .pred p;\n mbarrier.try_wait.parity.shared.b64 p, [%1], 0;\n selp.u32 %0, 1, 0, p;\n}"
+                 : "=r"(done)
+                 : "r"(barrier)
+                 : "memory");
     return done;
 }
 
@@ -81,7 +80,9 @@ struct Ahead {
 };
 
 // Who attends for two rows does it with half of the warps each.
-__device__ __forceinline__ int team_warps(int own_rows) { return own_rows > 1 ? WARPS / SLOTS : WARPS; }
+__device__ __forceinline__ int team_warps(int own_rows) {
+    return own_rows > 1 ? WARPS / SLOTS : WARPS;
+}
 
 __device__ __forceinline__ int slot_of(int thread, int own_rows) {
     return own_rows > 1 ? thread / (THREADS / SLOTS) : 0;
@@ -379,10 +380,10 @@ __device__ void step_heads(const StepHeads& p) {
 
 }  // namespace
 
-#define STEP_HEADS(name, Real)                                                                               \
-    extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THREADS, 2)                 \
-        name(const __grid_constant__ StepHeads p) {                                                          \
-        step_heads<Real>(p);                                                                                 \
+#define STEP_HEADS(name, Real)                                                               \
+    extern "C" __global__ void __cluster_dims__(CLUSTER, 1, 1) __launch_bounds__(THREADS, 2) \
+        name(const __grid_constant__ StepHeads p) {                                          \
+        step_heads<Real>(p);                                                                 \
     }
 
 STEP_HEADS(step_heads_f16, half16)

@@ -1,5 +1,5 @@
-//! What the backends on NVIDIA GPUs share, over CUDA's driver API: which GPUs there are, and how much of a GPU's memory this
-//! process holds. Compiled with the cargo feature `cuda` or `candle-cuda`.
+//! What the backends on NVIDIA GPUs share, over CUDA's driver API: which GPUs there are, and how much of a GPU's memory
+//! this process holds. Compiled with the cargo feature `cuda` or `candle-cuda`.
 
 use std::ffi::c_void;
 
@@ -135,8 +135,8 @@ pub(crate) fn not_opened(index: usize, out_of_memory: bool, why: &str) -> LoadEr
     }
 }
 
-/// The memory of an open GPU, and the pool that everything is allocated from. Its functions need the GPU's context to be
-/// the thread's.
+/// The memory of an open GPU, and the pool that everything is allocated from. Its functions need the GPU's context to
+/// be the thread's.
 pub(crate) struct DeviceMemory {
     description: CudaDevice,
     pool: Result<Pool, String>,

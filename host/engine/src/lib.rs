@@ -1,5 +1,5 @@
-//! Backends of the harness: GPT-2 on candle, on a CPU or an NVIDIA GPU, GPT-2 on our own kernels on an NVIDIA GPU, and a
-//! simulated model that computes nothing.
+//! Backends of the harness: GPT-2 on candle, on a CPU or an NVIDIA GPU, GPT-2 on our own kernels on an NVIDIA GPU, and
+//! a simulated model that computes nothing.
 //!
 //! This crate owns where weights come from (folders, the Hugging Face cache and hub, a seed), tokenizers, and the
 //! model's arithmetic. It hands out core's traits; no type of candle's or of the tokenizer's library leaves it.

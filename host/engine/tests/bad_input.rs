@@ -7,6 +7,7 @@ mod common;
 use std::path::Path;
 
 use common::{Checkpoint, Tensor, try_load};
+#[cfg(not(any(feature = "cuda", feature = "candle-cuda")))]
 use harness_engine::{DeviceChoice, LoadError, LoadOptions, load};
 use safetensors::Dtype;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! The NVIDIA GPU that `fused` computes on: its kernels, memory, graphs and events, over CUDA's driver API. Everything runs
-//! in one stream, in order. The only module of `fused` that calls the driver.
+//! The NVIDIA GPU that `fused` computes on: its kernels, memory, graphs and events, over CUDA's driver API. Everything
+//! runs in one stream, in order. The only module of `fused` that calls the driver.
 
 use std::cell::UnsafeCell;
 use std::ffi::{CString, c_void};

@@ -134,8 +134,8 @@ pub(crate) struct Generator {
     next_packet: u32,
 }
 
-/// Which tiles of the matrix `up` each block has, so that all blocks have about as many bytes to read: each tile goes to
-/// the block that has the fewest so far. `members` blocks share the matrix qkv, `group` of them a head; the rest is
+/// Which tiles of the matrix `up` each block has, so that all blocks have about as many bytes to read: each tile goes
+/// to the block that has the fewest so far. `members` blocks share the matrix qkv, `group` of them a head; the rest is
 /// dealt out as in `kernels/generate.cu`.
 fn balance(
     blocks: usize,
@@ -285,8 +285,8 @@ impl Generator {
             dependent: false,
             cooperative: true,
         };
-        // SAFETY: all addresses are of the model's and the memory's parts, which are as large as the sizes say, and which
-        // are not freed before the work in the stream is done.
+        // SAFETY: all addresses are of the model's and the memory's parts, which are as large as the sizes say, and
+        // which are not freed before the work in the stream is done.
         unsafe { gpu.launch(&self.kernel, launch, &generate) }
     }
 }

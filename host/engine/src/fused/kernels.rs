@@ -10,8 +10,8 @@ pub(crate) struct Tile {
     pub(crate) rows: usize,
     pub(crate) outputs: usize,
     pub(crate) shared: u32,
-    /// Clock ticks for one column of the sum, as measured on an H100: of a tile that has a multiprocessor for itself, and of
-    /// each of many.
+    /// Clock ticks for one column of the sum, as measured on an H100: of a tile that has a multiprocessor for itself,
+    /// and of each of many.
     alone: f64,
     shared_out: f64,
 }
@@ -134,7 +134,7 @@ impl Kernels {
                 Ok(Tile { kernel, rows, outputs, shared, alone, shared_out })
             })
             .collect::<Result<_, DriverError>>()?;
-        let attention = PromptShape::of(dtype, dims.hs);
+        let attention = AttentionShape::of(dtype, dims.hs);
         let prompt_attention = gpu.kernel(&attention.name)?;
         prompt_attention.allow_shared(attention.shared)?;
         Ok(Self {
@@ -240,13 +240,13 @@ impl Kernels {
 }
 
 /// Which kernel attends in prompts.
-struct PromptShape {
+struct AttentionShape {
     name: String,
     threads: u32,
     shared: u32,
 }
 
-impl PromptShape {
+impl AttentionShape {
     fn of(dtype: DTypeChoice, hs: usize) -> Self {
         let shapes: &[(usize, u32)] = match dtype {
             DTypeChoice::F32 => &[(64, 34_816), (128, 67_584), (256, 133_120)],

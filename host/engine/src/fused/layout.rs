@@ -108,7 +108,8 @@ impl Dims {
         Ok(())
     }
 
-    /// How the generating kernel deals out a matrix of `rows` rows and `kp` columns, in pieces of at most `buffer` bytes.
+    /// How the generating kernel deals out a matrix of `rows` rows and `kp` columns, in pieces of at most `buffer`
+    /// bytes.
     pub(crate) fn tiling(&self, rows: usize, kp: usize, buffer: usize) -> Tiling {
         let row = kp * self.size;
         // 16-bit weights come in blocks of eight rows.

@@ -1,5 +1,5 @@
-//! Memory that serving works in: the cache, activations, and what host and device tell each other. Taken once for a number
-//! of sequences and a length, then reused.
+//! Memory that serving works in: the cache, activations, and what host and device tell each other. Taken once for a
+//! number of sequences and a length, then reused.
 
 use super::args::{Address, Cache, Choice, Contest, Row};
 use super::driver::{Buffer, DriverError, Gpu, Mapped};
@@ -271,7 +271,8 @@ impl Memory {
         (0..count).for_each(|index| self.ring.write(index, NO_TOKEN));
     }
 
-    /// Has the device copy what the pass number `index` is about, and, before the first pass, where the sequences stand.
+    /// Has the device copy what the pass number `index` is about, and, before the first pass, where the sequences
+    /// stand.
     pub(crate) fn stage(&mut self, gpu: &Gpu, index: usize, state: &State, part: &PartData) -> Result<(), DriverError> {
         while self.staging.len() <= index {
             self.staging.push(gpu.mapped(job_bytes(self.size))?);

@@ -119,8 +119,8 @@ impl Pass<'_> {
         self.choose(sequences, 0, choice)
     }
 
-    /// Embeds the tokens and takes them through all layers but the last norm. `heads` launches a layer's queries, keys and
-    /// values and their attention.
+    /// Embeds the tokens and takes them through all layers but the last norm. `heads` launches a layer's queries, keys
+    /// and values and their attention.
     fn layers(
         &self,
         source: Source,

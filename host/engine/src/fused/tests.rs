@@ -1,5 +1,5 @@
-//! What the kernels compute, beside candle on the CPU. Without a GPU these tests have nothing to test and say so; with one,
-//! `cargo test --release -p harness-engine --features cuda fused` runs them.
+//! What the kernels compute, beside candle on the CPU. Without a GPU these tests have nothing to test and say so; with
+//! one, `cargo test --release -p harness-engine --features cuda fused` runs them.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::options::DTypeChoice;
 use crate::synthetic;
 use crate::weights::{Matrix, Weights};
 
-/// Small models of shapes that don't fit anything: heads that divide no number of multiprocessors, heads of a size that needs padding,
-/// vocabularies of no round number, every option of the architecture.
+/// Small models of shapes that don't fit anything: heads that divide no number of multiprocessors, heads of a size that
+/// needs padding, vocabularies of no round number, every option of the architecture.
 fn shapes() -> Vec<(&'static str, Config)> {
     let small =
         |layers, heads, width| Config { context: 96, vocabulary: 1000, ..Config::published(layers, heads, width) };
@@ -352,8 +352,8 @@ fn memory_is_taken_once_and_seen() {
 }
 
 impl Fused {
-    /// The prompt with its first new token, and the logits that the generating kernel gives after it; `None` where another
-    /// way is taken.
+    /// The prompt with its first new token, and the logits that the generating kernel gives after it; `None` where
+    /// another way is taken.
     fn generated_logits(&mut self, prompt: &[u32]) -> Option<(Vec<u32>, Vec<f32>)> {
         self.generator.as_ref()?;
         let request = request(prompt.to_vec(), 2);
