@@ -1,11 +1,13 @@
 //! Compiles the guests that tests run: hostile ones, and the example that stands alone.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use harness_guest_build::{BuildError, build};
 
 fn main() -> Result<(), BuildError> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Cargo runs a build script in its package's folder. Asked for when it runs: one made in another checkout, with the
+    // same target folder, is not made anew.
+    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let wit = here.join("../wit");
     for (name, workspace, package) in
         [("HOSTILE", "guests/hostile", "hostile"), ("EXAMPLE", "../examples/prompt-lengths", "prompt-lengths")]
