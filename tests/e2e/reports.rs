@@ -4,7 +4,7 @@
 
 use std::process::Output;
 
-use harness_tests::{Place, stderr, stdout, told};
+use harness_tests::{HOSTILE, Place, stderr, stdout, told};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_harness");
@@ -59,6 +59,109 @@ fn a_report_goes_to_a_file() {
     assert!(std::fs::read_to_string(place.path("figures.csv")).unwrap().lines().count() > 5);
 }
 
+/// Replaces what differs between machines and runs.
+fn filtered() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"\d{4}-\d\d-\d\dT[\d:.]+Z?", "[time]");
+    settings.add_filter(r"(harness_recording_timestamp_seconds\{.*\}) [\d.]+", "$1 [time]");
+    settings.add_filter(r"[0-9a-f]{64}", "[sha256]");
+    settings.add_filter(r#"hostname="[^"]*""#, "hostname=\"[machine]\"");
+    settings.add_filter(r#"(?m)^ *<property name="(?:host|os|cpu|memory|harness)\..*\n"#, "");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_snapshot_path("snapshots");
+    settings
+}
+
+/// That tags and attributes are closed, and what is between them is escaped. The report's unit tests have a parser.
+fn assert_well_formed(xml: &str) {
+    let elements = xml.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n").unwrap();
+    let mut open = Vec::new();
+    for part in elements.split('<').skip(1) {
+        let (tag, _) = part.split_once('>').unwrap();
+        assert!(tag.matches('"').count() % 2 == 0, "{tag}");
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "{xml}");
+        } else if !tag.ends_with('/') {
+            open.push(tag.split(' ').next().unwrap());
+        }
+    }
+    assert!(open.is_empty(), "{open:?}");
+    for part in elements.split('&').skip(1) {
+        assert!(["amp;", "lt;", "gt;", "quot;", "#"].iter().any(|entity| part.starts_with(entity)), "{part}");
+    }
+}
+
+#[test]
+fn machines_read_a_recording_in_their_own_formats() {
+    let place = Place::new();
+    let mut arguments = vec!["run", "--backend", "simulated", "--quick", "--quiet", "--set", "runs=2"];
+    for report in ["prometheus=harness.prom", "bencher=bmf.json", "junit=junit.xml"] {
+        arguments.extend(["--report", report]);
+    }
+    let output = harness(&place, &arguments);
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(stdout(&output), "");
+    for (name, file) in [("prometheus", "harness.prom"), ("bencher", "bmf.json"), ("junit", "junit.xml")] {
+        let text = std::fs::read_to_string(place.path(file)).unwrap();
+        filtered().bind(|| insta::assert_snapshot!(format!("report_{name}"), text));
+        let recording = place.recordings().remove(0);
+        let output = harness(&place, &["report", recording.to_str().unwrap(), "--with", name]);
+        assert!(output.status.success(), "{}", told(&output));
+        assert_eq!(stdout(&output), text, "{name}");
+    }
+
+    let bencher: Value = serde_json::from_str(&std::fs::read_to_string(place.path("bmf.json")).unwrap()).unwrap();
+    let (_, measures) = bencher.as_object().unwrap().iter().next().unwrap();
+    let lines = place.recording();
+    for reading in lines.last().unwrap()["summary"].as_array().unwrap() {
+        let (name, value) = (reading["name"].as_str().unwrap(), reading["value"].as_f64().unwrap());
+        let scale = if name == "latency" { 1e9 } else { 1.0 };
+        assert_eq!(measures[name]["value"].as_f64().unwrap(), value * scale, "{name}");
+    }
+    assert_well_formed(&std::fs::read_to_string(place.path("junit.xml")).unwrap());
+}
+
+#[test]
+fn what_was_not_finished_is_reported_and_said_so() {
+    let place = Place::new();
+    let output = harness(
+        &place,
+        &["run", "--backend", "simulated", "--quick", "--quiet", "--set", "runs=3", "--simulate", "fail-at=10"],
+    );
+    assert!(!output.status.success(), "{}", told(&output));
+
+    let text = stdout(&harness(&place, &["report", "--with", "prometheus"]));
+    assert!(text.contains("harness_recording_complete{") && text.contains("plugin=\"default\"} 0\n"), "{text}");
+    assert!(text.contains("\nharness_latency_seconds{"), "{text}");
+    assert!(!text.contains("harness_power"), "{text}");
+
+    let output = harness(&place, &["report", "--with", "bencher"]);
+    let bencher: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(bencher.as_object().unwrap().len(), 1, "{}", told(&output));
+    assert!(stderr(&output).contains("Failed: "), "{}", told(&output));
+
+    let text = stdout(&harness(&place, &["report", "--with", "junit"]));
+    assert_well_formed(&text);
+    assert!(text.contains("failures=\"0\" errors=\"1\"") && text.contains("<error type=\"incomplete\""), "{text}");
+}
+
+#[test]
+fn a_gate_shuts() {
+    let place = recorded();
+    let output = harness(&place, &["report", "--with", "junit", "--set", "latency-max=1"]);
+    assert!(stdout(&output).contains("failures=\"0\" errors=\"0\""), "{}", told(&output));
+    let output = harness(&place, &["report", "--with", "junit", "--set", "latency-max=0.001"]);
+    assert!(output.status.success(), "{}", told(&output));
+    assert_well_formed(&stdout(&output));
+    assert!(stdout(&output).contains("<failure type=\"limit\""), "{}", told(&output));
+
+    let place = Place::new();
+    let arguments = ["run", "--backend", "simulated", "--quiet", "--plugin", HOSTILE, "--set", "act=wrong-mean"];
+    let output = harness(&place, &[&arguments[..], &["--report", "junit"]].concat());
+    assert_well_formed(&stdout(&output));
+    assert!(stdout(&output).contains("<failure type=\"contradiction\""), "{}", told(&output));
+}
+
 #[test]
 fn recordings_are_listed_newest_first() {
     let place = recorded();
@@ -103,7 +206,7 @@ fn a_reader_that_has_enough_is_no_error() {
 fn plugins_describe_themselves() {
     let place = Place::new();
     let output = harness(&place, &["plugin", "list"]);
-    for name in ["default", "json", "csv", "markdown"] {
+    for name in ["default", "json", "csv", "markdown", "prometheus", "bencher", "junit"] {
         assert!(stdout(&output).contains(name), "{}", told(&output));
     }
     let output = harness(&place, &["plugin", "inspect", "default.wasm"]);
@@ -116,6 +219,19 @@ fn plugins_describe_themselves() {
     ] {
         assert!(stdout(&output).contains(part), "{part}: {}", told(&output));
     }
+}
+
+#[test]
+fn a_plugin_can_be_checked_before_it_is_used() {
+    let place = Place::new();
+    let output = harness(&place, &["plugin", "check", "csv"]);
+    for part in ["csv can be used: report", "bytes", "this harness supports 0.1.0", "all there", " ms", "settings"] {
+        assert!(stdout(&output).contains(part), "{part}: {}", told(&output));
+    }
+    std::fs::write(place.path("core.wasm"), [0, b'a', b's', b'm', 1, 0, 0, 0]).unwrap();
+    let output = harness(&place, &["plugin", "check", "core.wasm"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(stderr(&output).contains("a core WebAssembly module"), "{}", told(&output));
 }
 
 #[test]

@@ -215,6 +215,12 @@ pub(crate) enum PluginAction {
         #[arg(value_name = "NAME|FILE")]
         plugin: String,
     },
+    /// Check that a plugin can be used here: its contract, what it exports and imports, its size and how long it takes to load
+    Check {
+        /// A file, or the name of a built-in plugin
+        #[arg(value_name = "NAME|FILE")]
+        plugin: String,
+    },
 }
 
 /// List the devices that a model can run on, and the GPUs whose sensors can be read.

@@ -3,6 +3,7 @@
 mod devices;
 mod generate;
 mod plugin;
+mod plugin_check;
 mod recordings;
 mod report;
 mod run;

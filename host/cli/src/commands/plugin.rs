@@ -1,9 +1,10 @@
-//! `harness plugin list` and `harness plugin inspect`.
+//! `harness plugin list` and `harness plugin inspect`; `harness plugin check` is beside.
 
 use comfy_table::{Table, presets};
 use harness_bundle::BUILTINS;
 use harness_sandbox::{Description, Limits, Plugin};
 
+use super::plugin_check::check;
 use crate::args::{PluginAction, PluginCommand};
 use crate::failure::Failure;
 use crate::{Outcome, deliver, plugins, units};
@@ -13,6 +14,7 @@ impl PluginCommand {
         match self.action {
             PluginAction::List => list(),
             PluginAction::Inspect { plugin } => inspect(&plugin),
+            PluginAction::Check { plugin } => check(&plugin),
         }
     }
 }
@@ -69,7 +71,7 @@ fn describe(plugin: &Plugin) -> Result<Description, Failure> {
     Ok(if plugin.is_workload() { plugin.describe_workload(&limits)? } else { plugin.describe_report(&limits)? })
 }
 
-fn kind(plugin: &Plugin) -> &'static str {
+pub(super) fn kind(plugin: &Plugin) -> &'static str {
     match (plugin.is_workload(), plugin.is_report()) {
         (true, true) => "workload, report",
         (true, false) => "workload",
@@ -77,7 +79,7 @@ fn kind(plugin: &Plugin) -> &'static str {
     }
 }
 
-fn plain_table() -> Table {
+pub(super) fn plain_table() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_width(units::TABLE_WIDTH);
