@@ -215,12 +215,34 @@ pub(crate) enum PluginAction {
         #[arg(value_name = "NAME|FILE")]
         plugin: String,
     },
+    Test(Box<PluginTest>),
     /// Check that a plugin can be used here: its contract, what it exports and imports, its size and how long it takes to load
     Check {
         /// A file, or the name of a built-in plugin
         #[arg(value_name = "NAME|FILE")]
         plugin: String,
     },
+}
+
+/// Try a plugin: a workload on the simulated model, a report on sample recordings, under the limits
+///
+/// Exit code 1 if it fails, runs nothing, or returns figures that the runs don't bear out.
+#[derive(Debug, Args)]
+pub(crate) struct PluginTest {
+    /// A file, or the name of a built-in plugin
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) plugin: String,
+    /// Setting of the workload, or of a plugin that is only a report
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Run the workload with its whole settings instead of its quick ones
+    #[arg(long)]
+    pub(crate) whole: bool,
+    /// Configuration [default: harness.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
 }
 
 /// List the devices that a model can run on, and the GPUs whose sensors can be read.

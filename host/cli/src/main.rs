@@ -16,6 +16,7 @@ mod model;
 mod places;
 mod plugins;
 mod progress;
+mod samples;
 mod sensors;
 mod settings;
 mod units;

@@ -1,4 +1,4 @@
-//! `harness plugin list` and `harness plugin inspect`; `harness plugin check` is beside.
+//! `harness plugin list` and `harness plugin inspect`; `check` and `test` are beside.
 
 use comfy_table::{Table, presets};
 use harness_bundle::BUILTINS;
@@ -15,6 +15,7 @@ impl PluginCommand {
             PluginAction::List => list(),
             PluginAction::Inspect { plugin } => inspect(&plugin),
             PluginAction::Check { plugin } => check(&plugin),
+            PluginAction::Test(test) => test.execute(),
         }
     }
 }

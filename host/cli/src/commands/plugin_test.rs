@@ -1,0 +1,117 @@
+//! `harness plugin test`: tries a plugin as it will be used, on a model that computes nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use harness_core::{Budget, Facts, MeasureError, NoGpus, NoSensors, Recorder, Session, session::Broken};
+use harness_engine::{SimulatedSettings, load_simulated};
+use harness_sandbox::{LogLevel, Output, Plugin};
+
+use crate::args::PluginTest;
+use crate::failure::Failure;
+use crate::log::PluginLog;
+use crate::progress::Screen;
+use crate::{Outcome, config, deliver, plugins, samples, settings, units};
+
+impl PluginTest {
+    pub(crate) fn execute(self) -> Outcome {
+        let sandbox = plugins::sandbox()?;
+        let plugin = plugins::load(&sandbox, &self.plugin)?;
+        let config = config::read(self.config.as_deref())?;
+        let limits = settings::limits(&self.limits, &config);
+        let log = Arc::new(PluginLog { screen: Screen::new(false), least: LogLevel::Info });
+        if plugin.is_workload() {
+            let values = plugin.describe_workload(&limits)?.values(&self.plugin, &self.set, !self.whole)?;
+            let iterations = self.limits.max_iterations.or(config.limits.max_iterations).unwrap_or(10_000_000);
+            let budget = Budget { iterations, wall_time: limits.wall_time };
+            run(&plugin, &values, &limits, budget, &log)?;
+        }
+        if plugin.is_report() {
+            // A plugin that is both has settings of two kinds, and --set is the workload's.
+            let set: &[_] = if plugin.is_workload() { &[] } else { &self.set };
+            let values = plugin.describe_report(&limits)?.values(&self.plugin, set, false)?;
+            for sample in samples::all(&sandbox)? {
+                let start = Instant::now();
+                let output =
+                    plugin.render(Arc::clone(&sample.recording), &values, &limits, Arc::<PluginLog>::clone(&log))?;
+                let time = start.elapsed();
+                deliver::line(&format!("report on a recording {}: {} in {}", sample.what, made(&output), shown(time)))?;
+            }
+        }
+        deliver::line(&format!("{} does what a plugin should", self.plugin))
+    }
+}
+
+fn run(
+    plugin: &Plugin,
+    values: &[(String, String)],
+    limits: &harness_sandbox::Limits,
+    budget: Budget,
+    log: &Arc<PluginLog>,
+) -> Outcome {
+    let loaded = load_simulated(&SimulatedSettings::default(), 0);
+    let session = Session::new(
+        loaded.backend,
+        loaded.tokenizer,
+        loaded.clock,
+        Box::new(NoSensors { reason: "this is a test of the plugin".into() }),
+        Recorder::in_memory(Facts::new()),
+        0,
+        budget,
+    );
+    let start = Instant::now();
+    let (session, result) = plugin.run(session, Arc::new(NoGpus), values, limits, Arc::<PluginLog>::clone(log));
+    let time = start.elapsed();
+    if let Some(Broken::Measure(error @ MeasureError::Stopped(_))) = session.broken() {
+        return Err(Failure::failed(error));
+    }
+    let work = session.work();
+    let runs = session.runs().len();
+    let summary = result?;
+    let recording = session.into_recorder().end(harness_core::Status::Complete, None, summary, String::new())?;
+    deliver::line(&format!(
+        "workload: {runs} {} of {} iterations in all, {} new tokens asked for, in {}",
+        if runs == 1 { "run" } else { "runs" },
+        units::count(work.iterations),
+        units::count(work.new_tokens),
+        shown(time)
+    ))?;
+    for reading in &recording.summary {
+        let remark = match (reading.host_value, reading.unmeasured) {
+            (Some(host), _) => format!("  but the mean of the runs is {host}"),
+            (None, true) => "  which no run recorded".to_owned(),
+            (None, false) => String::new(),
+        };
+        let unit = if reading.metric.unit == "1" { "" } else { &reading.metric.unit };
+        deliver::line(&format!("  {} = {} {unit}{remark}", reading.metric.name, reading.value))?;
+    }
+    let wrong = recording.summary.iter().filter(|reading| reading.host_value.is_some() || reading.unmeasured).count();
+    match (runs, wrong) {
+        (0, _) => Err(Failure::failed("the workload recorded no run; measure a plan before returning")),
+        (_, 0) => Ok(()),
+        _ => Err(Failure::failed(format!(
+            "{wrong} of the summary's figures {} not what the runs recorded; return the mean of the runs' values under a \
+             metric's name, or give the figure a name of its own",
+            if wrong == 1 { "is" } else { "are" }
+        ))),
+    }
+}
+
+fn made(output: &Output) -> String {
+    match output {
+        Output::Text(text) => format!("a text of {} bytes", units::count(text.len() as u64)),
+        Output::Files(files) => {
+            let files: Vec<String> = files
+                .iter()
+                .map(|file| {
+                    format!("{} ({}, {} bytes)", file.name, file.media_type, units::count(file.contents.len() as u64))
+                })
+                .collect();
+            files.join(", ")
+        }
+    }
+}
+
+fn shown(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
