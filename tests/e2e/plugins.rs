@@ -46,3 +46,51 @@ fn the_limits_hold_here_too() {
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     assert!(stderr(&output).contains("--max-call-time"), "{}", told(&output));
 }
+
+/// What `harness plugin inspect` shows.
+fn hash_of(place: &Place, plugin: &str) -> String {
+    let output = place.command(BINARY).args(["plugin", "inspect", plugin]).output().unwrap();
+    let text = stdout(&output);
+    let line = text.lines().find(|line| line.trim_start().starts_with("sha256")).unwrap();
+    line.split_whitespace().last().unwrap().to_owned()
+}
+
+fn run(place: &Place, more: &[&str]) -> Output {
+    place.command(BINARY).args(["run", "--backend", "simulated", "--quick", "--quiet"]).args(more).output().unwrap()
+}
+
+#[test]
+fn a_pinned_plugin_is_that_file_or_refused() {
+    let place = Place::new();
+    let hash = hash_of(&place, EXAMPLE);
+    let output = run(&place, &["--plugin", EXAMPLE, "--sha256", &hash]);
+    assert!(output.status.success(), "{}", told(&output));
+    let wrong = "0".repeat(64);
+    for plugin in [EXAMPLE, "default"] {
+        let output = run(&place, &["--plugin", plugin, "--sha256", &wrong]);
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        assert!(stderr(&output).contains("--sha256 pins 0000"), "{}", told(&output));
+    }
+    let output = run(&place, &["--plugin", EXAMPLE, "--sha256", "abc"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(stderr(&output).contains("64 hexadecimal digits"), "{}", told(&output));
+}
+
+#[test]
+fn the_configuration_names_and_pins_plugins() {
+    let place = Place::new();
+    let hash = hash_of(&place, EXAMPLE);
+    let configure = |hash: &str| {
+        let text = format!("[plugins.mine]\npath = '{EXAMPLE}'\nsha256 = '{hash}'\n");
+        std::fs::write(place.path("harness.toml"), text).unwrap();
+    };
+    configure(&hash);
+    let output = run(&place, &["--plugin", "mine"]);
+    assert!(output.status.success(), "{}", told(&output));
+    configure(&"f".repeat(64));
+    let output = run(&place, &["--plugin", "mine"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(stderr(&output).contains("the configuration pins ffff"), "{}", told(&output));
+    let output = run(&place, &["--plugin", "yours"]);
+    assert!(stderr(&output).contains("the configuration names mine, and the built-in ones are"), "{}", told(&output));
+}

@@ -53,6 +53,9 @@ pub(crate) struct Run {
     /// Workload plugin: a file, or the name of a built-in one [default: default]
     #[arg(long, value_name = "NAME|FILE", help_heading = "What to run")]
     pub(crate) plugin: Option<String>,
+    /// What the workload plugin's file must have as its sha256; anything else is refused before it is compiled
+    #[arg(long, value_name = "HEX", help_heading = "What to run")]
+    pub(crate) sha256: Option<crate::plugins::Pin>,
     /// Setting of the workload plugin; `harness plugin inspect` lists them
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair, help_heading = "What to run")]
     pub(crate) set: Vec<(String, String)>,

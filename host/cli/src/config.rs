@@ -20,6 +20,8 @@ pub(crate) struct Config {
     /// Settings of the simulated model.
     pub(crate) simulate: toml::Table,
     pub(crate) limits: Limits,
+    /// Plugins by a name of the user's.
+    pub(crate) plugins: crate::plugins::Known,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -59,7 +61,7 @@ pub(crate) struct Limits {
 }
 
 /// A string that is read as a flag's value is.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Parsed<T>(pub(crate) T);
 
 impl<'de, T: std::str::FromStr<Err = String>> Deserialize<'de> for Parsed<T> {

@@ -11,6 +11,7 @@ use harness_sandbox::Limits;
 use crate::args;
 use crate::config::{self, Config};
 use crate::failure::Failure;
+use crate::plugins::{Known, Pin};
 use crate::{places, units};
 
 /// What computes the model.
@@ -75,6 +76,8 @@ pub(crate) enum SensorChoice {
 #[derive(Clone, Debug)]
 pub(crate) struct RunSettings {
     pub(crate) plugin: String,
+    pub(crate) pin: Option<Pin>,
+    pub(crate) known: Known,
     pub(crate) set: Vec<(String, String)>,
     pub(crate) quick: bool,
     pub(crate) quiet: bool,
@@ -100,6 +103,8 @@ impl RunSettings {
         let limits = limits(&args.limits, &config);
         Ok(Self {
             plugin: args.plugin.or(config.run.plugin.clone()).unwrap_or_else(|| "default".into()),
+            pin: args.sha256,
+            known: config.plugins.clone(),
             set,
             quick: args.quick || config.run.quick.unwrap_or(false),
             quiet: args.quiet || config.run.quiet.unwrap_or(false),

@@ -20,6 +20,6 @@ pub use description::{Description, Setting};
 pub use error::PluginError;
 pub use limits::Limits;
 pub use plugin::{Artifact, Output, Plugin};
-pub use sandbox::{CONTRACT_VERSIONS, Sandbox};
+pub use sandbox::{CONTRACT_VERSIONS, Sandbox, sha256};
 pub use state::{LogLevel, LogSink, NoLog};
 pub use text::printable;

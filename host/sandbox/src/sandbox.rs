@@ -58,7 +58,7 @@ impl Sandbox {
             remedy: "Build or download it again".into(),
         })?;
         let kinds = self.contract(plugin, &component)?;
-        let sha256 = hex(&Sha256::digest(bytes));
+        let sha256 = sha256(bytes);
         Plugin::link(plugin, sha256, component, kinds, &self.engine, &self.linker)
     }
 
@@ -164,8 +164,9 @@ fn first_line(error: &wasmtime::Error) -> String {
     format!("{error:#}").lines().next().unwrap_or_default().to_owned()
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The hash by which a plugin is known: of its bytes, in lowercase hexadecimal.
+pub fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn open_cache(folder: &Path) -> Option<Cache> {

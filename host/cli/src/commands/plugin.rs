@@ -7,7 +7,7 @@ use harness_sandbox::{Description, Limits, Plugin};
 use super::plugin_check::check;
 use crate::args::{PluginAction, PluginCommand};
 use crate::failure::Failure;
-use crate::{Outcome, deliver, plugins, units};
+use crate::{Outcome, config, deliver, plugins, units};
 
 impl PluginCommand {
     pub(crate) fn execute(self) -> Outcome {
@@ -33,7 +33,7 @@ fn list() -> Outcome {
 }
 
 fn inspect(named: &str) -> Outcome {
-    let plugin = plugins::load(&plugins::sandbox()?, named)?;
+    let plugin = config::read(None)?.plugins.load(&plugins::sandbox()?, named, None)?;
     let description = describe(&plugin)?;
     deliver::line(&format!("{} {}: {}\n", description.name, description.version, description.summary))?;
     let mut facts = plain_table();

@@ -6,13 +6,14 @@ use harness_bundle::builtin;
 use harness_sandbox::{CONTRACT_VERSIONS, Description, Limits, Plugin};
 
 use super::plugin::{kind, plain_table};
-use crate::{Outcome, deliver, plugins, units};
+use crate::{Outcome, config, deliver, plugins, units};
 
 /// Loads it twice, asks it what it is, and says so; what is wrong with it is an error like any other.
 pub(crate) fn check(named: &str) -> Outcome {
     let sandbox = plugins::sandbox()?;
-    let (plugin, first) = timed(|| plugins::load(&sandbox, named))?;
-    let (_, again) = timed(|| plugins::load(&sandbox, named))?;
+    let known = config::read(None)?.plugins;
+    let (plugin, first) = timed(|| known.load(&sandbox, named, None))?;
+    let (_, again) = timed(|| known.load(&sandbox, named, None))?;
     let limits = Limits::default();
     let workload = plugin.is_workload().then(|| plugin.describe_workload(&limits)).transpose()?;
     let report = plugin.is_report().then(|| plugin.describe_report(&limits)).transpose()?;

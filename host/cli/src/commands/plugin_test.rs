@@ -16,8 +16,8 @@ use crate::{Outcome, config, deliver, plugins, samples, settings, units};
 impl PluginTest {
     pub(crate) fn execute(self) -> Outcome {
         let sandbox = plugins::sandbox()?;
-        let plugin = plugins::load(&sandbox, &self.plugin)?;
         let config = config::read(self.config.as_deref())?;
+        let plugin = config.plugins.load(&sandbox, &self.plugin, None)?;
         let limits = settings::limits(&self.limits, &config);
         let log = Arc::new(PluginLog { screen: Screen::new(false), least: LogLevel::Info });
         if plugin.is_workload() {

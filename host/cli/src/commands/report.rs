@@ -34,7 +34,7 @@ impl Report {
         }
         let limits = settings::limits(&self.limits, &config);
         let target = settings::report_target(self.with.as_deref().unwrap_or("default"))?;
-        let ready = Ready::new(&plugins::sandbox()?, &target, &self.set, &limits)?;
+        let ready = Ready::new(&plugins::sandbox()?, &config.plugins, &target, &self.set, &limits)?;
         ready.deliver(&Arc::new(recording), &limits, Arc::new(PluginLog { screen, least: LogLevel::Info }))
     }
 }
