@@ -4,7 +4,7 @@
 
 use std::process::Output;
 
-use harness_tests::{EXAMPLE, HOSTILE, Place, stderr, stdout, told};
+use harness_tests::{EXAMPLE, HOSTILE, Place, legacy, stderr, stdout, told};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
@@ -22,6 +22,25 @@ fn every_built_in_plugin_does_what_a_plugin_should() {
         // One line for each sample recording.
         assert_eq!(stdout(&output).matches("report on a recording").count(), 4, "{}", told(&output));
     }
+}
+
+/// What was built for a version of the contract keeps working for good.
+#[test]
+fn components_of_every_version_still_work() {
+    let mut tried = 0;
+    for version in legacy().read_dir().unwrap() {
+        let version = version.unwrap();
+        let number = version.file_name().into_string().unwrap();
+        for component in version.path().read_dir().unwrap() {
+            let component = component.unwrap().path();
+            let output = Place::new().command(BINARY).args(["plugin", "check"]).arg(&component).output().unwrap();
+            assert!(stdout(&output).contains(&format!("harness:plugin@{number}")), "{}", told(&output));
+            let output = tested(component.to_str().unwrap(), &[]);
+            assert!(output.status.success(), "{}", told(&output));
+            tried += 1;
+        }
+    }
+    assert!(tried > 0);
 }
 
 #[test]

@@ -18,6 +18,11 @@ pub fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
 }
 
+/// The folder with components that were built for each version of the contract, a folder a version.
+pub fn legacy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("legacy")
+}
+
 /// A file of the golden data as JSON.
 pub fn golden_json(path: &str) -> Value {
     let path = golden().join(path);

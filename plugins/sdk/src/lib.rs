@@ -67,6 +67,11 @@ pub use output::{Artifact, Output};
 pub use recording::{Facts, Recording, Run};
 pub use settings::{SettingValue, Settings};
 
+/// The recipes of the plugin authors' guide, as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/plugins.md")]
+struct Guide;
+
 /// A plugin that decides what to run.
 pub trait Workload {
     /// Who the plugin is and what can be set.
