@@ -122,6 +122,30 @@ fn machines_read_a_recording_in_their_own_formats() {
 }
 
 #[test]
+fn a_page_has_every_figure_and_asks_for_nothing() {
+    let place = Place::new();
+    let arguments = ["run", "--backend", "simulated", "--quick", "--quiet", "--set", "runs=2"];
+    let output = harness(&place, &[&arguments[..], &["--report", "html=page.html"]].concat());
+    assert!(output.status.success(), "{}", told(&output));
+    let page = std::fs::read_to_string(place.path("page.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"), "{page}");
+    for never in ["http://", "https://", "<script", " src="] {
+        assert!(!page.contains(never), "{never}: {page}");
+    }
+    let figures = page.split("<data value=\"").skip(1).filter_map(|part| part.split('"').next()?.parse().ok());
+    let figures: Vec<f64> = figures.collect();
+    let lines = place.recording();
+    for reading in lines.last().unwrap()["summary"].as_array().unwrap() {
+        assert!(figures.contains(&reading["value"].as_f64().unwrap()), "{reading}: {figures:?}");
+    }
+    // The histogram, the spread of the runs, and each of them.
+    assert!(page.matches("<svg ").count() >= 4, "{page}");
+
+    let output = harness(&place, &["report", "--with", "html", "--set", "title=<b>A & B</b>"]);
+    assert!(stdout(&output).contains("<h1>&lt;b&gt;A &amp; B&lt;/b&gt;</h1>"), "{}", told(&output));
+}
+
+#[test]
 fn what_was_not_finished_is_reported_and_said_so() {
     let place = Place::new();
     let output = harness(
@@ -206,7 +230,7 @@ fn a_reader_that_has_enough_is_no_error() {
 fn plugins_describe_themselves() {
     let place = Place::new();
     let output = harness(&place, &["plugin", "list"]);
-    for name in ["default", "json", "csv", "markdown", "prometheus", "bencher", "junit"] {
+    for name in ["default", "json", "csv", "markdown", "html", "prometheus", "bencher", "junit"] {
         assert!(stdout(&output).contains(name), "{}", told(&output));
     }
     let output = harness(&place, &["plugin", "inspect", "default.wasm"]);

@@ -1,0 +1,383 @@
+//! The page: one file that asks nothing of a network and runs no script.
+
+use harness_plugin::Facts;
+use harness_plugin::format::{Scale, count, plural, quantity};
+use harness_plugin::overview::{self, FEWEST_SAMPLES, METHOD, Missing, Overview, Row};
+
+use crate::chart;
+use crate::digest::{RunDigest, Samples, Sensor, Throttling, common_range};
+use crate::series::Histogram;
+use crate::text::{Escaped, capitalised, figure, heading};
+
+const STYLE: &str = include_str!("style.css");
+/// More charts than this help nobody, and would make a page that no browser opens gladly.
+const MOST_CHARTS: usize = 100;
+
+/// Columns of words, which start at the left as figures end at the right.
+const TEXTS: &[&str] = &["What it is", "Clocks held down", "Reason", "Value"];
+
+/// All that the page shows.
+pub(crate) struct Page<'a> {
+    /// As the user gave it, or empty.
+    pub(crate) title: &'a str,
+    pub(crate) facts: &'a Facts,
+    pub(crate) overview: &'a Overview,
+    pub(crate) runs: &'a [RunDigest],
+    pub(crate) histogram: Option<Histogram>,
+    pub(crate) sensors: &'a [Sensor],
+}
+
+impl Page<'_> {
+    pub(crate) fn html(&self) -> String {
+        let title = Escaped(self.title()).to_string();
+        let sections = [
+            self.header(&title),
+            self.headline(),
+            self.latency(),
+            self.each_run(),
+            self.sensors(),
+            self.averages(),
+            self.runs(),
+            self.absent(),
+            self.facts(),
+        ];
+        let body: String = sections.into_iter().flatten().collect();
+        let version = env!("CARGO_PKG_VERSION");
+        format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" \
+             content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n<meta name=\"viewport\" \
+             content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" \
+             href=\"data:,\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n<footer>Made by \
+             harness-html {version} from the recording alone. The page loads nothing and runs no script.</footer>\n</body>\n</html>\n"
+        )
+    }
+
+    fn title(&self) -> String {
+        if !self.title.is_empty() {
+            return self.title.to_owned();
+        }
+        let model = self.facts.get("model.name").unwrap_or("a model");
+        self.device().map_or(model.to_owned(), |device| format!("{model} on {device}"))
+    }
+
+    fn device(&self) -> Option<&str> {
+        let device = self.facts.get("model.device");
+        let gpu = self.facts.get("gpu.name").filter(|_| device.is_some_and(|device| device.starts_with("cuda")));
+        gpu.or(device)
+    }
+
+    fn header(&self, title: &str) -> Option<String> {
+        let notes = [
+            overview::ending_note(self.facts, self.overview.runs).map(|note| ("bad", note)),
+            overview::synthetic_note(self.facts).map(|note| ("warn", note)),
+            contradictions(self.overview).map(|note| ("bad", note)),
+        ];
+        let note = |(class, note): (&str, String)| format!("<p class=\"note {class}\">{}</p>\n", Escaped(note));
+        let notes: String = notes.into_iter().flatten().map(note).collect();
+        let started = self
+            .facts
+            .get("start")
+            .map(|start| format!("<p class=\"when\">Started {}</p>\n", Escaped(readable(start))));
+        Some(format!(
+            "<header>\n<h1>{title}</h1>\n<p class=\"verdict\">{}</p>\n{}{notes}</header>\n",
+            self.verdict(),
+            started.unwrap_or_default()
+        ))
+    }
+
+    fn verdict(&self) -> String {
+        let status = self.facts.get("status").unwrap_or("unknown ending");
+        let class = if status == "complete" { "good" } else { "bad" };
+        let mut badges = format!("<span class=\"badge {class}\">{}</span> ", Escaped(capitalised(status)));
+        if self.facts.get("model.backend") == Some("simulated") {
+            badges.push_str("<span class=\"badge warn\">Simulated</span> ");
+        }
+        if self.facts.synthetic_weights().is_some() {
+            badges.push_str("<span class=\"badge warn\">Synthetic weights</span> ");
+        }
+        let mut words = self.extent();
+        words.push_str(&format!(" of {}", self.facts.get("model.name").unwrap_or("a model")));
+        if let Some(dtype) = self.facts.get("model.dtype") {
+            words.push_str(&format!(" in {dtype}"));
+        }
+        if let Some(device) = self.device() {
+            words.push_str(&format!(" on {device}"));
+        }
+        format!("{badges}{}.", Escaped(words))
+    }
+
+    /// `3 of 10 runs`.
+    fn extent(&self) -> String {
+        let planned = self.facts.get("setting.runs").and_then(|runs| runs.parse::<usize>().ok());
+        match planned {
+            Some(planned) if planned != self.overview.runs => {
+                format!("{} of {}", count(self.overview.runs as u64), plural(planned, "run"))
+            }
+            _ => plural(self.overview.runs, "run"),
+        }
+    }
+
+    /// The documented metrics, or, where the workload has only its own, its first ones.
+    fn headline(&self) -> Option<String> {
+        let row = |name: &str| self.overview.rows.iter().find(|row| row.metric.name == name);
+        let missing = |name: &str| self.overview.missing.iter().find(|missing| missing.metric == name);
+        let cards: String = if self.overview.of_the_method {
+            let card = |name: &str| row(name).map(card).or_else(|| missing(name).map(absent_card));
+            METHOD.iter().filter_map(|metric| card(&metric.name)).collect()
+        } else {
+            self.overview.rows.iter().take(METHOD.len()).map(card).collect()
+        };
+        (!cards.is_empty())
+            .then(|| format!("<section aria-label=\"Headline figures\" class=\"cards\">\n{cards}</section>\n"))
+    }
+
+    fn latency(&self) -> Option<String> {
+        let mut figures = String::new();
+        if let Some(histogram) = &self.histogram {
+            figures.push_str(&drawing(&chart::histogram(histogram), &histogram_caption(histogram)));
+        }
+        if let Some(spread) = chart::spread(self.runs) {
+            let caption = "Each run: its mean (dot), from the fastest request to the 99th percentile (thick), and to the \
+                           slowest (thin).";
+            figures.push_str(&drawing(&spread, caption));
+        }
+        section("Latency", (!figures.is_empty()).then(|| format!("<div class=\"pair\">\n{figures}</div>\n")))
+    }
+
+    fn each_run(&self) -> Option<String> {
+        let range = common_range(self.runs)?;
+        let drawn = |run: &RunDigest| {
+            let samples = run.samples.as_ref()?;
+            let caption = match run.throttled() {
+                Some(throttled) => format!("{} · ▼ {}", run.label, throttled_words(throttled)),
+                None => run.label.clone(),
+            };
+            Some(drawing(&chart::latencies(run, samples, range), &caption))
+        };
+        let charts: Vec<String> = self.runs.iter().filter_map(drawn).take(MOST_CHARTS).collect();
+        let more = match self.runs.len().saturating_sub(MOST_CHARTS) {
+            0 => String::new(),
+            more => format!("<p>{} more are in the table of runs.</p>\n", count(more as u64)),
+        };
+        let charts = charts.concat();
+        let thinned = self.runs.iter().flat_map(|run| &run.samples).any(|samples| samples.points.len() < samples.count);
+        let thinned =
+            if thinned { " Of long runs, the fastest and the slowest request of each stretch are drawn." } else { "" };
+        let intro = format!(
+            "<p>Every request is a dot, the dashed line the run's mean. All charts share one scale, which need not start \
+             at zero; ▲ at the top edge is a request beyond it.{thinned}</p>\n"
+        );
+        section("Latency in each run", Some(format!("{intro}<div class=\"grid-of-charts\">\n{charts}</div>\n{more}")))
+    }
+
+    fn sensors(&self) -> Option<String> {
+        let drawn = |sensor: &Sensor| {
+            let help = first_sentence(&sensor.metric.help);
+            drawing(&chart::sensor(sensor, self.runs), help)
+        };
+        let charts: String = self.sensors.iter().map(drawn).collect();
+        let throttled = self.runs.iter().filter(|run| run.throttled().is_some()).count();
+        let marked = match throttled {
+            0 if self.runs.iter().all(|run| run.throttling.is_some()) => "No run was throttled.",
+            0 => "",
+            _ => "▼ and a shaded band mark the runs in which clocks were held down.",
+        };
+        let intro =
+            format!("<p>The runs follow one another from left to right, each as wide as any other. {marked}</p>\n");
+        let content = format!("{intro}<div class=\"grid-of-charts\">\n{charts}</div>\n");
+        section("Sensors over the runs", (!charts.is_empty()).then_some(content))
+    }
+
+    fn averages(&self) -> Option<String> {
+        let rows: String = self.overview.rows.iter().map(average).collect();
+        let caption = "The sum of the runs' values divided by their number; the standard deviation is between runs.";
+        let head = ["Metric", "Average", "Std. dev.", "Samples", "What it is"];
+        section("Averages", (!rows.is_empty()).then(|| table(caption, &head, &rows)))
+    }
+
+    fn runs(&self) -> Option<String> {
+        let scale = Scale::of(common_range(self.runs).map_or(0.0, |(_, most)| most), "s");
+        let held = self.runs.iter().any(|run| run.throttling.is_some());
+        let rows: String = self.runs.iter().map(|run| run_row(run, &scale, held)).collect();
+        let mut head = vec!["Run", "Mean", "Fastest", "Median", "99th percentile", "Slowest", "Requests"];
+        head.extend(held.then_some("Clocks held down"));
+        section("Runs", (!rows.is_empty()).then(|| table("Latency of the requests of each run.", &head, &rows)))
+    }
+
+    fn absent(&self) -> Option<String> {
+        let rows: String = grouped(&self.overview.missing)
+            .iter()
+            .map(|(names, reason)| {
+                let names: Vec<String> = names.iter().map(|name| code(name)).collect();
+                format!(
+                    "<tr><th scope=\"row\">{}</th><td class=\"text\">{}</td></tr>\n",
+                    names.join(", "),
+                    Escaped(reason)
+                )
+            })
+            .collect();
+        let caption = "What could not be measured has no value, never a zero.";
+        section("Absent, and why", (!rows.is_empty()).then(|| table(caption, &["Metric", "Reason"], &rows)))
+    }
+
+    fn facts(&self) -> Option<String> {
+        let row = |(name, value)| {
+            let (name, value) = (code(name), Escaped(value));
+            format!("<tr><th scope=\"row\">{name}</th><td class=\"text\">{value}</td></tr>\n")
+        };
+        let rows: String = self.facts.iter().map(row).collect();
+        let caption = "What the recording says of the machine, the model, the settings and how it ended.";
+        section("Facts", (!rows.is_empty()).then(|| table(caption, &["Fact", "Value"], &rows)))
+    }
+}
+
+fn section(title: &str, content: Option<String>) -> Option<String> {
+    content.map(|content| format!("<section>\n<h2>{title}</h2>\n{content}</section>\n"))
+}
+
+/// `caption` is text.
+fn drawing(svg: &str, caption: &str) -> String {
+    format!("<figure>\n{svg}\n<figcaption>{}</figcaption>\n</figure>\n", Escaped(caption))
+}
+
+/// Focusable, so that it can be scrolled from the keyboard where it is wider than the screen.
+fn table(caption: &str, head: &[&str], rows: &str) -> String {
+    let heading = |name: &&str| {
+        let class = if TEXTS.contains(name) { " class=\"text\"" } else { "" };
+        format!("<th scope=\"col\"{class}>{name}</th>")
+    };
+    let head: String = head.iter().map(heading).collect();
+    format!(
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\">\n<table>\n<caption><span>{caption}</span></caption>\n\
+         <thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n",
+        caption = Escaped(caption)
+    )
+}
+
+/// A name, which may be broken between its words.
+fn code(name: &str) -> String {
+    format!("<code>{}</code>", Escaped(name).to_string().replace('_', "_<wbr>").replace('.', ".<wbr>"))
+}
+
+fn card(row: &Row) -> String {
+    let scale = Scale::of(row.average, &row.metric.unit);
+    let spread = match deviation(row) {
+        Some(deviation) => format!("std. dev. {} {}", scale.number(deviation, 2), scale.symbol()),
+        None => "no spread: one run".to_owned(),
+    };
+    let spread = if row.values.is_empty() { String::new() } else { spread };
+    let few = if row.has_too_few_samples() { " · too few samples" } else { "" };
+    format!(
+        "<div class=\"card\"><h2>{}</h2><p class=\"value\">{}</p><p class=\"detail\">{}{few}</p></div>\n",
+        Escaped(heading(&row.metric.name)),
+        figure(row.average, &scale, 4),
+        Escaped(spread)
+    )
+}
+
+fn absent_card(missing: &Missing) -> String {
+    let (name, reason) = (Escaped(heading(&missing.metric)), Escaped(&missing.reason));
+    format!(
+        "<div class=\"card none\"><h2>{name}</h2><p class=\"value\">absent</p><p class=\"detail\">{reason}</p></div>\n"
+    )
+}
+
+/// Without what is left of a sum of equal values.
+fn deviation(row: &Row) -> Option<f64> {
+    row.deviation().map(|deviation| if deviation < row.average.abs() * 1e-12 { 0.0 } else { deviation })
+}
+
+fn average(row: &Row) -> String {
+    let scale = Scale::of(row.average, &row.metric.unit);
+    let deviation = deviation(row).map(|deviation| figure(deviation, &scale, 2)).unwrap_or_default();
+    let mut samples = row.samples.map(|samples| count(samples.total as u64)).unwrap_or_default();
+    if row.has_too_few_samples() {
+        samples.push_str(&format!(" <span class=\"badge warn\">under {FEWEST_SAMPLES} in a run</span>"));
+    }
+    format!(
+        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{deviation}</td><td>{samples}</td><td class=\"text \
+         help\">{}</td></tr>\n",
+        code(&row.metric.name),
+        figure(row.average, &scale, 4),
+        Escaped(&row.metric.help)
+    )
+}
+
+/// `held`: with the cell that says whether clocks were held down.
+fn run_row(run: &RunDigest, scale: &Scale, held: bool) -> String {
+    let of = |part: fn(&Samples) -> f64| {
+        run.samples.as_ref().map(|samples| figure(part(samples), scale, 4)).unwrap_or_default()
+    };
+    let cells = [
+        run.latency.map(|latency| figure(latency, scale, 4)).unwrap_or_default(),
+        of(|samples| samples.least),
+        of(|samples| samples.median),
+        of(|samples| samples.p99),
+        of(|samples| samples.most),
+        run.samples.as_ref().map(|samples| count(samples.count as u64)).unwrap_or_default(),
+    ];
+    let mut cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
+    if held {
+        let words = match (run.throttled(), &run.throttling) {
+            (Some(throttled), _) => format!("▼ {}", throttled_words(throttled)),
+            (None, Some(_)) => "no".to_owned(),
+            (None, None) => "not recorded".to_owned(),
+        };
+        cells.push_str(&format!("<td class=\"text\">{}</td>", Escaped(words)));
+    }
+    let class = if run.throttled().is_some() { " class=\"held\"" } else { "" };
+    format!("<tr{class}><th scope=\"row\">{}</th>{cells}</tr>\n", Escaped(&run.label))
+}
+
+fn throttled_words(Throttling { seconds, reasons }: &Throttling) -> String {
+    let reasons = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) };
+    format!("throttled {}{reasons}", quantity(*seconds, "s"))
+}
+
+fn histogram_caption(histogram: &Histogram) -> String {
+    let total: u64 = histogram.counts.iter().sum();
+    let beyond = match histogram.beyond {
+        0 => String::new(),
+        beyond => {
+            let (slower, end) = (plural(beyond as usize, "request"), quantity(histogram.end(), "s"));
+            format!(" The last bar includes {slower} slower than {end}.")
+        }
+    };
+    format!("{} of all runs.{beyond}", capitalised(&plural(total as usize, "request")))
+}
+
+fn contradictions(overview: &Overview) -> Option<String> {
+    let line = |row: &Row| {
+        let (mean, unit) = (row.contradiction()?, &row.metric.unit);
+        Some(format!(
+            "{} is given as {}, but the mean of the runs is {}",
+            row.metric.name,
+            quantity(row.average, unit),
+            quantity(mean, unit)
+        ))
+    };
+    let lines: Vec<String> = overview.rows.iter().filter_map(line).collect();
+    (!lines.is_empty()).then(|| format!("The workload's summary is not what was recorded: {}.", lines.join("; ")))
+}
+
+/// Metrics that share a reason, together.
+fn grouped(missing: &[Missing]) -> Vec<(Vec<&str>, &str)> {
+    let mut groups: Vec<(Vec<&str>, &str)> = Vec::new();
+    for Missing { metric, reason } in missing {
+        match groups.iter_mut().find(|(_, known)| known == reason) {
+            Some((names, _)) => names.push(metric),
+            None => groups.push((vec![metric], reason)),
+        }
+    }
+    groups
+}
+
+fn first_sentence(help: &str) -> &str {
+    help.split_inclusive(". ").next().unwrap_or(help).trim_end()
+}
+
+/// `2026-01-02T03:04:05.678Z` as a person reads it.
+fn readable(time: &str) -> String {
+    let seconds = time.split_once('.').map_or(time.trim_end_matches('Z'), |(seconds, _)| seconds);
+    format!("{}{}", seconds.replacen('T', " ", 1), if time.ends_with('Z') { " UTC" } else { "" })
+}

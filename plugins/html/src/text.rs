@@ -1,0 +1,80 @@
+//! Text of the recording on its way into the page.
+
+use std::fmt::{self, Display, Formatter, Write};
+
+use harness_plugin::format::Scale;
+
+/// Shows a text as the content of an element or of a quoted attribute, never as markup.
+pub(crate) struct Escaped<T>(pub(crate) T);
+
+impl<T: Display> Display for Escaped<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(Escaper(f), "{}", self.0)
+    }
+}
+
+struct Escaper<'a, 'f>(&'a mut Formatter<'f>);
+
+impl Write for Escaper<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        text.chars().try_for_each(|character| match character {
+            '&' => self.0.write_str("&amp;"),
+            '<' => self.0.write_str("&lt;"),
+            '>' => self.0.write_str("&gt;"),
+            '"' => self.0.write_str("&quot;"),
+            '\'' => self.0.write_str("&#39;"),
+            '\t' | '\n' => self.0.write_char(character),
+            // HTML has no way to write these, and those that turn the direction of text could disguise a value.
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Ok(()),
+            other if other.is_control() => Ok(()),
+            other => self.0.write_char(other),
+        })
+    }
+}
+
+/// `gpu_utilization` as a heading: `GPU utilization`.
+pub(crate) fn heading(metric: &str) -> String {
+    let words = metric.split('_').enumerate().map(|(index, word)| match word {
+        "gpu" | "sm" => word.to_uppercase(),
+        _ if index == 0 => capitalised(word),
+        _ => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// With a capital first letter.
+pub(crate) fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
+
+/// A figure that a program can read back exactly, shown with its unit.
+pub(crate) fn figure(value: f64, scale: &Scale, digits: u32) -> String {
+    let (number, symbol) = (scale.number(value, digits), Escaped(scale.symbol()));
+    format!("<data value=\"{value}\">{number}\u{a0}<span class=\"unit\">{symbol}</span></data>")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_is_shown_and_not_obeyed() {
+        let text = Escaped("<script>alert(\"it's\") && 1\u{0}\u{1b}\u{202e}</script>\n").to_string();
+        assert_eq!(text, "&lt;script&gt;alert(&quot;it&#39;s&quot;) &amp;&amp; 1&lt;/script&gt;\n");
+    }
+
+    #[test]
+    fn names_read_as_headings() {
+        assert_eq!(heading("gpu_utilization"), "GPU utilization");
+        assert_eq!(heading("sm_clock"), "SM clock");
+        assert_eq!(heading("latency"), "Latency");
+        assert_eq!(heading(""), "");
+    }
+
+    #[test]
+    fn a_figure_has_its_exact_value() {
+        let shown = figure(0.012_345_6, &Scale::of(0.01, "s"), 4);
+        assert_eq!(shown, "<data value=\"0.0123456\">12.35\u{a0}<span class=\"unit\">ms</span></data>");
+    }
+}
