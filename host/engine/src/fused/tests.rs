@@ -1,5 +1,5 @@
-//! What the kernels compute, beside candle on the CPU. Without a GPU these tests have nothing to test and say so; with
-//! one, `cargo test --release -p harness-engine --features cuda fused` runs them.
+//! What the kernels compute, beside candle on the CPU. They need an NVIDIA GPU, so `cargo test` ignores them and says why; with one,
+//! `cargo test --release -p harness-engine --features cuda fused -- --include-ignored --test-threads=1` runs them.
 
 use std::time::Duration;
 
@@ -92,13 +92,9 @@ fn reference(config: &Config) -> Gpt2 {
     Gpt2::new(info(config, DTypeChoice::F32), model, None)
 }
 
-fn fused(config: &Config, dtype: DTypeChoice, tf32: bool) -> Option<Fused> {
-    if let Err(why) = crate::gpu::devices() {
-        eprintln!("SKIP  nothing of the kernels is tested: {why}");
-        return None;
-    }
+fn fused(config: &Config, dtype: DTypeChoice, tf32: bool) -> Fused {
     let gpu = Gpu::open(0).unwrap();
-    Some(Fused::load(info(config, dtype), &weights(config, dtype), gpu, tf32).unwrap())
+    Fused::load(info(config, dtype), &weights(config, dtype), gpu, tf32).unwrap()
 }
 
 fn prompt(config: &Config, length: usize, stream: u64) -> Vec<u32> {
@@ -161,9 +157,10 @@ fn relative(a: &[f32], b: &[f32]) -> f64 {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn f32_tokens_are_candles_for_every_shape() {
     for (name, config) in shapes() {
-        let Some(mut fused) = fused(&config, DTypeChoice::F32, false) else { return };
+        let mut fused = fused(&config, DTypeChoice::F32, false);
         eprintln!("{name}: {}", if fused.generator.is_some() { "one launch" } else { "steps" });
         let mut candle = reference(&config);
         for length in [1, 5, 16, 17, 64, 65] {
@@ -176,9 +173,10 @@ fn f32_tokens_are_candles_for_every_shape() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn a_batch_gives_what_its_sequences_give_alone() {
     for (name, config) in shapes() {
-        let Some(mut fused) = fused(&config, DTypeChoice::F32, false) else { return };
+        let mut fused = fused(&config, DTypeChoice::F32, false);
         for batch in [2, 3, 16, 17, 40] {
             let requests: Vec<_> = (0..batch)
                 .map(|index| request(prompt(&config, 1 + index * 7 % 60, index as u64), 1 + (index * 5 % 30) as u32))
@@ -193,10 +191,11 @@ fn a_batch_gives_what_its_sequences_give_alone() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn sixteen_bits_are_near_f32() {
     for (dtype, tolerance) in [(DTypeChoice::F16, 2e-3), (DTypeChoice::BF16, 1e-2)] {
         for (name, config) in shapes() {
-            let Some(mut fused) = fused(&config, dtype, false) else { return };
+            let mut fused = fused(&config, dtype, false);
             let mut candle = reference(&config);
             let mut worst = (0.0f64, 0.0f64);
             for length in [1, 5, 16, 17, 64, 90] {
@@ -214,9 +213,10 @@ fn sixteen_bits_are_near_f32() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn tf32_is_near_f32() {
     for (name, config) in shapes() {
-        let Some(mut fused) = fused(&config, DTypeChoice::F32, true) else { return };
+        let mut fused = fused(&config, DTypeChoice::F32, true);
         let mut candle = reference(&config);
         for length in [17, 64, 90] {
             let prompt = prompt(&config, length, length as u64);
@@ -227,9 +227,10 @@ fn tf32_is_near_f32() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn every_length_up_to_the_context_is_right() {
     let config = Config { context: 200, vocabulary: 500, ..Config::published(2, 4, 64) };
-    let Some(mut fused) = fused(&config, DTypeChoice::F32, false) else { return };
+    let mut fused = fused(&config, DTypeChoice::F32, false);
     let mut candle = reference(&config);
     let prompt = prompt(&config, 200, 3);
     for length in 1..=200 {
@@ -245,9 +246,10 @@ fn every_length_up_to_the_context_is_right() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn a_prompt_can_be_read_in_parts() {
     let config = Config { context: 1024, vocabulary: 300, ..Config::published(1, 4, 64) };
-    let Some(mut fused) = fused(&config, DTypeChoice::F16, false) else { return };
+    let mut fused = fused(&config, DTypeChoice::F16, false);
     let requests: Vec<_> = (0..24).map(|index| request(prompt(&config, 500 + index, index as u64), 5)).collect();
     let together = tokens_by(&mut fused, Way::Best, &requests);
     for (index, request) in requests.iter().enumerate().step_by(5) {
@@ -257,10 +259,11 @@ fn a_prompt_can_be_read_in_parts() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn the_largest_batch_is_served() {
     let config = Config { context: 64, vocabulary: 700, ..Config::published(2, 4, 64) };
     for dtype in [DTypeChoice::F32, DTypeChoice::F16, DTypeChoice::BF16] {
-        let Some(mut fused) = fused(&config, dtype, false) else { return };
+        let mut fused = fused(&config, dtype, false);
         // Two of each, and each pair alike.
         let requests: Vec<_> =
             (0..256).map(|index| request(prompt(&config, 1 + index / 2 % 40, index as u64 / 2), 20)).collect();
@@ -276,9 +279,10 @@ fn the_largest_batch_is_served() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn sampling_depends_on_the_seed_alone() {
     let config = Config { context: 96, vocabulary: 1009, ..Config::published(2, 4, 64) };
-    let Some(mut fused) = fused(&config, DTypeChoice::F32, false) else { return };
+    let mut fused = fused(&config, DTypeChoice::F32, false);
     let sampled = |seed, top_k, top_p| TokenRequest {
         sampling: Some(Sampling { temperature: 1.0, top_k, top_p, seed }),
         ..request(prompt(&config, 9, 1), 40)
@@ -299,9 +303,10 @@ fn sampling_depends_on_the_seed_alone() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn a_text_ends_with_its_last_token() {
     let config = Config { context: 96, vocabulary: 1009, ..Config::published(2, 4, 64) };
-    let Some(mut fused) = fused(&config, DTypeChoice::F32, false) else { return };
+    let mut fused = fused(&config, DTypeChoice::F32, false);
     let whole = request(prompt(&config, 9, 1), 40);
     let all = tokens_by(&mut fused, Way::Best, std::slice::from_ref(&whole))[0].clone();
     let end = all[20];
@@ -318,10 +323,11 @@ fn a_text_ends_with_its_last_token() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn a_thousand_generations_give_the_same_tokens() {
     let config = Config::published(12, 12, 768);
     for dtype in [DTypeChoice::F16, DTypeChoice::F32] {
-        let Some(mut fused) = fused(&config, dtype, false) else { return };
+        let mut fused = fused(&config, dtype, false);
         let requests = [request(prompt(&config, 5, 1), 50)];
         let expected = tokens_by(&mut fused, Way::Best, &requests);
         for round in 0..if dtype == DTypeChoice::F16 { 1000 } else { 100 } {
@@ -336,9 +342,10 @@ fn a_thousand_generations_give_the_same_tokens() {
 }
 
 #[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn memory_is_taken_once_and_seen() {
     let config = Config { context: 96, vocabulary: 1009, ..Config::published(2, 4, 64) };
-    let Some(mut fused) = fused(&config, DTypeChoice::F16, false) else { return };
+    let mut fused = fused(&config, DTypeChoice::F16, false);
     let before = fused.memory().unwrap();
     fused.reserve(4, 60).unwrap();
     let reserved = fused.memory().unwrap();
