@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use harness_engine::{DTypeChoice, DeviceChoice};
 
 use crate::units;
@@ -218,6 +218,7 @@ pub(crate) enum PluginAction {
         #[arg(value_name = "NAME|FILE")]
         plugin: String,
     },
+    New(PluginNew),
     Test(Box<PluginTest>),
     /// Check that a plugin can be used here: its contract, what it exports and imports, its size and how long it takes to load
     Check {
@@ -225,6 +226,41 @@ pub(crate) enum PluginAction {
         #[arg(value_name = "NAME|FILE")]
         plugin: String,
     },
+}
+
+/// Make a folder with a plugin in it that builds and runs, to change into your own
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    harness plugin new prompt-lengths --lang rust                a workload\n  \
+    harness plugin new team-report --lang python --kind report   a report")]
+pub(crate) struct PluginNew {
+    /// The folder's and the plugin's name: lower-case letters, digits and '-', beginning with a letter
+    pub(crate) name: String,
+    /// The language
+    #[arg(long, value_name = "LANG")]
+    pub(crate) lang: PluginLanguage,
+    /// What it is
+    #[arg(long, value_name = "KIND", default_value = "workload")]
+    pub(crate) kind: PluginKind,
+}
+
+/// In which a plugin can be made anew; any that compiles to a component will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PluginLanguage {
+    Rust,
+    Javascript,
+    Python,
+}
+
+/// What a new plugin is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PluginKind {
+    /// Decides what to run
+    Workload,
+    /// Shows what was recorded
+    Report,
+    /// A workload and a report in one file
+    Both,
 }
 
 /// Try a plugin: a workload on the simulated model, a report on sample recordings, under the limits

@@ -4,6 +4,7 @@ mod devices;
 mod generate;
 mod plugin;
 mod plugin_check;
+mod plugin_new;
 mod plugin_test;
 mod recordings;
 mod report;

@@ -1,4 +1,4 @@
-//! `harness plugin list` and `harness plugin inspect`; `check` and `test` are beside.
+//! `harness plugin list` and `harness plugin inspect`; `new`, `check` and `test` are beside.
 
 use comfy_table::{Table, presets};
 use harness_bundle::BUILTINS;
@@ -14,6 +14,7 @@ impl PluginCommand {
         match self.action {
             PluginAction::List => list(),
             PluginAction::Inspect { plugin } => inspect(&plugin),
+            PluginAction::New(new) => new.execute(),
             PluginAction::Check { plugin } => check(&plugin),
             PluginAction::Test(test) => test.execute(),
         }

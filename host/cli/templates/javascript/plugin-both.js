@@ -1,0 +1,3 @@
+// The build looks for what the world in wit/ exports here.
+export { report } from './report.js';
+export { workload } from './workload.js';

@@ -1,0 +1,9 @@
+//! A plugin for harness. `wit_bindgen` makes Rust of the contract in `wit/`; the plugin is what implements `Guest`.
+
+mod report;
+
+wit_bindgen::generate!({ path: "wit", world: "report-plugin" });
+
+struct Plugin;
+
+export!(Plugin);
