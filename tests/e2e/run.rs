@@ -328,12 +328,11 @@ fn limits_end_a_recording_and_say_how_to_raise_them() {
 
     let output = in_real_time(&place).args(["--max-time", "300ms"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
-    assert!(
-        stderr(&output)
-            .contains("the wall time of 0.3 s for the whole recording is used up; allow more with --max-time"),
-        "{}",
-        told(&output)
-    );
+    // Whether the host's clock or the plugin's strikes first, while the one or the other works, is chance.
+    let said = stderr(&output);
+    for part in ["the wall time of 0.3 s", "is used up; allow more with --max-time"] {
+        assert!(said.contains(part), "{}", told(&output));
+    }
 }
 
 #[test]
