@@ -14,10 +14,12 @@
 //
 // Needs: every block owns a tile of the hidden units; group = blocks / heads is at least 1; dp is at most 2,304; hs is
 // 16, 32, 64 or 128; the blocks are at most 384.
+#include "attention.cuh"
 #include "choose.cuh"
 #include "common.cuh"
 #include "embedding.cuh"
 #include "generate.h"
+#include "shared_memory.cuh"
 
 namespace {
 
@@ -28,10 +30,6 @@ constexpr uint64_t PATIENCE = 4'000'000'000ull;  // clock ticks, about two secon
 constexpr uint32_t POLLS = 4096;                 // before the clock is looked at
 
 constexpr int MOST_STAGES = 24;
-
-// Numbers of a Real in 16 bytes.
-template <typename Real>
-constexpr int WIDE = 16 / static_cast<int>(sizeof(Real));
 
 // The sizes of a model, known when the kernel is launched or when it is compiled. The chain of dependent steps is what
 // takes the time, so index arithmetic counts: the published sizes have kernels of their own, in which it is done
@@ -120,10 +118,6 @@ struct Shared {
     volatile int* stop;         // 1: no more weights are needed
     volatile int* dead;         // 1: waited too long, so waiting is over
 };
-
-__device__ __forceinline__ uint32_t shared_address(const void* p) {
-    return static_cast<uint32_t>(__cvta_generic_to_shared(p));
-}
 
 __device__ __forceinline__ void sync_workers() {
     asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory");
@@ -775,25 +769,6 @@ struct Model {
         return old;
     }
 
-    __device__ __forceinline__ void widen(uint4 raw, float (&numbers)[WIDE<Real>]) const {
-        if constexpr (sizeof(Real) == 4) {
-            numbers[0] = __uint_as_float(raw.x);
-            numbers[1] = __uint_as_float(raw.y);
-            numbers[2] = __uint_as_float(raw.z);
-            numbers[3] = __uint_as_float(raw.w);
-        } else {
-            float2 a = unpack<Real>(raw.x), b = unpack<Real>(raw.y), c = unpack<Real>(raw.z), d = unpack<Real>(raw.w);
-            numbers[0] = a.x;
-            numbers[1] = a.y;
-            numbers[2] = b.x;
-            numbers[3] = b.y;
-            numbers[4] = c.x;
-            numbers[5] = c.y;
-            numbers[6] = d.x;
-            numbers[7] = d.y;
-        }
-    }
-
     // Attention of one head, by the block of rank 0. Scratch: the head's query, key and value, then of each warp
     // its greatest score, its sum of weights and its weighted values.
     __device__ void attend(int l, int position, Old& old) {
@@ -842,7 +817,7 @@ struct Model {
                         old.keys[i] = reinterpret_cast<const uint4*>(key)[at.part];
                         old.values[i] = reinterpret_cast<const uint4*>(value)[at.part];
                     }
-                    widen(old.keys[i], numbers);
+                    widen<Real>(old.keys[i], numbers);
                     float score = 0;
 #pragma unroll
                     for (int j = 0; j < W; ++j) score += q[j] * numbers[j];
@@ -860,7 +835,7 @@ struct Model {
                 for (int i = 0; i < AHEAD; ++i) {
                     float share = exp2f(scores[i] - top);
                     weight += share;
-                    widen(old.values[i], numbers);
+                    widen<Real>(old.values[i], numbers);
 #pragma unroll
                     for (int j = 0; j < W; ++j) sum[j] += share * numbers[j];
                 }

@@ -22,12 +22,10 @@
 // them for every product.) Every sum is one chain over ascending k whatever the tile, so that a row's results do not
 // depend on m.
 #include "common.cuh"
+#include "shared_memory.cuh"
 
 namespace product {
 
-constexpr int BLOCK_ROWS = 8;
-constexpr int BLOCK_WIDTH = 64;  // bytes
-constexpr int BLOCK_BYTES = BLOCK_ROWS * BLOCK_WIDTH;
 constexpr int SPLIT_UNIT = 64;  // numbers of k
 
 // Row tiles that run together: about as many as make a wave of blocks square, which then reads the least.
@@ -57,20 +55,6 @@ struct Tile {
     static_assert(ROWS * SUMS_STRIDE * 4 <= STAGES * STAGE_BYTES, "sums take the place of the stages");
 };
 
-__device__ __forceinline__ void copy_16_bytes(uint32_t target, const char* source, bool present) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(source), "r"(present ? 16 : 0)
-                 : "memory");
-}
-
-__device__ __forceinline__ void end_copy_group() {
-    asm volatile("cp.async.commit_group;" ::: "memory");
-}
-
-template <int PENDING>
-__device__ __forceinline__ void wait_for_copy_groups() {
-    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
-}
-
 // A factor of the tensor cores' float product, rounded to the 19 bits that they read.
 __device__ __forceinline__ uint32_t round_to_tf32(uint32_t x) {
     uint32_t rounded;
@@ -91,24 +75,14 @@ __device__ __forceinline__ void multiply_accumulate<float>(float (&d)[4], uint32
         : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
 }
 
-// Four matrices of 8 rows by 16 bytes: lane 8i + r has the address of row r of matrix i, and lane 4g + t gets the t-th
-// 4 bytes of row g of each.
+// Matrices as factors of a product.
 template <typename Real>
 __device__ __forceinline__ uint4 load_factors(uint32_t shared) {
-    uint4 x;
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
-                 : "r"(shared)
-                 : "memory");
+    uint4 x = load_matrices(shared);
     if constexpr (sizeof(Real) == 4) {
         x = make_uint4(round_to_tf32(x.x), round_to_tf32(x.y), round_to_tf32(x.z), round_to_tf32(x.w));
     }
     return x;
-}
-
-// Where in a block the chunk of a row lies: such that 8 rows' chunks of one column lie in different banks.
-__device__ __forceinline__ int place_in_block(int row, int chunk) {
-    return row * BLOCK_WIDTH + (chunk ^ row / 2) * 16;
 }
 
 // One operand of the tile, in either layout, as a thread copies it: 16 bytes of every block that is its warp's turn.
@@ -274,10 +248,10 @@ __device__ __forceinline__ void store_tile(const Product& p, int first_row, int 
 // The sums go through shared memory to be finished by a short loop: registers would want it unrolled, which with all
 // that an output takes is more code than the instruction cache holds.
 template <typename T>
-__device__ __forceinline__ void finish(const Product& p, int32_t epilogue, int first_row, int first_output) {
-    if (epilogue == EPILOGUE_QKV) {
+__device__ __forceinline__ void finish(const Product& p, int first_row, int first_output) {
+    if (p.epilogue == EPILOGUE_QKV) {
         store_tile<T, typename T::Real, EPILOGUE_QKV>(p, first_row, first_output);
-    } else if (epilogue == EPILOGUE_GELU) {
+    } else if (p.epilogue == EPILOGUE_GELU) {
         store_tile<T, typename T::Real, EPILOGUE_GELU>(p, first_row, first_output);
     } else {
         // Logits are the partial sums of one split.
@@ -380,20 +354,6 @@ __device__ __forceinline__ void multiply_on_tensor_cores(const Pipeline<T>& pipe
     }
 }
 
-template <typename T>
-__device__ __forceinline__ void tensor_product(const Product& p, int32_t epilogue) {
-    let_successor_start();
-    Work<T> work(p);
-    uint32_t shared = static_cast<uint32_t>(__cvta_generic_to_shared(shared_memory));
-    Pipeline<T> pipeline(p, work.row, work.output, work.first_block, work.stages, shared);
-    pipeline.start();
-    float sums[T::M][T::N][4] = {};
-    multiply_on_tensor_cores<T>(pipeline, work, shared, sums);
-    int lane = threadIdx.x % 32;
-    share_sums<T>(sums, work.warp_row + lane / 4, work.warp_output + lane % 4 * 2);
-    finish<T>(p, epilogue, work.row, work.output);
-}
-
 __device__ __forceinline__ float add_products(float4 a, float4 b, float sum) {
     return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
 }
@@ -443,18 +403,24 @@ __device__ __forceinline__ void multiply_exactly(const Pipeline<T>& pipeline, co
     }
 }
 
-template <typename T>
-__device__ __forceinline__ void exact_product(const Product& p, int32_t epilogue) {
+// EXACT: in float, without the tensor cores.
+template <typename T, bool EXACT>
+__device__ __forceinline__ void multiply(const Product& p) {
     let_successor_start();
     Work<T> work(p);
-    uint32_t shared = static_cast<uint32_t>(__cvta_generic_to_shared(shared_memory));
+    uint32_t shared = shared_address(shared_memory);
     Pipeline<T> pipeline(p, work.row, work.output, work.first_block, work.stages, shared);
     pipeline.start();
     float sums[T::M][T::N][4] = {};
-    multiply_exactly<T>(pipeline, work, sums);
     int lane = threadIdx.x % 32;
-    share_sums<T>(sums, work.warp_row + lane % 8, work.warp_output + lane / 8 * 2);
-    finish<T>(p, epilogue, work.row, work.output);
+    if constexpr (EXACT) {
+        multiply_exactly<T>(pipeline, work, sums);
+        share_sums<T>(sums, work.warp_row + lane % 8, work.warp_output + lane / 8 * 2);
+    } else {
+        multiply_on_tensor_cores<T>(pipeline, work, shared, sums);
+        share_sums<T>(sums, work.warp_row + lane / 4, work.warp_output + lane % 4 * 2);
+    }
+    finish<T>(p, work.row, work.output);
 }
 
 // Warps of 64 x 64 because narrower ones are bound by reads of shared memory.
@@ -473,23 +439,23 @@ using SmallExact = Tile<float, 64, 32, 32, 16, 2, 6>;
 
 }  // namespace product
 
-#define PRODUCT_KERNEL(name, blocks_per_multiprocessor, function, ...)           \
+#define PRODUCT_KERNEL(name, blocks_per_multiprocessor, EXACT, ...)              \
     extern "C" __global__ void __launch_bounds__(128, blocks_per_multiprocessor) \
         name(const __grid_constant__ Product p) {                                \
-        product::function<product::__VA_ARGS__>(p, p.epilogue);                  \
+        product::multiply<product::__VA_ARGS__, EXACT>(p);                       \
     }
 
-PRODUCT_KERNEL(product_128x128_f16, 2, tensor_product, Large<half16>)
-PRODUCT_KERNEL(product_64x64_f16, 3, tensor_product, Medium<half16>)
-PRODUCT_KERNEL(product_64x32_f16, 2, tensor_product, Small<half16>)
-PRODUCT_KERNEL(product_32x32_f16, 3, tensor_product, Tiny<half16>)
-PRODUCT_KERNEL(product_128x128_bf16, 2, tensor_product, Large<bfloat16>)
-PRODUCT_KERNEL(product_64x64_bf16, 3, tensor_product, Medium<bfloat16>)
-PRODUCT_KERNEL(product_64x32_bf16, 2, tensor_product, Small<bfloat16>)
-PRODUCT_KERNEL(product_32x32_bf16, 3, tensor_product, Tiny<bfloat16>)
-PRODUCT_KERNEL(product_128x64_tf32, 2, tensor_product, LargeTf32)
-PRODUCT_KERNEL(product_64x32_tf32, 2, tensor_product, Small<float>)
-PRODUCT_KERNEL(product_64x64_f32, 3, exact_product, MediumExact)
-PRODUCT_KERNEL(product_64x32_f32, 3, exact_product, SmallExact)
+PRODUCT_KERNEL(product_128x128_f16, 2, false, Large<half16>)
+PRODUCT_KERNEL(product_64x64_f16, 3, false, Medium<half16>)
+PRODUCT_KERNEL(product_64x32_f16, 2, false, Small<half16>)
+PRODUCT_KERNEL(product_32x32_f16, 3, false, Tiny<half16>)
+PRODUCT_KERNEL(product_128x128_bf16, 2, false, Large<bfloat16>)
+PRODUCT_KERNEL(product_64x64_bf16, 3, false, Medium<bfloat16>)
+PRODUCT_KERNEL(product_64x32_bf16, 2, false, Small<bfloat16>)
+PRODUCT_KERNEL(product_32x32_bf16, 3, false, Tiny<bfloat16>)
+PRODUCT_KERNEL(product_128x64_tf32, 2, false, LargeTf32)
+PRODUCT_KERNEL(product_64x32_tf32, 2, false, Small<float>)
+PRODUCT_KERNEL(product_64x64_f32, 3, true, MediumExact)
+PRODUCT_KERNEL(product_64x32_f32, 3, true, SmallExact)
 
 #undef PRODUCT_KERNEL

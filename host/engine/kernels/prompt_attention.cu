@@ -14,6 +14,7 @@
 // prompt_attention_256_f32     256           32       133120
 #include <math_constants.h>
 #include "common.cuh"
+#include "shared_memory.cuh"
 
 namespace prompt_attention {
 
@@ -21,33 +22,11 @@ constexpr int THREADS = 128;
 constexpr int WARPS = THREADS / 32;
 constexpr int QUERIES = 64;
 
-constexpr int BLOCK_ROWS = 8;
-constexpr int BLOCK_WIDTH = 64;  // bytes
-constexpr int BLOCK_BYTES = BLOCK_ROWS * BLOCK_WIDTH;
 constexpr int BLOCK_NUMBERS = BLOCK_WIDTH / 2;
 
 constexpr float LOG2_E = 1.4426950408889634f;
 
 extern __shared__ __align__(128) char shared_memory[];
-
-__device__ __forceinline__ uint32_t shared_address(const void* shared) {
-    return static_cast<uint32_t>(__cvta_generic_to_shared(shared));
-}
-
-// Zeros where nothing is present.
-__device__ __forceinline__ void copy_16_bytes(uint32_t target, const void* source, bool present) {
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(target), "l"(source), "r"(present ? 16 : 0)
-                 : "memory");
-}
-
-__device__ __forceinline__ void end_copy_group() {
-    asm volatile("cp.async.commit_group;" ::: "memory");
-}
-
-template <int PENDING>
-__device__ __forceinline__ void wait_for_copy_groups() {
-    asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
-}
 
 // One block's part: a tile of queries of one head of one sequence.
 template <typename Real>
@@ -79,11 +58,6 @@ struct Work {
     }
 };
 
-// Where in a block the chunk of a row lies: such that 8 rows' chunks of one column lie in different banks.
-__device__ __forceinline__ int place_in_block(int row, int chunk) {
-    return row * BLOCK_WIDTH + (chunk ^ row / 2) * 16;
-}
-
 // Rows of hs numbers to blocks [ROWS / 8][SIZE / 32], with zeros beyond hs and beyond the rows that there are.
 template <typename Real, int ROWS, int SIZE>
 __device__ __forceinline__ void copy_blocks(uint32_t shared, const Real* source, int row_stride, int rows, int hs) {
@@ -101,17 +75,7 @@ __device__ __forceinline__ void copy_blocks(uint32_t shared, const Real* source,
     }
 }
 
-// Four matrices of 8 rows by 8 numbers: lane 8i + r has the address of row r of matrix i, and lane 4g + t gets of each
-// the numbers 2t and 2t + 1 of row g or, transposed, of column g.
-__device__ __forceinline__ uint4 load_matrices(uint32_t shared) {
-    uint4 x;
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
-                 : "r"(shared)
-                 : "memory");
-    return x;
-}
-
+// As load_matrices, but lane 4g + t gets of each matrix of 8 by 8 numbers the numbers 2t and 2t + 1 of column g.
 __device__ __forceinline__ uint4 load_matrices_transposed(uint32_t shared) {
     uint4 x;
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"

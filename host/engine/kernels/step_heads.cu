@@ -10,6 +10,7 @@
 // Heads are of size up to 128, m is up to 16, kp up to 1,024. With 14,160 static bytes that is less than 48 KiB.
 #include "attention.cuh"
 #include "norm_rows.cuh"
+#include "shared_memory.cuh"
 #include "step_heads.h"
 
 namespace {
@@ -38,10 +39,6 @@ union Scratch {
         float highest[WARPS], weights[WARPS];
     } seen;
 };
-
-__device__ __forceinline__ uint32_t shared_address(const void* pointer) {
-    return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
-}
 
 // The same place in the shared memory of another block of the cluster.
 __device__ __forceinline__ uint32_t place_in(uint32_t address, int block) {
