@@ -42,6 +42,11 @@ pub(crate) fn rough(duration: Duration) -> String {
     }
 }
 
+/// In milliseconds, to a tenth.
+pub(crate) fn milliseconds(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
+
 /// A count with commas between thousands.
 pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();

@@ -71,6 +71,18 @@ pub struct Sequence {
     pub finish: Finish,
 }
 
+impl Sequence {
+    /// Adds the next token of a request's answer; whether that was its last, for its number or because it ends the text.
+    pub fn push(&mut self, token: u32, request: &TokenRequest) -> bool {
+        self.tokens.push(token);
+        if request.end_of_text == Some(token) {
+            self.finish = Finish::EndOfText;
+            return true;
+        }
+        self.tokens.len() == request.max_new_tokens as usize
+    }
+}
+
 /// What one call of [`Backend::serve`] gave. The runner reuses it, so that a measured iteration allocates nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Served {

@@ -23,7 +23,10 @@ pub(crate) fn check(named: &str) -> Outcome {
     facts.add_row(["size", &size(named)]);
     facts.add_row(["sha256", plugin.sha256()]);
     facts.add_row(["contract", &contract(&plugin)]);
-    facts.add_row(["loading", &format!("{}; again, from the cache, {}", shown(first), shown(again))]);
+    facts.add_row([
+        "loading",
+        &format!("{}; again, from the cache, {}", units::milliseconds(first), units::milliseconds(again)),
+    ]);
     facts.add_row(["exports", &plugin.exports().join("\n")]);
     facts.add_row(["imports", &imports(&plugin)]);
     for (kind, description) in [("workload", &workload), ("report", &report)] {
@@ -37,10 +40,6 @@ pub(crate) fn check(named: &str) -> Outcome {
 fn timed<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<(T, Duration), E> {
     let start = Instant::now();
     Ok((work()?, start.elapsed()))
-}
-
-fn shown(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }
 
 fn size(named: &str) -> String {

@@ -1,7 +1,7 @@
 //! `harness plugin test`: tries a plugin as it will be used, on a model that computes nothing.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use harness_core::{Budget, Facts, MeasureError, NoGpus, NoSensors, Recorder, Session, session::Broken};
 use harness_engine::{SimulatedSettings, load_simulated};
@@ -35,7 +35,12 @@ impl PluginTest {
                 let output =
                     plugin.render(Arc::clone(&sample.recording), &values, &limits, Arc::<PluginLog>::clone(&log))?;
                 let time = start.elapsed();
-                deliver::line(&format!("report on a recording {}: {} in {}", sample.what, made(&output), shown(time)))?;
+                deliver::line(&format!(
+                    "report on a recording {}: {} in {}",
+                    sample.what,
+                    made(&output),
+                    units::milliseconds(time)
+                ))?;
             }
         }
         deliver::line(&format!("{} does what a plugin should", self.plugin))
@@ -74,7 +79,7 @@ fn run(
         if runs == 1 { "run" } else { "runs" },
         units::count(work.iterations),
         units::count(work.new_tokens),
-        shown(time)
+        units::milliseconds(time)
     ))?;
     for reading in &recording.summary {
         let remark = match (reading.host_value, reading.unmeasured) {
@@ -110,8 +115,4 @@ fn made(output: &Output) -> String {
             files.join(", ")
         }
     }
-}
-
-fn shown(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }

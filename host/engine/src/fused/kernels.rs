@@ -70,7 +70,6 @@ pub(crate) struct Kernels {
     tiles: Vec<Tile>,
     pub(crate) prompt_attention: Kernel,
     pub(crate) prompt_attention_shared: u32,
-    pub(crate) prompt_attention_threads: u32,
     pub(crate) step_attention: Kernel,
     /// Norm, queries, keys, values and attention of a step in one, where that can be.
     pub(crate) step_heads: Option<Kernel>,
@@ -93,28 +92,15 @@ impl Kernels {
         let name = dtype.as_str();
         let kernel = |stem: &str| gpu.kernel(&format!("{stem}_{name}"));
         let narrow = dtype != DTypeChoice::F32;
-        let few = |suffix: &str, outputs: usize| -> Result<Fews, DriverError> {
-            let rows = [8, FEW_ROWS].into_iter();
-            let few = rows.map(|rows| {
-                let kernel = gpu.kernel(&format!("few_{name}_{suffix}{rows}"))?;
-                Ok(Few { kernel, rows, outputs, threads: 256 })
-            });
-            few.collect::<Result<_, _>>().map(Fews)
+        // Of each kernel the most rows, and its name.
+        let fews = |kernels: [(usize, String); 2], outputs: usize, threads: u32| -> Result<Fews, DriverError> {
+            let few = |(rows, name): (usize, String)| Ok(Few { kernel: gpu.kernel(&name)?, rows, outputs, threads });
+            kernels.into_iter().map(few).collect::<Result<_, _>>().map(Fews)
         };
-        let few_f32 = || -> Result<Fews, DriverError> {
-            let few = [(1, "few_f32_1"), (FEW_ROWS, "few_f32_8")].into_iter();
-            few.map(|(rows, name)| Ok(Few { kernel: gpu.kernel(name)?, rows, outputs: 8, threads: 128 }))
-                .collect::<Result<_, _>>()
-                .map(Fews)
+        let few = |suffix: &str, outputs: usize| {
+            fews([8, FEW_ROWS].map(|rows| (rows, format!("few_{name}_{suffix}{rows}"))), outputs, 256)
         };
-        let some = || -> Result<Fews, DriverError> {
-            let rows = [32, 64].into_iter();
-            let some = rows.map(|rows| {
-                let kernel = gpu.kernel(&format!("some_{name}_{rows}"))?;
-                Ok(Few { kernel, rows, outputs: 16, threads: 256 })
-            });
-            some.collect::<Result<_, _>>().map(Fews)
-        };
+        let none = || Fews(Vec::new());
         type Shape<'a> = (usize, usize, &'a str, u32, f64, f64);
         let shapes: &[Shape<'_>] = match (dtype, tf32) {
             (DTypeChoice::F32, false) => &[(64, 64, "f32", 65_536, 70.0, 40.0), (64, 32, "f32", 73_728, 65.0, 22.0)],
@@ -139,15 +125,20 @@ impl Kernels {
         prompt_attention.allow_shared(attention.shared)?;
         Ok(Self {
             rows: kernel("rows")?,
-            few: if narrow { few("", 8)? } else { few_f32()? },
-            few_wide: if narrow { few("wide_", 16)? } else { Fews(Vec::new()) },
-            few_norm: if narrow && dims.dp <= MOST_NORMED { few("norm_", 24)? } else { Fews(Vec::new()) },
-            few_long: if narrow && dims.dp <= MOST_LONG { few("long_", 8)? } else { Fews(Vec::new()) },
-            some: if narrow { some()? } else { Fews(Vec::new()) },
+            few: match narrow {
+                true => few("", 8)?,
+                false => fews([(1, "few_f32_1".into()), (FEW_ROWS, "few_f32_8".into())], 8, 128)?,
+            },
+            few_wide: if narrow { few("wide_", 16)? } else { none() },
+            few_norm: if narrow && dims.dp <= MOST_NORMED { few("norm_", 24)? } else { none() },
+            few_long: if narrow && dims.dp <= MOST_LONG { few("long_", 8)? } else { none() },
+            some: match narrow {
+                true => fews([32, 64].map(|rows| (rows, format!("some_{name}_{rows}"))), 16, 256)?,
+                false => none(),
+            },
             tiles,
             prompt_attention,
             prompt_attention_shared: attention.shared,
-            prompt_attention_threads: attention.threads,
             step_attention: match dims.hs {
                 129.. if !narrow => gpu.kernel("step_attention_f32_large")?,
                 _ => kernel("step_attention")?,
@@ -242,7 +233,6 @@ impl Kernels {
 /// Which kernel attends in prompts.
 struct AttentionShape {
     name: String,
-    threads: u32,
     shared: u32,
 }
 
@@ -254,7 +244,7 @@ impl AttentionShape {
         };
         let last = shapes[shapes.len() - 1];
         let (size, shared) = shapes.iter().copied().find(|(size, _)| *size >= hs).unwrap_or(last);
-        Self { name: format!("prompt_attention_{size}_{dtype}"), threads: 128, shared }
+        Self { name: format!("prompt_attention_{size}_{dtype}"), shared }
     }
 }
 

@@ -17,9 +17,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use harness_core::{
-    Backend, BackendError, Clock, Finish, Memory as Reading, ModelInfo, Sampling, Served, TokenRequest,
-};
+use harness_core::{Backend, BackendError, Clock, Memory as Reading, ModelInfo, Sampling, Served, TokenRequest};
 
 use self::args::{Choice, Row};
 use self::driver::{DriverError, Gpu, Graph};
@@ -97,12 +95,16 @@ impl Fused {
     }
 
     /// Reads the prompts; their first tokens come to the ring.
-    fn read_prompts(&mut self, requests: &[&TokenRequest], choice: ChoiceShape) -> Result<(), DriverError> {
+    fn read_prompts(
+        &mut self,
+        requests: &[&TokenRequest],
+        state: &State,
+        choice: ChoiceShape,
+    ) -> Result<(), DriverError> {
         let Some(memory) = &mut self.memory else { return Ok(()) };
-        let state = state(requests);
         for (index, part) in parts(requests, memory.size.most_rows()).into_iter().enumerate() {
             let (shape, data) = part_data(requests, part, memory.size.most_rows(), choice);
-            memory.stage(&self.gpu, index, &state, &data)?;
+            memory.stage(&self.gpu, index, state, &data)?;
             if !self.prompts.contains_key(&shape) {
                 if self.prompts.len() >= MOST_GRAPHS {
                     self.prompts.clear();
@@ -140,18 +142,19 @@ impl Fused {
         now: impl Fn() -> std::time::Duration,
     ) -> Result<(), DriverError> {
         let (batch, steps) = (requests.len(), generation.steps);
-        let choices: Vec<Choice> = requests.iter().map(|request| choice(request.sampling.as_ref())).collect();
+        let state = state(requests);
         let vocabulary = self.info.vocabulary;
-        let shape = ChoiceShape { restricted: choices.iter().any(|c| is_restricted(c, vocabulary)), stride: batch };
+        let restricted = state.choices.iter().any(|choice| is_restricted(choice, vocabulary));
+        let shape = ChoiceShape { restricted, stride: batch };
         if let Some(memory) = &self.memory {
             memory.clear_ring(steps * batch);
         }
         self.gpu.start()?;
-        self.read_prompts(requests, shape)?;
+        self.read_prompts(requests, &state, shape)?;
         let whole = batch == 1 && !shape.restricted && steps > 1;
         if let (true, Some(generator), Some(memory)) = (whole, &mut self.generator, &self.memory) {
             let end_of_text = requests[0].end_of_text;
-            let task = Task { tokens: steps - 1, end_of_text, choice: choices[0], ring: 1, logits: false };
+            let task = Task { tokens: steps - 1, end_of_text, choice: state.choices[0], ring: 1, logits: false };
             generator.launch(&self.gpu, &self.model, memory, task)?;
             while !generation.finished() && self.wait_for_tokens(generation)? {
                 generation.take(now());
@@ -257,13 +260,7 @@ impl<'a> Generation<'a> {
             if self.done[index] {
                 continue;
             }
-            sequence.tokens.push(self.next[index]);
-            if request.end_of_text == Some(self.next[index]) {
-                sequence.finish = Finish::EndOfText;
-                self.done[index] = true;
-            } else if sequence.tokens.len() == request.max_new_tokens as usize {
-                self.done[index] = true;
-            }
+            self.done[index] = sequence.push(self.next[index], request);
         }
         self.taken += 1;
         self.seen = 0;
@@ -385,7 +382,7 @@ impl Backend for Fused {
         let request = TokenRequest { prompt: prompt.to_vec(), max_new_tokens: 0, end_of_text: None, sampling: None };
         request::check(&request, &self.info)?;
         self.make_room(1, prompt.len())?;
-        let read = self.read_prompts(&[&request], ChoiceShape { restricted: false, stride: 1 });
+        let read = self.read_prompts(&[&request], &state(&[&request]), ChoiceShape { restricted: false, stride: 1 });
         let logits =
             read.and_then(|()| self.memory.as_ref().map_or(Ok(Vec::new()), |memory| memory.download_logits(0)));
         logits.map_err(|error| self.gpu.failed(error, "the logits of a prompt"))

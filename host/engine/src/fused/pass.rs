@@ -80,8 +80,7 @@ impl Pass<'_> {
             };
             let grid = (shape.tiles as u32, pass.model.dims.heads as u32, shape.sequences as u32);
             let kernels = pass.kernels;
-            let (threads, shared) = (kernels.prompt_attention_threads, kernels.prompt_attention_shared);
-            pass.launch(&kernels.prompt_attention, grid, threads, shared, &attention)
+            pass.launch(&kernels.prompt_attention, grid, 128, kernels.prompt_attention_shared, &attention)
         })?;
         self.last_norm(source, Some((part.starts, shape.sequences)))?;
         self.head(shape.sequences, shape.first)?;
@@ -151,7 +150,8 @@ impl Pass<'_> {
             let second = self.norm(layer, true);
             self.add(source, &proj, memory.attended(), (!fused).then_some(second))?;
             let up = weights(at.up, at.up_bias, dims.fp, dims.dp);
-            self.product(source, &up, Epilogue::Gelu, memory.normed(), memory.hidden(), fused.then_some(second))?;
+            let norm = fused.then_some(second);
+            self.launch_product(self.product(source, &up, Epilogue::Gelu, memory.normed(), memory.hidden(), norm))?;
             let down = weights(at.down, at.down_bias, dims.dp, dims.fp);
             // What comes after the last layer is up to the caller, but for sums that were left in parts.
             let next = (layer + 1 < dims.layers).then(|| self.norm(layer + 1, false));
@@ -186,7 +186,7 @@ impl Pass<'_> {
         let source = Source { m: sequences, rows: 0, tokens: 0 };
         let head = Weights { w: self.model.head(), bias: 0, np: dims.vp, kp: dims.dp };
         let out = self.memory.logits(first);
-        self.product(source, &head, Epilogue::Logits, self.memory.normed(), out, None)
+        self.launch_product(self.product(source, &head, Epilogue::Logits, self.memory.normed(), out, None))
     }
 
     fn choose(&self, sequences: usize, first: usize, shape: ChoiceShape) -> Result<(), DriverError> {
@@ -239,7 +239,7 @@ impl Pass<'_> {
             let rows = self.with_partials(self.rows(source.m), source.m, weights.kp, weights.bias);
             return self.launch_rows(rows, norm);
         }
-        self.product(source, weights, Epilogue::Residual, a, self.memory.residual(), None)?;
+        self.launch_product(self.product(source, weights, Epilogue::Residual, a, self.memory.residual(), None))?;
         match norm {
             Some(_) => self.launch_rows(self.rows(source.m), norm),
             None => Ok(()),
@@ -248,7 +248,7 @@ impl Pass<'_> {
 
     /// A product whose outputs are left as partial sums.
     fn partial(&self, source: Source, weights: &Weights, a: Address) -> Result<(), DriverError> {
-        self.product(source, weights, Epilogue::Partial, a, self.memory.partials(), None)
+        self.launch_product(self.product(source, weights, Epilogue::Partial, a, self.memory.partials(), None))
     }
 
     fn with_partials(&self, rows: Rows, m: usize, kp: usize, bias: Address) -> Rows {
@@ -280,11 +280,10 @@ impl Pass<'_> {
 
     /// The product that gives a layer's queries, and its keys and values to the cache.
     fn qkv(&self, source: Source, layer: usize) -> Result<(), DriverError> {
-        let norm = self.norms_itself(source.m).then(|| self.norm(layer, false));
-        self.launch_product(self.qkv_product(source, layer), norm.is_some())
+        self.launch_product(self.qkv_product(source, layer))
     }
 
-    /// The same as it norms its own input, or as its input is normed already.
+    /// What that product is launched with: it norms its own input, or its input is normed already.
     fn qkv_product(&self, source: Source, layer: usize) -> Product {
         let (dims, at) = (&self.model.dims, &self.model.offsets);
         let weights = Weights {
@@ -295,24 +294,11 @@ impl Pass<'_> {
         };
         let norm = self.norms_itself(source.m).then(|| self.norm(layer, false));
         let (a, out) = (self.memory.normed(), self.memory.queries());
-        Product { cache: self.memory.cache(layer), ..self.of(source, &weights, Epilogue::Qkv, a, out, norm) }
+        Product { cache: self.memory.cache(layer), ..self.product(source, &weights, Epilogue::Qkv, a, out, norm) }
     }
 
-    /// A product. With a norm, its input is the residual stream instead of `a`.
+    /// What a product is launched with. With a norm, its input is the residual stream instead of `a`.
     fn product(
-        &self,
-        source: Source,
-        weights: &Weights,
-        epilogue: Epilogue,
-        a: Address,
-        out: Address,
-        norm: Option<Norm>,
-    ) -> Result<(), DriverError> {
-        self.launch_product(self.of(source, weights, epilogue, a, out, norm), norm.is_some())
-    }
-
-    /// What a product is launched with.
-    fn of(
         &self,
         source: Source,
         weights: &Weights,
@@ -342,7 +328,8 @@ impl Pass<'_> {
         }
     }
 
-    fn launch_product(&self, product: Product, norms: bool) -> Result<(), DriverError> {
+    fn launch_product(&self, product: Product) -> Result<(), DriverError> {
+        let norms = product.norm_weight != 0;
         let (m, np, kp) = (product.m as usize, product.np as usize, product.kp as usize);
         if m > FEW_ROWS {
             let many = self.kernels.many(m, np, kp, product.epilogue == Epilogue::Partial);

@@ -367,7 +367,7 @@ impl Fused {
         let shape = ChoiceShape { restricted: false, stride: 1 };
         self.make_room(1, prompt.len() + 2).unwrap();
         self.memory.as_ref()?.clear_ring(2);
-        self.read_prompts(&[&request], shape).unwrap();
+        self.read_prompts(&[&request], &super::state(&[&request]), shape).unwrap();
         let greedy: Choice = choice(None);
         let task = Task { tokens: 1, end_of_text: None, choice: greedy, ring: 1, logits: true };
         let memory = self.memory.as_ref()?;

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling as Draw};
-use harness_core::{Backend, BackendError, Clock, Finish, Memory, ModelInfo, Sampling, Served, TokenRequest};
+use harness_core::{Backend, BackendError, Clock, Memory, ModelInfo, Sampling, Served, TokenRequest};
 
 use super::{Batch, Model, greedy};
 use crate::cuda::Gpu;
@@ -155,13 +155,7 @@ fn generate(model: &mut Model, requests: &[&TokenRequest], clock: &dyn Clock, se
             if finished[index] {
                 continue;
             }
-            sequence.tokens.push(ids[index]);
-            if request.end_of_text == Some(ids[index]) {
-                sequence.finish = Finish::EndOfText;
-                finished[index] = true;
-            } else if sequence.tokens.len() == request.max_new_tokens as usize {
-                finished[index] = true;
-            }
+            finished[index] = sequence.push(ids[index], request);
         }
         if finished.iter().all(|&finished| finished) {
             return Ok(());
