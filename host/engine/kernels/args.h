@@ -26,6 +26,13 @@ struct Cache {
     int32_t reserved;
 };
 
+// Byte offsets into the memory of one layer.
+struct LayerOffsets {
+    uint32_t qkv, proj, up, down;
+    uint32_t norm_1_weight, norm_1_bias, qkv_bias, proj_bias;
+    uint32_t norm_2_weight, norm_2_bias, up_bias, down_bias;
+};
+
 enum Epilogue : int32_t {
     // Rows of 3 * heads * hs outputs are queries, keys and values, each [heads][hs]. `out` is the queries, Real
     // [m][ap];

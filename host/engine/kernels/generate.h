@@ -18,13 +18,6 @@ struct Tiling {
     int32_t kp;
 };
 
-// Byte offsets into the memory of one layer.
-struct LayerOffsets {
-    uint32_t qkv, proj, up, down;
-    uint32_t norm_1_weight, norm_1_bias, qkv_bias, proj_bias;
-    uint32_t norm_2_weight, norm_2_bias, up_bias, down_bias;
-};
-
 // One sequence, its prompt already in the cache and its first new token chosen.
 struct Generate {
     const uint8_t* layers;  // of layer l from layers + l * layer_bytes on

@@ -197,6 +197,35 @@ pub(crate) struct LayerOffsets {
     pub(crate) down_bias: u32,
 }
 
+/// One new token of each sequence through all layers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StepLayers {
+    pub(crate) layers: Address,
+    pub(crate) layer_bytes: u64,
+    pub(crate) at: LayerOffsets,
+    pub(crate) token_embedding: Address,
+    pub(crate) position_embedding: Address,
+    pub(crate) tokens: Address,
+    pub(crate) rows: Address,
+    pub(crate) keys: Address,
+    pub(crate) values: Address,
+    pub(crate) cache_layer_bytes: u64,
+    pub(crate) x: Address,
+    pub(crate) attended: Address,
+    pub(crate) hidden: Address,
+    pub(crate) statistics: Address,
+    pub(crate) arrived: Address,
+    pub(crate) failed: Address,
+    pub(crate) m: i32,
+    pub(crate) layer_count: i32,
+    pub(crate) room: i32,
+    pub(crate) epsilon: f32,
+    pub(crate) scale: f32,
+    pub(crate) scale_by_layer: i32,
+    pub(crate) gelu_erf: i32,
+}
+
 /// Blocks of the generating kernel at most.
 pub(crate) const MOST_BLOCKS: usize = 384;
 

@@ -11,7 +11,7 @@ use cudarc::driver::result;
 use cudarc::driver::sys::{
     self, CUcontext, CUctx_flags, CUdevice, CUdevice_attribute, CUdeviceptr, CUevent, CUevent_flags, CUfunction,
     CUfunction_attribute, CUgraph, CUgraphExec, CUgraphInstantiate_flags, CUlaunchAttribute, CUlaunchAttributeID,
-    CUlaunchAttributeValue, CUlaunchConfig, CUmodule, CUresult, CUstream, CUstreamCaptureMode,
+    CUlaunchAttributeValue, CUlaunchAttributeValue_union__bindgen_ty_1, CUlaunchConfig, CUmodule, CUresult, CUstream, CUstreamCaptureMode,
 };
 use harness_core::{BackendError, Memory};
 
@@ -168,6 +168,43 @@ impl Kernel {
         let blocks =
             unsafe { result::occupancy::max_active_block_per_multiprocessor(self.function, threads, shared as usize) }?;
         Ok(u32::try_from(blocks).unwrap_or(0))
+    }
+
+    /// Bytes of shared memory that it takes beside what a launch asks for.
+    pub(crate) fn fixed_shared(&self) -> Result<u32, DriverError> {
+        self.modules.context.bind()?;
+        let what = CUfunction_attribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES;
+        let mut bytes = 0;
+        // SAFETY: the function's module is loaded, and the driver writes one number.
+        unsafe { sys::cuFuncGetAttribute(&raw mut bytes, what, self.function) }.result()?;
+        Ok(u32::try_from(bytes).unwrap_or(0))
+    }
+
+    /// How many clusters of `blocks` blocks of it fit the GPU at once.
+    pub(crate) fn clusters(&self, blocks: u32, threads: u32, shared: u32) -> Result<u32, DriverError> {
+        self.modules.context.bind()?;
+        let dimensions = CUlaunchAttributeValue_union__bindgen_ty_1 { x: blocks, y: 1, z: 1 };
+        let mut attribute = CUlaunchAttribute {
+            id: CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION,
+            pad: [0; 4],
+            value: CUlaunchAttributeValue { clusterDim: dimensions },
+        };
+        let config = CUlaunchConfig {
+            gridDimX: blocks,
+            gridDimY: 1,
+            gridDimZ: 1,
+            blockDimX: threads,
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: shared,
+            hStream: self.modules.context.stream,
+            attrs: &raw mut attribute,
+            numAttrs: 1,
+        };
+        let mut clusters = 0;
+        // SAFETY: the function's module is loaded; the driver reads the configuration and writes one number.
+        unsafe { sys::cuOccupancyMaxActiveClusters(&raw mut clusters, self.function, &raw const config) }.result()?;
+        Ok(u32::try_from(clusters).unwrap_or(0))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::driver::{DriverError, Gpu, Kernel, Launch};
 use super::layout::Dims;
+use super::step::Steps;
 use crate::options::DTypeChoice;
 
 /// A tiled product: rows and outputs of a tile, and the shared memory that it takes.
@@ -73,6 +74,8 @@ pub(crate) struct Kernels {
     pub(crate) step_attention: Kernel,
     /// Norm, queries, keys, values and attention of a step in one, where that can be.
     pub(crate) step_heads: Option<Kernel>,
+    /// All layers of a step in one, where that can be.
+    pub(crate) steps: Steps,
     pub(crate) choose_spread: Kernel,
     pub(crate) choose_restricted: Kernel,
     multiprocessors: usize,
@@ -147,6 +150,7 @@ impl Kernels {
                 true => Some(kernel("step_heads")?),
                 false => None,
             },
+            steps: Steps::find(gpu, dims, dtype)?,
             choose_spread: gpu.kernel("choose_spread")?,
             choose_restricted: gpu.kernel("choose_restricted")?,
             multiprocessors: gpu.multiprocessors() as usize,

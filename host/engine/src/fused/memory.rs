@@ -5,6 +5,7 @@ use super::args::{Address, Cache, Choice, Contest, Row};
 use super::driver::{Buffer, DriverError, Gpu, Mapped};
 use super::kernels::Kernels;
 use super::layout::{Arena, Dims};
+use super::step;
 
 /// Positions are reserved in steps of so many.
 const ROOM_STEP: usize = 64;
@@ -51,6 +52,8 @@ struct Places {
     job: usize,
     tokens: usize,
     contests: usize,
+    statistics: usize,
+    arrived: usize,
     packets: usize,
     packet_bytes: usize,
     bytes: usize,
@@ -75,6 +78,8 @@ impl Places {
             job: arena.take(job_bytes(size)),
             tokens: arena.take(4 * size.sequences),
             contests: arena.take(size_of::<Contest>() * size.sequences),
+            statistics: arena.take(8 * step::STATISTICS * size.sequences),
+            arrived: arena.take(4),
             packets: arena.take(8 * packets),
             packet_bytes: 8 * packets,
             bytes: arena.bytes(),
@@ -210,6 +215,16 @@ impl Memory {
         self.at(self.places.contests + size_of::<Contest>() * first)
     }
 
+    /// What the kernel for steps knows of each row's columns.
+    pub(crate) fn statistics(&self) -> Address {
+        self.at(self.places.statistics)
+    }
+
+    /// Where that kernel's blocks meet.
+    pub(crate) fn arrived(&self) -> Address {
+        self.at(self.places.arrived)
+    }
+
     pub(crate) fn packets(&self) -> Address {
         self.at(self.places.packets)
     }
@@ -219,12 +234,12 @@ impl Memory {
         self.device.upload(self.places.packets, &vec![0; self.places.packet_bytes])
     }
 
-    /// Where the generating kernel says that it gave up: behind the ring.
+    /// Where a kernel whose blocks wait for each other says that it gave up: behind the ring.
     pub(crate) fn failed(&self) -> Address {
         self.ring.address(self.ring.len() - 1)
     }
 
-    /// Whether the generating kernel gave up.
+    /// Whether such a kernel gave up.
     pub(crate) fn has_failed(&self) -> bool {
         self.ring.read(self.ring.len() - 1) != 0
     }

@@ -12,6 +12,7 @@ mod layout;
 mod memory;
 mod model;
 mod pass;
+mod step;
 #[cfg(test)]
 mod tests;
 
@@ -202,7 +203,7 @@ impl Fused {
     fn unfinished(&self) -> BackendError {
         let gave_up = self.memory.as_ref().is_some_and(Memory::has_failed);
         let what = if gave_up {
-            "the blocks of the generating kernel waited too long for each other"
+            "the blocks of a kernel waited too long for each other"
         } else {
             "the device stopped before all tokens were there"
         };

@@ -89,6 +89,17 @@ impl Pass<'_> {
 
     /// Computes one token of each of `sequences` sequences and chooses the next.
     pub(crate) fn step(&self, sequences: usize, choice: ChoiceShape) -> Result<(), DriverError> {
+        if self.kernels.steps.launch(self, sequences)? {
+            self.launch_rows(self.rows(sequences), Some(self.last_norm_vectors()))?;
+        } else {
+            self.step_by_layers(sequences)?;
+        }
+        self.head(sequences, 0)?;
+        self.choose(sequences, 0, choice)
+    }
+
+    /// The layers and the last norm of a step, a kernel a product.
+    fn step_by_layers(&self, sequences: usize) -> Result<(), DriverError> {
         let source = Source { m: sequences, rows: self.memory.state_rows(0), tokens: self.memory.tokens(0) };
         self.layers(source, |pass, layer| {
             let dims = &pass.model.dims;
@@ -113,9 +124,7 @@ impl Pass<'_> {
                 }
             }
         })?;
-        self.last_norm(source, None)?;
-        self.head(sequences, 0)?;
-        self.choose(sequences, 0, choice)
+        self.last_norm(source, None)
     }
 
     /// Embeds the tokens and takes them through all layers but the last norm. `heads` launches a layer's queries, keys
@@ -166,7 +175,6 @@ impl Pass<'_> {
 
     /// The last norm, of all rows or of the last row of each sequence that starts say.
     fn last_norm(&self, source: Source, picks: Option<(Address, usize)>) -> Result<(), DriverError> {
-        let (weight, bias) = self.model.norm();
         let mut rows = self.rows(source.m);
         if source.m > FEW_ROWS {
             let layer = self.model.dims.layers - 1;
@@ -177,7 +185,12 @@ impl Pass<'_> {
             rows.picks = starts;
             rows.m = sequences as i32;
         }
-        self.launch_rows(rows, Some(Norm { weight, bias }))
+        self.launch_rows(rows, Some(self.last_norm_vectors()))
+    }
+
+    fn last_norm_vectors(&self) -> Norm {
+        let (weight, bias) = self.model.norm();
+        Norm { weight, bias }
     }
 
     /// The logits of `sequences` normed rows.

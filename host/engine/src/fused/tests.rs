@@ -214,6 +214,43 @@ fn sixteen_bits_are_near_f32() {
 
 #[test]
 #[ignore = "needs an NVIDIA GPU"]
+fn steps_in_sixteen_bits_are_near_f32() {
+    let small = |layers, heads, width| Config { context: 200, vocabulary: 1000, ..Config::published(layers, heads, width) };
+    let mut models = shapes();
+    // Which take all layers in one launch: with a head, with a last cluster of fewer columns, and the published widths.
+    models.extend([
+        ("two heads of 64", small(3, 2, 128)),
+        ("ten heads of 64, scaled by layer", Config { scale_scores_by_layer: true, ..small(2, 10, 640) }),
+        ("a narrow MLP and heads of 64", Config { hidden: 200, ..small(2, 4, 256) }),
+        ("gpt2's width", small(3, 12, 768)),
+        ("gpt2-medium's width", small(2, 16, 1024)),
+    ]);
+    for (dtype, tolerance) in [(DTypeChoice::F16, 2e-3), (DTypeChoice::BF16, 1.2e-2)] {
+        for (name, config) in &models {
+            let mut fused = fused(config, dtype, false);
+            let mut candle = reference(config);
+            let mut worst = 0.0f64;
+            for batch in [1, 2, 5, 8, 16, 17, 32, 33, 64, 65] {
+                let requests: Vec<_> = (0..batch)
+                    .map(|index| request(prompt(config, 1 + index * 37 % (config.context - 4), index as u64), 3))
+                    .collect();
+                let tokens = tokens_by(&mut fused, Way::Steps, &requests);
+                for index in (0..batch).step_by(batch.div_ceil(5)) {
+                    let mut seen = requests[index].prompt.clone();
+                    seen.extend(&tokens[index][..2]);
+                    let logits = fused.memory.as_ref().unwrap().download_logits(index).unwrap();
+                    worst = worst.max(relative(&logits, &candle.prompt_logits(&seen).unwrap()));
+                }
+            }
+            let ways = fused.kernels.steps.rows();
+            eprintln!("{dtype}, {name}: {worst:.1e}, in one launch up to {ways:?} rows");
+            assert!(worst < tolerance, "{dtype}, {name}: {worst:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn tf32_is_near_f32() {
     for (name, config) in shapes() {
         let mut fused = fused(&config, DTypeChoice::F32, true);
@@ -333,10 +370,13 @@ fn a_thousand_generations_give_the_same_tokens() {
         for round in 0..if dtype == DTypeChoice::F16 { 1000 } else { 100 } {
             assert_eq!(tokens_by(&mut fused, Way::Best, &requests), expected, "{dtype}, round {round}");
         }
-        let batch: Vec<_> = (0..8).map(|index| request(prompt(&config, 5, index), 50)).collect();
-        let expected = tokens_by(&mut fused, Way::Best, &batch);
-        for round in 0..100 {
-            assert_eq!(tokens_by(&mut fused, Way::Best, &batch), expected, "{dtype}, batch, round {round}");
+        for size in [8, 64] {
+            let batch: Vec<_> = (0..size).map(|index| request(prompt(&config, 5, index), 50)).collect();
+            let expected = tokens_by(&mut fused, Way::Best, &batch);
+            for round in 0..100 {
+                let again = tokens_by(&mut fused, Way::Best, &batch);
+                assert_eq!(again, expected, "{dtype}, batch of {size}, round {round}");
+            }
         }
     }
 }
