@@ -229,8 +229,8 @@ struct Step {
             : "memory");
     }
 
-    // A phase's weights, a group at a time: what is under way delays whatever else comes from the second-level cache or
-    // from the cluster, and fences wait for it.
+    // A phase's weights, two groups under way at a time: what is under way delays whatever else comes from the
+    // second-level cache or from the cluster, and fences wait for it.
     template <int PHASE>
     __device__ __forceinline__ void load(const uint8_t* of_layer, int number) {
         constexpr int AT_ONCE = tiles(PHASE) / loads(PHASE);
@@ -241,7 +241,7 @@ struct Step {
             __syncwarp();
             if (lane < AT_ONCE) load_tile<PHASE>(of_layer, group * AT_ONCE + lane, full);
             __syncwarp();
-            await_bytes(full, number & 1);
+            if (group > 0) await_bytes(full - 1, number & 1);
         }
     }
 

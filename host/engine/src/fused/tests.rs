@@ -215,7 +215,8 @@ fn sixteen_bits_are_near_f32() {
 #[test]
 #[ignore = "needs an NVIDIA GPU"]
 fn steps_in_sixteen_bits_are_near_f32() {
-    let small = |layers, heads, width| Config { context: 200, vocabulary: 1000, ..Config::published(layers, heads, width) };
+    let small =
+        |layers, heads, width| Config { context: 200, vocabulary: 1000, ..Config::published(layers, heads, width) };
     let mut models = shapes();
     // Which take all layers in one launch: with a head, with a last cluster of fewer columns, and the published widths.
     models.extend([
@@ -223,6 +224,10 @@ fn steps_in_sixteen_bits_are_near_f32() {
         ("ten heads of 64, scaled by layer", Config { scale_scores_by_layer: true, ..small(2, 10, 640) }),
         ("a narrow MLP and heads of 64", Config { hidden: 200, ..small(2, 4, 256) }),
         ("gpt2's width", small(3, 12, 768)),
+        (
+            "gpt2's width, exact GELU, scores scaled by layer",
+            Config { activation: Activation::GeluErf, scale_scores_by_layer: true, ..small(2, 12, 768) },
+        ),
         ("gpt2-medium's width", small(2, 16, 1024)),
     ]);
     for (dtype, tolerance) in [(DTypeChoice::F16, 2e-3), (DTypeChoice::BF16, 1.2e-2)] {
@@ -376,6 +381,28 @@ fn a_thousand_generations_give_the_same_tokens() {
             for round in 0..100 {
                 let again = tokens_by(&mut fused, Way::Best, &batch);
                 assert_eq!(again, expected, "{dtype}, batch of {size}, round {round}");
+            }
+        }
+    }
+}
+
+/// Every kernel once, on models so small that `compute-sanitizer` is done with them soon: CONTRIBUTING.md has the command.
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn a_few_tokens_come_by_every_way() {
+    let small = |heads, width| Config { context: 64, vocabulary: 300, ..Config::published(1, heads, width) };
+    for (config, dtype, batches) in [
+        (small(2, 128), DTypeChoice::F32, [1, 2, 9, 20]),
+        (small(3, 96), DTypeChoice::F16, [1, 2, 9, 20]),
+        (small(12, 768), DTypeChoice::F16, [1, 9, 20, 40]),
+    ] {
+        let mut fused = fused(&config, dtype, false);
+        for batch in batches {
+            let requests: Vec<_> =
+                (0..batch).map(|index| request(prompt(&config, 3 + index, index as u64), 3)).collect();
+            for way in [Way::Best, Way::Steps] {
+                let tokens = tokens_by(&mut fused, way, &requests);
+                assert!(tokens.iter().all(|tokens| tokens.len() == 3), "{dtype}, a batch of {batch}");
             }
         }
     }
