@@ -31,6 +31,7 @@ constexpr int HEAD_COUNT = 12, HS = 64, WIDTH = HEAD_COUNT * HS, HIDDEN = 4 * WI
 constexpr int CLUSTER = 4, GROUPS = 2, CLUSTERS = GROUPS * HEAD_COUNT, BLOCKS = CLUSTER * CLUSTERS;
 static_assert(CLUSTERS == STEP_CLUSTERS, "the host launches so many");
 constexpr int WARPS = 8, WORKERS = 32 * WARPS, THREADS = WORKERS + 128;
+
 // Positions that a thread reads at once.
 __host__ __device__ constexpr int ahead(int row_tiles) {
     return row_tiles == 4 ? 4 : 2;
@@ -87,7 +88,8 @@ struct Memory {
     // Whether all weights of a layer have buffers of their own. With many rows those of `heads` and `up` share one.
     static constexpr bool ROOMY = ROW_TILES == 1;
     __host__ __device__ static constexpr int weights(int phase) {
-        int of_up = ROOMY ? weight_bytes(HEADS) : 0, others = of_up + larger(weight_bytes(HEADS) - of_up, weight_bytes(UP));
+        int of_up = ROOMY ? weight_bytes(HEADS) : 0;
+        int others = of_up + larger(weight_bytes(HEADS) - of_up, weight_bytes(UP));
         return phase == HEADS        ? 0
                : phase == UP         ? of_up
                : phase == PROJECTION ? others
@@ -98,8 +100,7 @@ struct Memory {
     // [part of k in the cluster][row of the share][output]
     static constexpr int RECEIVED = weights(DOWN) + weight_bytes(DOWN);
     // Rows that were normed, or the sums of the warps that share a product's outputs.
-    static constexpr int SCRATCH =
-        RECEIVED + larger(4 * GROUP_ROWS * 3 * HS, 4 * ROWS * OWN_HIDDEN);
+    static constexpr int SCRATCH = RECEIVED + larger(4 * GROUP_ROWS * 3 * HS, 4 * ROWS * OWN_HIDDEN);
     // So that eight lanes of two rows read all banks.
     static constexpr int NORMED_STRIDE = 32 * (slice(UP) | 1);
     // So that 4 rows' pairs of sums lie in different banks.
@@ -109,9 +110,10 @@ struct Memory {
     static constexpr int sent_bytes(int rows, int outputs) {
         return ROW_TILES == 1 ? 0 : 4 * (rows * outputs + CLUSTER * OWNER_PADDING);
     }
-    static constexpr int BYTES =
-        SCRATCH + larger(larger(2 * larger(ROWS, 16 * GROUP_TILES) * NORMED_STRIDE, 4 * READ_PARTS * ROWS * SUMS_STRIDE),
-                         larger(sent_bytes(GROUP_ROWS, 3 * HS), sent_bytes(ROWS, OWN_HIDDEN)));
+    static constexpr int NORMED = 2 * larger(ROWS, 16 * GROUP_TILES) * NORMED_STRIDE;
+    static constexpr int SUMS = 4 * READ_PARTS * ROWS * SUMS_STRIDE;
+    static constexpr int SENT = larger(sent_bytes(GROUP_ROWS, 3 * HS), sent_bytes(ROWS, OWN_HIDDEN));
+    static constexpr int BYTES = SCRATCH + larger(larger(NORMED, SUMS), SENT);
 };
 
 // What does not depend on what a launch is given.
@@ -225,7 +227,8 @@ struct Step {
         asm volatile(
             "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], "
             "%4;" ::"r"(shared_address(memory + TO) + i * BYTES),
-            "l"(of_layer + offset + (tile * ALL + rank * MINE) * 512), "r"(BYTES), "r"(shared_address(full)), "l"(policy)
+            "l"(of_layer + offset + (tile * ALL + rank * MINE) * 512),
+            "r"(BYTES), "r"(shared_address(full)), "l"(policy)
             : "memory");
     }
 
@@ -537,10 +540,11 @@ struct Step {
 
     // To the same place in another block of the cluster, counting the bytes there.
     __device__ __forceinline__ void copy_to(const void* place, int block, const void* from, int bytes) {
-        asm volatile("cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-                         place_in(shared_address(place), block)),
-                     "r"(shared_address(from)), "r"(bytes), "r"(place_in(shared_address(&s.come), block))
-                     : "memory");
+        uint32_t to = place_in(shared_address(place), block), barrier = place_in(shared_address(&s.come), block);
+        asm volatile(
+            "cp.async.bulk.shared::cluster.shared::cta.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(to),
+            "r"(shared_address(from)), "r"(bytes), "r"(barrier)
+            : "memory");
     }
 
     // Rows in global memory: of a warp, one row tile, and of the block's k every READ_PARTS-th block.
@@ -587,8 +591,8 @@ struct Step {
         sync_workers();
         if constexpr (!M::ROOMY) release_weights();
         int quad = threadIdx.x % OF_ROW, first = threadIdx.x / OF_ROW, owner = first % CLUSTER;
-        uint32_t to = shared_address(memory + M::RECEIVED) + 4 * (rank * (M::ROWS / CLUSTER) * OWN_COLUMNS + 4 * quad);
-        to = place_in(to, owner);
+        uint32_t to = shared_address(memory + M::RECEIVED);
+        to = place_in(to + 4 * (rank * (M::ROWS / CLUSTER) * OWN_COLUMNS + 4 * quad), owner);
         uint32_t barrier = place_in(shared_address(&s.come), owner);
 #pragma unroll
         for (int r = first; r < M::ROWS; r += WORKERS / OF_ROW) {
