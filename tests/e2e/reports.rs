@@ -44,6 +44,10 @@ fn every_built_in_report_renders_the_latest_recording() {
     let output = harness(&place, &["report"]);
     assert!(output.status.success(), "{}", told(&output));
     assert!(stdout(&output).contains("synthetic"), "synthetic weights are said: {}", told(&output));
+
+    let table = harness(&place, &["report", "--with", "table"]);
+    assert!(table.status.success(), "{}", told(&table));
+    assert_eq!(stdout(&table), stdout(&output), "the report of default is this one");
 }
 
 #[test]
@@ -230,7 +234,7 @@ fn a_reader_that_has_enough_is_no_error() {
 fn plugins_describe_themselves() {
     let place = Place::new();
     let output = harness(&place, &["plugin", "list"]);
-    for name in ["default", "json", "csv", "markdown", "html", "prometheus", "bencher", "junit"] {
+    for name in ["default", "table", "json", "csv", "markdown", "html", "prometheus", "bencher", "junit"] {
         assert!(stdout(&output).contains(name), "{}", told(&output));
     }
     let output = harness(&place, &["plugin", "inspect", "default.wasm"]);
