@@ -9,7 +9,7 @@ use harness_sandbox::{Limits, LogSink, Output, Plugin, Sandbox, printable};
 
 use crate::failure::Failure;
 use crate::log::tell;
-use crate::plugins::Known;
+use crate::plugins::Plugins;
 use crate::settings::ReportTarget;
 
 /// A report plugin that is loaded, described and knows its settings and where it writes.
@@ -23,12 +23,12 @@ impl Ready {
     /// Loads the plugin and checks what can be checked before a recording is there.
     pub(crate) fn new(
         sandbox: &Sandbox,
-        known: &Known,
+        plugins: &Plugins,
         target: &ReportTarget,
         set: &[(String, String)],
         limits: &Limits,
     ) -> Result<Self, Failure> {
-        let plugin = known.load(sandbox, &target.plugin, None)?;
+        let plugin = plugins.load(sandbox, &target.plugin, None)?;
         let description = plugin.describe_report(limits)?;
         let settings = description.values(&target.plugin, set, false)?;
         if let Some(folder) = target.out.as_deref().and_then(Path::parent)

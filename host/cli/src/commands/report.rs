@@ -34,7 +34,8 @@ impl Report {
         }
         let limits = settings::limits(&self.limits, &config);
         let target = settings::report_target(self.with.as_deref().unwrap_or("default"))?;
-        let ready = Ready::new(&plugins::sandbox()?, &config.plugins, &target, &self.set, &limits)?;
+        let plugins = settings::plugins(&self.registries, &config);
+        let ready = Ready::new(&plugins::sandbox()?, &plugins, &target, &self.set, &limits)?;
         ready.deliver(&Arc::new(recording), &limits, Arc::new(PluginLog { screen, least: LogLevel::Info }))
     }
 }

@@ -24,12 +24,12 @@ impl Run {
         let screen = Screen::new(settings.quiet);
         // All that can be refused is refused before the model is loaded, and before a test of an hour has run.
         let sandbox = plugins::sandbox()?;
-        let plugin = settings.known.load(&sandbox, &settings.plugin, settings.pin.as_ref())?;
+        let plugin = settings.plugins.load(&sandbox, &settings.plugin, settings.pin.as_ref())?;
         let description = plugin.describe_workload(&settings.limits)?;
         let values = description.values(&settings.plugin, &settings.set, settings.quick)?;
         let reports = reports(&settings, &plugin)
             .iter()
-            .map(|target| Ready::new(&sandbox, &settings.known, target, &[], &settings.limits))
+            .map(|target| Ready::new(&sandbox, &settings.plugins, target, &[], &settings.limits))
             .collect::<Result<Vec<_>, _>>()?;
 
         let mut loaded = model::ready(&settings.model, settings.seed)?;
