@@ -114,6 +114,16 @@ fn settings() {
     refuse("setting_no_batch", &place, &quick(&["--set", "batch=0"]));
     refuse("setting_temperature", &place, &quick(&["--set", "temperature=-1"]));
     refuse("setting_without_value", &place, &quick(&["--set", "runs"]));
+    let before = place.recordings().len();
+    let junit = ["--report", "junit", "--report-set"];
+    let set = |setting: &'static str| quick(&[&junit[..], &[setting]].concat());
+    refuse("report_setting_unknown", &place, &set("junit.latency=1"));
+    refuse("report_setting_no_number", &place, &set("junit.latency-max=soon"));
+    refuse("report_setting_of_no_report", &place, &set("csv.what=runs"));
+    refuse("report_setting_without_value", &place, &set("junit.latency-max"));
+    assert_eq!(place.recordings().len(), before, "nothing was run");
+    place.write("a.toml", "[report-set.jnuit]\nlatency-max = 1\n");
+    refuse("config_report_set", &place, &quick(&["--config", "a.toml"]));
     refuse("prompt_past_the_context", &place, &quick(&["--set", "prompt-tokens=2000"]));
     refuse("prompt_empty", &place, &["generate", "--backend", "simulated", ""]);
     refuse(

@@ -73,6 +73,9 @@ pub(crate) struct Run {
     /// Report plugin and where its output goes; the workload's own report on the terminal without any
     #[arg(long, value_name = "NAME|FILE|REF[=OUT]", help_heading = "Output")]
     pub(crate) report: Vec<String>,
+    /// Setting of a report plugin, by the name that --report has for it
+    #[arg(long, value_name = "NAME.KEY=VALUE", help_heading = "Output")]
+    pub(crate) report_set: Vec<String>,
     /// Where to record [default: a new file among `harness recordings`]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) recording: Option<PathBuf>,

@@ -4,8 +4,8 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use harness_core::Recording;
-use harness_sandbox::{Limits, LogSink, Output, Plugin, Sandbox, printable};
+use harness_core::{Facts, Recorder, Recording, Status};
+use harness_sandbox::{Limits, LogSink, NoLog, Output, Plugin, PluginError, Sandbox, printable};
 
 use crate::failure::Failure;
 use crate::log::tell;
@@ -43,6 +43,16 @@ impl Ready {
             )));
         }
         Ok(Self { plugin, settings, out: target.out.clone() })
+    }
+
+    /// Has the report show a recording without a run, for what it says of its settings: a value that it refuses is said before
+    /// the test, not after it.
+    pub(crate) fn try_settings(&self, limits: &Limits) -> Result<(), Failure> {
+        let empty = Recorder::in_memory(Facts::new()).end(Status::Complete, None, Vec::new(), String::new())?;
+        match self.plugin.render(Arc::new(empty), &self.settings, limits, Arc::new(NoLog)) {
+            Err(error @ PluginError::BadSetting { .. }) => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Renders and writes.

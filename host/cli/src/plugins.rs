@@ -154,6 +154,14 @@ impl Plugins {
         Ok(component)
     }
 
+    /// Whether the name can be one of a plugin; nothing is opened.
+    pub(crate) fn knows(&self, named: &str) -> bool {
+        self.known.contains_key(named)
+            || Reference::is_meant(named)
+            || Path::new(named).is_file()
+            || builtin(named).is_some()
+    }
+
     fn unknown(&self, named: &str) -> Failure {
         if Path::new(named).exists() {
             return Failure::usage(format!(

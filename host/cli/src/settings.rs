@@ -13,6 +13,7 @@ use crate::args;
 use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::plugins::{Pin, Plugins};
+use crate::report_set::ReportSets;
 use crate::{places, units};
 
 /// What computes the model.
@@ -86,6 +87,7 @@ pub(crate) struct RunSettings {
     pub(crate) model: ModelSettings,
     pub(crate) sensors: SensorChoice,
     pub(crate) reports: Vec<ReportTarget>,
+    pub(crate) report_sets: ReportSets,
     /// `None` is a new file in `recordings`.
     pub(crate) recording: Option<PathBuf>,
     pub(crate) recordings: PathBuf,
@@ -103,6 +105,7 @@ impl RunSettings {
         let reports = if args.report.is_empty() { &config.run.report } else { &args.report };
         let limits = limits(&args.limits, &config);
         let plugins = plugins(&args.registries, &config);
+        let report_sets = ReportSets::new(&config.report_set, args.report_set, &plugins)?;
         let model = model(args.model, &config, seed)?;
         if let (true, ModelSettings::Gpt2(LoadOptions { download: true, .. })) =
             (offline(&args.registries, &config), &model)
@@ -121,6 +124,7 @@ impl RunSettings {
             seed,
             model,
             sensors: sensors(args.sensors.as_deref().or(config.run.sensors.as_deref()))?,
+            report_sets,
             reports: reports.iter().map(|text| report_target(text)).collect::<Result<_, _>>()?,
             recording: args.recording.or(config.run.recording.clone()),
             recordings: recordings(&config),

@@ -53,7 +53,7 @@ fn inspect(named: &PluginNamed) -> Outcome {
     }
     if plugin.is_report() {
         let report = plugin.describe_report(&Limits::default())?;
-        settable("settings of the report (--set in `harness report`)", &report)?;
+        settable("settings of the report (--report-set in `harness run`, --set in `harness report`)", &report)?;
     }
     Ok(())
 }
