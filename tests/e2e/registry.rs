@@ -194,6 +194,29 @@ fn reports_come_from_registries_and_the_configuration_names_them() {
     assert!(stderr(&gone).contains("no answer from 127.0.0.1:"), "{}", told(&gone));
 }
 
+/// As long as one with an interpreter in it, so that it is sent in pieces.
+#[test]
+#[ignore = "needs docker-registry in PATH or in HARNESS_TEST_REGISTRY; run with -- --include-ignored"]
+fn a_long_component_arrives_whole() {
+    let (server, place) = (Server::start(), Place::new());
+    let mut component = std::fs::read(EXAMPLE).unwrap();
+    // A custom section: its id, its length in LEB128, its name, and what is in it.
+    let content: Vec<u8> = (0..18_000_000u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let mut length = content.len() + 2;
+    component.push(0);
+    while length >= 0x80 {
+        component.push((length & 0x7f) as u8 | 0x80);
+        length >>= 7;
+    }
+    component.extend([length as u8, 1, b'x']);
+    component.extend(content);
+    place.write("long.wasm", &component);
+    let pinned = done(&harness(&place, &["plugin", "push", "long.wasm", &server.reference("long:1")]));
+    done(&harness(&place, &["plugin", "pull", &pinned, "--output", "pulled.wasm"]));
+    assert!(std::fs::read(place.path("pulled.wasm")).unwrap() == component);
+    done(&harness(&place, &quick(&["--plugin", &pinned])));
+}
+
 /// What other tools find there.
 #[test]
 #[ignore = "needs docker-registry in PATH or in HARNESS_TEST_REGISTRY; run with -- --include-ignored"]
