@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 /// In the order in which they are listed.
-const NAMES: &[&str] = &["default", "json", "csv", "markdown", "html", "prometheus", "bencher", "junit"];
+const NAMES: &[&str] = &["default", "table", "json", "csv", "markdown", "html", "prometheus", "bencher", "junit"];
 
 fn main() -> Result<(), Message> {
     bundle().map_err(|error| Message(error.to_string()))

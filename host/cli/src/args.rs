@@ -50,8 +50,8 @@ pub(crate) enum Command {
     harness run --plugin mine.wasm --report csv=figures.csv --report markdown\n  \
     harness run --backend simulated                 no model, no GPU: to try plugins and reports")]
 pub(crate) struct Run {
-    /// Workload plugin: a file, or the name of a built-in one [default: default]
-    #[arg(long, value_name = "NAME|FILE", help_heading = "What to run")]
+    /// Workload plugin: a file, the name of a built-in one, or oci://REGISTRY/NAME@sha256:DIGEST [default: default]
+    #[arg(long, value_name = "NAME|FILE|REF", help_heading = "What to run")]
     pub(crate) plugin: Option<String>,
     /// What the workload plugin's file must have as its sha256; anything else is refused before it is compiled
     #[arg(long, value_name = "HEX", help_heading = "What to run")]
@@ -71,8 +71,11 @@ pub(crate) struct Run {
     #[arg(long, value_name = "GPU", help_heading = "Where to run")]
     pub(crate) sensors: Option<String>,
     /// Report plugin and where its output goes; the workload's own report on the terminal without any
-    #[arg(long, value_name = "NAME|FILE[=OUT]", help_heading = "Output")]
+    #[arg(long, value_name = "NAME|FILE|REF[=OUT]", help_heading = "Output")]
     pub(crate) report: Vec<String>,
+    /// Setting of a report plugin, by the name that --report has for it
+    #[arg(long, value_name = "NAME.KEY=VALUE", help_heading = "Output")]
+    pub(crate) report_set: Vec<String>,
     /// Where to record [default: a new file among `harness recordings`]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) recording: Option<PathBuf>,
@@ -80,7 +83,20 @@ pub(crate) struct Run {
     #[arg(short, long, help_heading = "Output")]
     pub(crate) quiet: bool,
     #[command(flatten)]
+    pub(crate) registries: Registries,
+    #[command(flatten)]
     pub(crate) limits: Limits,
+}
+
+/// How plugins named by oci:// are fetched.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Registries {
+    /// Fetch nothing: a plugin named by oci:// is on this machine already, or it is an error
+    #[arg(long, help_heading = "Registries")]
+    pub(crate) offline: bool,
+    /// Speak plain HTTP with a registry, named with its port; with those on this machine it is spoken anyway
+    #[arg(long, value_name = "REGISTRY", help_heading = "Registries")]
+    pub(crate) plain_http: Vec<String>,
 }
 
 /// What the model is and where it runs.
@@ -143,8 +159,8 @@ pub(crate) struct Limits {
 pub(crate) struct Report {
     /// The recording [default: the latest]
     pub(crate) recording: Option<PathBuf>,
-    /// Report plugin: a file, or the name of a built-in one [default: default]
-    #[arg(long = "with", value_name = "NAME|FILE[=OUT]")]
+    /// Report plugin: a file, the name of a built-in one, or oci://REGISTRY/NAME@sha256:DIGEST [default: default]
+    #[arg(long = "with", value_name = "NAME|FILE|REF[=OUT]")]
     pub(crate) with: Option<String>,
     /// Setting of the report plugin
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair)]
@@ -152,6 +168,8 @@ pub(crate) struct Report {
     /// Configuration [default: harness.toml, where there is one]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
     #[command(flatten)]
     pub(crate) limits: Limits,
 }
@@ -213,19 +231,63 @@ pub(crate) enum PluginAction {
     /// List the built-in plugins
     List,
     /// Show what a plugin is, what can be set, and what it exports and imports
-    Inspect {
-        /// A file, or the name of a built-in plugin
-        #[arg(value_name = "NAME|FILE")]
-        plugin: String,
-    },
+    Inspect(PluginNamed),
     New(PluginNew),
     Test(Box<PluginTest>),
     /// Check that a plugin can be used here: its contract, what it exports and imports, its size and how long it takes to load
-    Check {
-        /// A file, or the name of a built-in plugin
-        #[arg(value_name = "NAME|FILE")]
-        plugin: String,
-    },
+    Check(PluginNamed),
+    Pull(PluginPull),
+    Push(PluginPush),
+}
+
+/// A plugin to look at.
+#[derive(Debug, Args)]
+pub(crate) struct PluginNamed {
+    /// A file, the name of a built-in plugin, or oci://REGISTRY/NAME@sha256:DIGEST
+    #[arg(value_name = "NAME|FILE|REF")]
+    pub(crate) plugin: String,
+    /// Configuration [default: harness.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
+}
+
+/// Fetch a plugin from a registry, check and keep it, and print the reference that names it for good
+///
+/// A plugin is run by that reference, oci://REGISTRY/NAME@sha256:DIGEST. The digest is of the artifact's manifest, which names the
+/// component's own sha256.
+#[derive(Debug, Args)]
+pub(crate) struct PluginPull {
+    /// oci://REGISTRY/NAME:TAG, or with @sha256:DIGEST
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// Write the component here, too
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Configuration [default: harness.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
+}
+
+/// Put a plugin into a registry, and print the reference that names it for good
+///
+/// The same file has the same digest in every registry. `docker login` keeps the name and password that harness uses.
+#[derive(Debug, Args)]
+pub(crate) struct PluginPush {
+    /// A file, or the name of a built-in plugin
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) plugin: String,
+    /// oci://REGISTRY/NAME:TAG
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// Configuration [default: harness.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
 }
 
 /// Make a folder with a plugin in it that builds and runs, to change into your own
@@ -268,8 +330,8 @@ pub(crate) enum PluginKind {
 /// Exit code 1 if it fails, runs nothing, or returns figures that the runs don't bear out.
 #[derive(Debug, Args)]
 pub(crate) struct PluginTest {
-    /// A file, or the name of a built-in plugin
-    #[arg(value_name = "NAME|FILE")]
+    /// A file, the name of a built-in plugin, or oci://REGISTRY/NAME@sha256:DIGEST
+    #[arg(value_name = "NAME|FILE|REF")]
     pub(crate) plugin: String,
     /// Setting of the workload, or of a plugin that is only a report
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair)]
@@ -280,6 +342,8 @@ pub(crate) struct PluginTest {
     /// Configuration [default: harness.toml, where there is one]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
     #[command(flatten)]
     pub(crate) limits: Limits,
 }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use harness_core::recording::RecordingError;
 use harness_engine::LoadError;
+use harness_registry::RegistryError;
 use harness_sandbox::PluginError;
 
 use crate::log::tell;
@@ -70,6 +71,12 @@ impl Failure {
 
 impl From<PluginError> for Failure {
     fn from(error: PluginError) -> Self {
+        if error.is_usage() { Self::usage(error) } else { Self::failed(error) }
+    }
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
         if error.is_usage() { Self::usage(error) } else { Self::failed(error) }
     }
 }

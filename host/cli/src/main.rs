@@ -16,6 +16,7 @@ mod model;
 mod places;
 mod plugins;
 mod progress;
+mod report_set;
 mod samples;
 mod sensors;
 mod settings;

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use harness_core::Budget;
 use harness_engine::{LoadOptions, SimulatedSettings};
+use harness_registry::Registry;
 use harness_sandbox::Limits;
 
 use crate::args;
 use crate::config::{self, Config};
 use crate::failure::Failure;
-use crate::plugins::{Known, Pin};
+use crate::plugins::{Pin, Plugins};
+use crate::report_set::ReportSets;
 use crate::{places, units};
 
 /// What computes the model.
@@ -77,7 +79,7 @@ pub(crate) enum SensorChoice {
 pub(crate) struct RunSettings {
     pub(crate) plugin: String,
     pub(crate) pin: Option<Pin>,
-    pub(crate) known: Known,
+    pub(crate) plugins: Plugins,
     pub(crate) set: Vec<(String, String)>,
     pub(crate) quick: bool,
     pub(crate) quiet: bool,
@@ -85,6 +87,7 @@ pub(crate) struct RunSettings {
     pub(crate) model: ModelSettings,
     pub(crate) sensors: SensorChoice,
     pub(crate) reports: Vec<ReportTarget>,
+    pub(crate) report_sets: ReportSets,
     /// `None` is a new file in `recordings`.
     pub(crate) recording: Option<PathBuf>,
     pub(crate) recordings: PathBuf,
@@ -101,16 +104,27 @@ impl RunSettings {
         set.extend(args.set);
         let reports = if args.report.is_empty() { &config.run.report } else { &args.report };
         let limits = limits(&args.limits, &config);
+        let plugins = plugins(&args.registries, &config);
+        let report_sets = ReportSets::new(&config.report_set, args.report_set, &plugins)?;
+        let model = model(args.model, &config, seed)?;
+        if let (true, ModelSettings::Gpt2(LoadOptions { download: true, .. })) =
+            (offline(&args.registries, &config), &model)
+        {
+            return Err(Failure::usage(
+                "--offline fetches nothing, and --download fetches the model; leave one of them out",
+            ));
+        }
         Ok(Self {
             plugin: args.plugin.or(config.run.plugin.clone()).unwrap_or_else(|| "default".into()),
             pin: args.sha256,
-            known: config.plugins.clone(),
+            plugins,
             set,
             quick: args.quick || config.run.quick.unwrap_or(false),
             quiet: args.quiet || config.run.quiet.unwrap_or(false),
             seed,
-            model: model(args.model, &config, seed)?,
+            model,
             sensors: sensors(args.sensors.as_deref().or(config.run.sensors.as_deref()))?,
+            report_sets,
             reports: reports.iter().map(|text| report_target(text)).collect::<Result<_, _>>()?,
             recording: args.recording.or(config.run.recording.clone()),
             recordings: recordings(&config),
@@ -121,6 +135,22 @@ impl RunSettings {
             },
         })
     }
+}
+
+/// What plugins can be named by.
+pub(crate) fn plugins(args: &args::Registries, config: &Config) -> Plugins {
+    let mut plain_http = config.registries.plain_http.clone();
+    plain_http.extend(args.plain_http.iter().cloned());
+    let options = harness_registry::Options {
+        cache: config.registries.cache.clone().unwrap_or_else(places::artifacts),
+        offline: offline(args, config),
+        plain_http,
+    };
+    Plugins::new(config.plugins.clone(), Registry::new(options))
+}
+
+fn offline(args: &args::Registries, config: &Config) -> bool {
+    args.offline || config.registries.offline.unwrap_or(false)
 }
 
 /// The folder of recordings.

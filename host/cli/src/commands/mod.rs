@@ -5,6 +5,7 @@ mod generate;
 mod plugin;
 mod plugin_check;
 mod plugin_new;
+mod plugin_registry;
 mod plugin_test;
 mod recordings;
 mod report;

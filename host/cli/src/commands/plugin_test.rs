@@ -17,7 +17,7 @@ impl PluginTest {
     pub(crate) fn execute(self) -> Outcome {
         let sandbox = plugins::sandbox()?;
         let config = config::read(self.config.as_deref())?;
-        let plugin = config.plugins.load(&sandbox, &self.plugin, None)?;
+        let plugin = settings::plugins(&self.registries, &config).load(&sandbox, &self.plugin, None)?;
         let limits = settings::limits(&self.limits, &config);
         let log = Arc::new(PluginLog { screen: Screen::new(false), least: LogLevel::Info });
         if plugin.is_workload() {

@@ -10,6 +10,7 @@ use crate::deliver::Ready;
 use crate::failure::Failure;
 use crate::log::PluginLog;
 use crate::progress::Screen;
+use crate::report_set::ReportSets;
 use crate::{Outcome, config, places, plugins, settings};
 
 impl Report {
@@ -34,7 +35,11 @@ impl Report {
         }
         let limits = settings::limits(&self.limits, &config);
         let target = settings::report_target(self.with.as_deref().unwrap_or("default"))?;
-        let ready = Ready::new(&plugins::sandbox()?, &config.plugins, &target, &self.set, &limits)?;
+        let plugins = settings::plugins(&self.registries, &config);
+        let sets = ReportSets::new(&config.report_set, Vec::new(), &plugins)?;
+        let mut set = sets.of(std::slice::from_ref(&target))?.remove(0);
+        set.extend(self.set);
+        let ready = Ready::new(&plugins::sandbox()?, &plugins, &target, &set, &limits)?;
         ready.deliver(&Arc::new(recording), &limits, Arc::new(PluginLog { screen, least: LogLevel::Info }))
     }
 }

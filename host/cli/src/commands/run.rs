@@ -24,13 +24,18 @@ impl Run {
         let screen = Screen::new(settings.quiet);
         // All that can be refused is refused before the model is loaded, and before a test of an hour has run.
         let sandbox = plugins::sandbox()?;
-        let plugin = settings.known.load(&sandbox, &settings.plugin, settings.pin.as_ref())?;
+        let plugin = settings.plugins.load(&sandbox, &settings.plugin, settings.pin.as_ref())?;
         let description = plugin.describe_workload(&settings.limits)?;
         let values = description.values(&settings.plugin, &settings.set, settings.quick)?;
-        let reports = reports(&settings, &plugin)
-            .iter()
-            .map(|target| Ready::new(&sandbox, &settings.known, target, &[], &settings.limits))
-            .collect::<Result<Vec<_>, _>>()?;
+        let targets = reports(&settings, &plugin);
+        let mut reports = Vec::new();
+        for (target, set) in targets.iter().zip(settings.report_sets.of(&targets)?) {
+            let ready = Ready::new(&sandbox, &settings.plugins, target, &set, &settings.limits)?;
+            if !set.is_empty() {
+                ready.try_settings(&settings.limits)?;
+            }
+            reports.push(ready);
+        }
 
         let mut loaded = model::ready(&settings.model, settings.seed)?;
         // A CPU that was not asked for is said in one line with the time that it will take.

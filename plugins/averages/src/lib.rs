@@ -1,43 +1,34 @@
-//! The averages as text for a terminal, at most [`WIDTH`] columns wide.
+//! The averages of a recording as text for a terminal. The plugins `default` and `table` show it.
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use harness_plugin::format::{Scale, count, plural, wrap};
 use harness_plugin::overview::{self, METHOD, Overview, Row};
-use harness_plugin::{Description, Error, Facts, Output, Recording, Report, Settings};
+use harness_plugin::{Facts, Recording};
 
-use crate::Default;
-
-const WIDTH: usize = 96;
+/// The most columns that a line takes.
+pub const WIDTH: usize = 96;
 /// Of the labels before what ran where.
 const LABEL_WIDTH: usize = 10;
 
-impl Report for Default {
-    fn describe() -> Description {
-        Description::new(
-            "default",
-            env!("CARGO_PKG_VERSION"),
-            "A table of the averages, their spread between runs and the number of samples behind them.",
-        )
-    }
-
-    fn render(recording: &dyn Recording, _: &Settings) -> Result<Output, Error> {
-        let facts = recording.facts();
-        let overview = Overview::of(recording);
-        let paragraphs = [
-            Some(title(&facts, overview.runs)),
-            Some(setup(&facts)),
-            overview::ending_note(&facts, overview.runs).map(|note| paragraph(&note)),
-            overview::synthetic_note(&facts).map(|note| paragraph(&note)),
-            Some(table(&overview)),
-            missing(&overview),
-            Some(footnotes(&overview)),
-        ];
-        let shown: Vec<String> = paragraphs.into_iter().flatten().filter(|text| !text.is_empty()).collect();
-        Ok(Output::Text(shown.join("\n\n") + "\n"))
-    }
+/// What ran where, each metric's average over the runs, its spread between them and the number of samples behind it, and
+/// what is absent with the reasons.
+pub fn text(recording: &dyn Recording) -> String {
+    let facts = recording.facts();
+    let overview = Overview::of(recording);
+    let paragraphs = [
+        Some(title(&facts, overview.runs)),
+        Some(setup(&facts)),
+        overview::ending_note(&facts, overview.runs).map(|note| paragraph(&note)),
+        overview::synthetic_note(&facts).map(|note| paragraph(&note)),
+        Some(table(&overview)),
+        missing(&overview),
+        Some(footnotes(&overview)),
+    ];
+    let shown: Vec<String> = paragraphs.into_iter().flatten().filter(|text| !text.is_empty()).collect();
+    shown.join("\n\n") + "\n"
 }
 
-/// `3 of 10 runs of 100 generate() calls`, before it the workload's name where it is not this one.
+/// `3 of 10 runs of 100 generate() calls`, before it the workload's name where it is not the documented test.
 fn title(facts: &Facts, runs: usize) -> String {
     let setting = |wanted: &str| facts.settings().find(|(name, _)| *name == wanted)?.1.parse::<u64>().ok();
     let mut title = match facts.get("plugin.name") {
@@ -202,17 +193,9 @@ fn footnotes(overview: &Overview) -> String {
 #[cfg(test)]
 mod tests {
     use harness_plugin::metrics;
-    use harness_plugin::testing::{FakeRecording, FakeRun, settings};
+    use harness_plugin::testing::{FakeRecording, FakeRun};
 
     use super::*;
-
-    fn render(recording: &FakeRecording) -> String {
-        let settings = settings(&<Default as Report>::describe(), &[]);
-        match <Default as Report>::render(recording, &settings).unwrap() {
-            Output::Text(text) => text,
-            Output::Files(_) => panic!("a text is what the terminal needs"),
-        }
-    }
 
     fn recording() -> FakeRecording {
         FakeRecording::new()
@@ -268,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_gpu_recording_has_the_method_first_and_marks_few_samples() {
-        let text = render(&recording().run(gpu_run("run 1", 1.0, 2)).run(gpu_run("run 2", 1.01, 7)));
+        let text = super::text(&recording().run(gpu_run("run 1", 1.0, 2)).run(gpu_run("run 2", 1.01, 7)));
         println!("{text}");
         assert!(text.starts_with("2 runs of 100 generate() calls\n\n"), "{text}");
         assert!(text.contains("Synthetic weights: random numbers"), "{text}");
@@ -301,7 +284,7 @@ mod tests {
         for metric in ["gpu_utilization", "memory_utilization", "power"] {
             run = run.absent(metric, "this machine has no NVIDIA driver");
         }
-        let text = render(&FakeRecording::new().fact("model.device", "cpu").run(run));
+        let text = super::text(&FakeRecording::new().fact("model.device", "cpu").run(run));
         println!("{text}");
         let absent = "Absent, and why:\n  memory_allocated, memory_peak: the model runs on the CPU; see resident_memory\n  \
                       gpu_utilization, memory_utilization: this machine has no NVIDIA driver\n";
@@ -317,7 +300,7 @@ mod tests {
             .fact("setting.runs", "10")
             .run(run("run 1", 0.1))
             .run(run("run 2", 0.3));
-        let text = render(&recording);
+        let text = super::text(&recording);
         assert!(text.starts_with("2 of 10 runs\n"), "{text}");
         assert!(
             text.contains("Interrupted: the user ended it. The figures are averages of the 2 runs that were finished."),
@@ -328,7 +311,7 @@ mod tests {
 
     #[test]
     fn a_recording_without_a_single_run_is_shown() {
-        let text = render(&FakeRecording::new().fact("status", "failed").fact("message", "the device was lost."));
+        let text = super::text(&FakeRecording::new().fact("status", "failed").fact("message", "the device was lost."));
         assert!(text.contains("Failed: the device was lost. No run was finished."), "{text}");
         assert!(text.contains("throughput, latency, memory_allocated,"), "{text}");
     }
@@ -336,7 +319,7 @@ mod tests {
     #[test]
     fn a_summary_that_the_runs_contradict_is_marked() {
         let run = FakeRun::new("run 1").value(&metrics::LATENCY, 0.1);
-        let text = render(&FakeRecording::new().run(run).reading(metrics::LATENCY.reading(0.2)));
+        let text = super::text(&FakeRecording::new().run(run).reading(metrics::LATENCY.reading(0.2)));
         assert!(text.contains("runs: 100.0"), "{text}");
     }
 }
