@@ -59,7 +59,7 @@ mod wasm;
 pub use bindings::harness::plugin::common::{Description, Setting};
 pub use bindings::harness::plugin::gpu::{Device as Gpu, State as GpuState};
 pub use bindings::harness::plugin::model::{Finish, Generation, Info as ModelInfo, Prompt, Request, Sampling};
-pub use bindings::harness::plugin::recordings::{Absence, Direction};
+pub use bindings::harness::plugin::recordings::{Absence, Direction, Ending, Extent};
 pub use error::{Error, ModelError};
 pub use host::{Host, Plan};
 pub use metric::{Metric, Reading};

@@ -24,7 +24,7 @@ fn description() -> Description {
         name: "hostile".into(),
         version: "0".into(),
         summary: "Breaks rules.".into(),
-        settings: vec![setting("act", "nothing"), setting("count", "1000000")],
+        settings: vec![setting("act", "nothing"), setting("count", "1000000"), setting("seconds", "0.01")],
     }
 }
 
@@ -153,6 +153,13 @@ impl workload::Guest for Hostile {
                 let plan = plan("many", request(1));
                 plan.set_iterations(u32::MAX);
                 measure(&plan).map_err(error)?;
+            }
+            "time-limit" => {
+                let plan = plan("limited", request(2));
+                plan.set_iterations(1000);
+                plan.set_time_limit(value(&settings, "seconds").parse().unwrap());
+                let extent = measure(&plan).map_err(error)?.extent();
+                log::log(log::Level::Info, &format!("{extent:?}"));
             }
             "wrong-mean" => return Ok(vec![reading("latency", 1e9)]),
             "nan" => return Ok(vec![reading("x", f64::NAN)]),
