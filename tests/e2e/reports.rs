@@ -249,7 +249,9 @@ fn plugins_describe_themselves() {
 fn a_plugin_can_be_checked_before_it_is_used() {
     let place = Place::new();
     let output = harness(&place, &["plugin", "check", "csv"]);
-    for part in ["csv can be used: report", "bytes", "this harness supports 0.1.0, 0.2.0", "all there", " ms", "settings"] {
+    for part in
+        ["csv can be used: report", "bytes", "this harness supports 0.1.0, 0.2.0", "all there", " ms", "settings"]
+    {
         assert!(stdout(&output).contains(part), "{part}: {}", told(&output));
     }
     std::fs::write(place.path("core.wasm"), [0, b'a', b's', b'm', 1, 0, 0, 0]).unwrap();

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+pub mod raw;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -10,8 +12,11 @@ use serde_json::Value;
 /// A plugin that breaks a rule, chosen by its setting `act`.
 pub const HOSTILE: &str = env!("HOSTILE");
 
-/// A workload from outside this workspace, built against `wit/` alone.
+/// A workload from outside this workspace, built against the contract alone: `examples/latency-sweep`.
 pub const EXAMPLE: &str = env!("EXAMPLE");
+
+/// Another one: `examples/until-stable`.
+pub const UNTIL_STABLE: &str = env!("UNTIL_STABLE");
 
 /// The folder with golden data.
 pub fn golden() -> PathBuf {

@@ -150,14 +150,7 @@ fn choose<'a>(requests: &'a [TokenRequest], iteration: usize, batch: usize, toge
     together.extend((0..batch).filter_map(|i| requests.get((first.wrapping_add(i)) % requests.len())));
 }
 
-fn sum_up(
-    plan: &Plan,
-    iterations: u32,
-    log: Log,
-    wall: Duration,
-    backend: &mut dyn Backend,
-    sensed: SensorLog,
-) -> Run {
+fn sum_up(plan: &Plan, iterations: u32, log: Log, wall: Duration, backend: &mut dyn Backend, sensed: SensorLog) -> Run {
     let mut run = Run {
         label: plan.label.clone(),
         iterations,

@@ -254,7 +254,7 @@ pub(crate) fn output(output: wit_report::Output) -> Result<Output, String> {
 
 /// A name that can only mean a file in the folder that the user named.
 fn file_name(name: &str) -> Result<(), String> {
-    let shown = printable(&cut(name, MOST_WORD));
+    let shown = printable(&cut(name, MOST_WORD)).replace(['\n', '\t'], " ");
     let refuse = |why: &str| Err(format!("'{shown}' is no name for a file: {why}"));
     if name.is_empty() {
         return refuse("it is empty");

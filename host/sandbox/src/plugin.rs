@@ -288,7 +288,8 @@ impl Call<'_> {
                 format!("it handed over more than {} bytes at once; allow more with --max-output", self.limits.output);
             return PluginError::Limit { plugin, limit };
         }
-        if says("handle limit exceeded") {
+        // The first is wasmtime's own count, the second that of what lies behind the handles.
+        if says("handle limit exceeded") || says("resource table has no free keys") {
             let limit = format!(
                 "it held more than {MOST_HANDLES} handles at once. For its author: drop runs, plans and recordings when done"
             );

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use crate::{
-    Absence, Description, Ending, Extent, Facts, Finish, Generation, Gpu, GpuState, Host, Metric, ModelError, ModelInfo, Plan, Reading,
-    Recording, Request, Run, Settings, metrics,
+    Absence, Description, Ending, Extent, Facts, Finish, Generation, Gpu, GpuState, Host, Metric, ModelError,
+    ModelInfo, Plan, Reading, Recording, Request, Run, Settings, metrics,
 };
 
 /// The described settings at their defaults, but for those given.

@@ -5,8 +5,8 @@ use crate::bindings::exports::harness::plugin::workload::Guest as GuestWorkload;
 use crate::bindings::harness::plugin::{bench, common, gpu, model, recordings};
 use crate::bindings::report::exports::harness::plugin::report::{self, Guest as GuestReport};
 use crate::{
-    Absence, Artifact, Description, Error, Extent, Facts, Generation, Gpu, GpuState, Host, Metric, ModelError, ModelInfo,
-    Output, Plan, Reading, Recording, Report, Request, Run, Settings, Workload,
+    Absence, Artifact, Description, Error, Extent, Facts, Generation, Gpu, GpuState, Host, Metric, ModelError,
+    ModelInfo, Output, Plan, Reading, Recording, Report, Request, Run, Settings, Workload,
 };
 
 impl<T: Workload> GuestWorkload for Exported<T> {

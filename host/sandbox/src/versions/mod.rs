@@ -55,7 +55,8 @@ where
     pub(crate) fn of(component: &Component, interface: &str, function: &str) -> wasmtime::Result<Self> {
         let instance = component.get_export_index(None, interface);
         let index = instance.and_then(|instance| component.get_export_index(Some(&instance), function));
-        let index = index.ok_or_else(|| wasmtime::format_err!("it exports no function `{function}` in `{interface}`"))?;
+        let index =
+            index.ok_or_else(|| wasmtime::format_err!("it exports no function `{function}` in `{interface}`"))?;
         Ok(Self { index, signature: std::marker::PhantomData })
     }
 
