@@ -4,7 +4,7 @@
 
 use std::process::Output;
 
-use harness_tests::raw::{FOR_EVER, Raw};
+use harness_tests::raw::{self, FOR_EVER, Raw};
 use harness_tests::{HOSTILE, Place, stderr, stdout, told};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_harness");
@@ -196,6 +196,12 @@ fn guests_that_no_compiler_makes() {
         snapshot(&format!("raw_{name}"), &output);
         assert!(!output.status.success() && place.recordings().is_empty(), "{name}: {}", told(&output));
     }
+    // A report that never says what it is keeps nobody from measuring: it is refused before.
+    let place = Place::new();
+    place.write("raw.wasm", raw::report(FOR_EVER));
+    let output = endless(&place, &["run", "--backend", "simulated", "--quiet", "--report", "raw.wasm"]);
+    snapshot("raw_report-describe-loop", &output);
+    assert!(!output.status.success() && place.recordings().is_empty(), "{}", told(&output));
     let ended = [
         ("nothing", Raw::default()),
         ("run-loop", Raw::default().then(FOR_EVER)),
@@ -326,6 +332,9 @@ fn files_stay_in_their_folder() {
         let output = report(&place, name);
         assert_eq!(output.status.code(), Some(1), "{}", told(&output));
         assert!(!place.path("outside").exists() && !place.path("out").exists());
+        // The recording is as it was.
+        let shown = place.command(BINARY).args(["report", "--with", "csv"]).output().unwrap();
+        assert!(shown.status.success() && stdout(&shown).contains("latency"), "{}", told(&shown));
         snapshot(&format!("report_{name}"), &output);
     }
     let place = Place::new();

@@ -1,4 +1,4 @@
-//! Workloads written in core WebAssembly, for what no compiler makes: handles that were dropped, text that is none, lists that lie
+//! Plugins written in core WebAssembly, for what no compiler makes: handles that were dropped, text that is none, lists that lie
 //! outside the memory, functions that never return.
 
 use std::path::Path;
@@ -24,6 +24,30 @@ impl Default for Raw {
     fn default() -> Self {
         Self { name: "raw0", more: "", memory_pages: 1, describe: "", then: "", realloc: "" }
     }
+}
+
+/// A report of the newest contract that does something when it is asked to describe itself, and then traps.
+pub fn report(describe: &str) -> Vec<u8> {
+    component(
+        "report-plugin",
+        &format!(
+            r#"(module
+              (memory (export "memory") 1)
+              (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+              (func (export "harness:plugin/report@0.2.0#describe") (result i32) {describe} unreachable)
+              (func (export "harness:plugin/report@0.2.0#render") (param i32 i32 i32) (result i32) unreachable))"#
+        ),
+    )
+}
+
+fn component(world: &str, module: &str) -> Vec<u8> {
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/plugin.wit");
+    let mut resolve = Resolve::default();
+    let package = resolve.push_file(wit).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    let mut module = wat::parse_str(module).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
 }
 
 /// Runs for ever.
@@ -68,13 +92,7 @@ impl Raw {
 
     /// The component.
     pub fn component(self) -> Vec<u8> {
-        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/plugin.wit");
-        let mut resolve = Resolve::default();
-        let package = resolve.push_file(wit).unwrap();
-        let world = resolve.select_world(&[package], Some("workload-plugin")).unwrap();
-        let mut module = wat::parse_str(self.module()).unwrap();
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-        ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
+        component("workload-plugin", &self.module())
     }
 
     /// Where things lie: 16 the description, 64 its name, 128 an empty summary, 256 what the host answers, 512 a request for two

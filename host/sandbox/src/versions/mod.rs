@@ -8,10 +8,12 @@
 mod tests;
 mod v0_1_0;
 
+use std::marker::PhantomData;
+
+use wasmtime::Store;
 use wasmtime::component::{
-    Component, ComponentExportIndex, ComponentNamedList, HasSelf, Lift, Linker, Lower, Resource, TypedFunc,
+    Component, ComponentExportIndex, ComponentNamedList, HasSelf, Instance, Lift, Linker, Lower, Resource, TypedFunc,
 };
-use wasmtime::{Store, component::Instance};
 
 use crate::bindings::{self, common, recordings, wit_report};
 use crate::state::{RecordingHandle, State};
@@ -42,7 +44,7 @@ pub(crate) type Render = Export<(Resource<RecordingHandle>, Values), Result<wit_
 /// A function that a plugin exports.
 pub(crate) struct Export<Params, Return> {
     index: ComponentExportIndex,
-    signature: std::marker::PhantomData<fn(Params) -> Return>,
+    signature: PhantomData<fn(Params) -> Return>,
 }
 
 impl<Params, Return> Export<Params, Return>
@@ -57,7 +59,7 @@ where
         let index = instance.and_then(|instance| component.get_export_index(Some(&instance), function));
         let index =
             index.ok_or_else(|| wasmtime::format_err!("it exports no function `{function}` in `{interface}`"))?;
-        Ok(Self { index, signature: std::marker::PhantomData })
+        Ok(Self { index, signature: PhantomData })
     }
 
     pub(crate) fn call(&self, store: &mut Store<State>, plugin: &Instance, params: Params) -> wasmtime::Result<Return> {

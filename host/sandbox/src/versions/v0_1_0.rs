@@ -41,7 +41,7 @@ macro_rules! same {
 }
 
 /// The same for a function that returns nothing.
-macro_rules! same_without_result {
+macro_rules! same_unit {
     ($interface:ident, $name:literal, $function:path, ($($param:ident: $type:ty),*)) => {
         $interface.func_wrap($name, |mut store, ($($param,)*): ($($type,)*)| $function(store.data_mut(), $($param),*))?
     };
@@ -81,9 +81,9 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
         bench::HostPlan::drop(store.data_mut(), Resource::new_own(rep))
     })?;
     same!(bench, "[constructor]plan", bench::HostPlan::new, (label: String, requests: Vec<model::Request>));
-    same_without_result!(bench, "[method]plan.set-iterations", bench::HostPlan::set_iterations, (plan: Resource<Plan>, count: u32));
-    same_without_result!(bench, "[method]plan.set-warmup", bench::HostPlan::set_warmup, (plan: Resource<Plan>, count: u32));
-    same_without_result!(bench, "[method]plan.set-batch", bench::HostPlan::set_batch, (plan: Resource<Plan>, size: u32));
+    same_unit!(bench, "[method]plan.set-iterations", bench::HostPlan::set_iterations, (plan: Resource<Plan>, count: u32));
+    same_unit!(bench, "[method]plan.set-warmup", bench::HostPlan::set_warmup, (plan: Resource<Plan>, count: u32));
+    same_unit!(bench, "[method]plan.set-batch", bench::HostPlan::set_batch, (plan: Resource<Plan>, size: u32));
     same!(bench, "measure", bench::Host::measure, (plan: Resource<Plan>));
 
     let mut gpu = linker.instance("harness:plugin/gpu@0.1.0")?;
@@ -91,7 +91,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     same!(gpu, "read", gpu::Host::read, (index: u32));
 
     let mut log = linker.instance("harness:plugin/log@0.1.0")?;
-    same_without_result!(log, "log", log::Host::log, (level: log::Level, message: String));
+    same_unit!(log, "log", log::Host::log, (level: log::Level, message: String));
 
     // Types alone; nothing is called of it.
     linker.instance("harness:plugin/common@0.1.0")?;
