@@ -108,7 +108,11 @@ fn latency_sweep_has_figures_of_each_point() {
         "{}",
         told(&output)
     );
-    assert!(stderr(&output).contains("of 1000 iterations, then its time was up"), "{}", told(&output));
+    assert!(
+        stderr(&output).contains("of 1,000 iterations in") && stdout(&output).contains("Time limit: 1 of 1 run"),
+        "{}",
+        told(&output)
+    );
     for wrong in ["lengths=", "batches=0", "seconds=inf", "lengths=2000"] {
         let output = harness(&place, &["plugin", "test", EXAMPLE, "--set", wrong]);
         assert_eq!(output.status.code(), Some(2), "{wrong}: {}", told(&output));

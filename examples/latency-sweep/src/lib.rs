@@ -12,7 +12,7 @@ use harness::plugin::bench::{Plan, Run, measure};
 use harness::plugin::common::Setting;
 use harness::plugin::log::{self, Level};
 use harness::plugin::model::{self, Error, Prompt, Request};
-use harness::plugin::recordings::{Ending, Metric};
+use harness::plugin::recordings::Metric;
 
 /// The host's names of the metrics of which each point has a figure.
 const METRICS: [&str; 3] = ["latency", "time_to_first_token", "tokens_per_second"];
@@ -87,13 +87,8 @@ impl Sweep {
         plan.set_iterations(self.iterations);
         plan.set_batch(point.batch);
         plan.set_time_limit(self.seconds);
-        let run = measure(&plan)?;
-        let extent = run.extent();
-        if extent.ending == Ending::TimeLimit {
-            let (served, asked) = (extent.iterations, extent.asked);
-            log::log(Level::Info, &format!("{}: {served} of {asked} iterations, then its time was up", point.label()));
-        }
-        Ok(run)
+        // Where the limit ends it, the run and every report say so.
+        measure(&plan)
     }
 }
 
