@@ -18,7 +18,11 @@ fn refuse(name: &str, place: &Place, arguments: &[&str]) -> Output {
     settings.add_filter(&regex(&folder.display().to_string()), "[folder]");
     settings.add_filter(&regex(&place.folder().display().to_string()), "[folder]");
     settings.add_filter(&regex(&golden().display().to_string()), "[golden]");
-    settings.add_filter(r"/\S*/prompt_lengths\.wasm", "prompt_lengths.wasm");
+    settings.add_filter(r"/\S*/latency_sweep\.wasm", "latency_sweep.wasm");
+    settings.add_filter(
+        r"section range \d+\.\.\d+ is out of bounds \(bound = \d+\)",
+        "section range [range] is out of bounds",
+    );
     settings.set_prepend_module_to_snapshot(false);
     settings.set_snapshot_path("snapshots");
     let text = format!("exit {}\n{}", output.status.code().unwrap_or(-1), stderr(&output));

@@ -266,10 +266,10 @@ fn plugins_describe_themselves() {
     let output = harness(&place, &["plugin", "inspect", "default.wasm"]);
     for part in [
         "max-new-tokens",
-        "harness:plugin@0.1.0",
-        "harness:plugin/workload@0.1.0",
+        "harness:plugin@0.2.0",
+        "harness:plugin/workload@0.2.0",
         "sha256",
-        "harness:plugin/bench@0.1.0",
+        "harness:plugin/bench@0.2.0",
     ] {
         assert!(stdout(&output).contains(part), "{part}: {}", told(&output));
     }
@@ -279,7 +279,9 @@ fn plugins_describe_themselves() {
 fn a_plugin_can_be_checked_before_it_is_used() {
     let place = Place::new();
     let output = harness(&place, &["plugin", "check", "csv"]);
-    for part in ["csv can be used: report", "bytes", "this harness supports 0.1.0", "all there", " ms", "settings"] {
+    for part in
+        ["csv can be used: report", "bytes", "this harness supports 0.1.0, 0.2.0", "all there", " ms", "settings"]
+    {
         assert!(stdout(&output).contains(part), "{part}: {}", told(&output));
     }
     std::fs::write(place.path("core.wasm"), [0, b'a', b's', b'm', 1, 0, 0, 0]).unwrap();

@@ -6,6 +6,7 @@
 
 pub mod backend;
 pub mod clock;
+mod cost;
 pub mod metric;
 pub mod plan;
 pub mod random;
@@ -20,6 +21,7 @@ pub mod tokenizer;
 
 pub use backend::{Backend, BackendError, Memory, MemoryKind, ModelInfo, Sequence, Served, TokenTimes};
 pub use clock::{Clock, VirtualClock, WallClock};
+pub use cost::PluginCost;
 pub use metric::{Direction, Metric, Reading};
 pub use plan::Plan;
 pub use recording::{Facts, Recorder, Recording, Status};

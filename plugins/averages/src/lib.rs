@@ -16,9 +16,10 @@ pub fn text(recording: &dyn Recording) -> String {
     let facts = recording.facts();
     let overview = Overview::of(recording);
     let paragraphs = [
-        Some(title(&facts, overview.runs)),
+        Some(title(&facts, &overview)),
         Some(setup(&facts)),
         overview::ending_note(&facts, overview.runs).map(|note| paragraph(&note)),
+        overview.cut_note.as_deref().map(paragraph),
         overview::synthetic_note(&facts).map(|note| paragraph(&note)),
         Some(table(&overview)),
         missing(&overview),
@@ -29,7 +30,8 @@ pub fn text(recording: &dyn Recording) -> String {
 }
 
 /// `3 of 10 runs of 100 generate() calls`, before it the workload's name where it is not the documented test.
-fn title(facts: &Facts, runs: usize) -> String {
+fn title(facts: &Facts, overview: &Overview) -> String {
+    let runs = overview.runs;
     let setting = |wanted: &str| facts.settings().find(|(name, _)| *name == wanted)?.1.parse::<u64>().ok();
     let mut title = match facts.get("plugin.name") {
         Some(name) if name != "default" => format!("{name}: "),
@@ -39,7 +41,7 @@ fn title(facts: &Facts, runs: usize) -> String {
         Some(planned) if planned != runs as u64 => format!("{} of {} runs", count(runs as u64), count(planned)),
         _ => plural(runs, "run"),
     };
-    if let Some(iterations) = setting("iterations") {
+    if let Some(iterations) = setting("iterations").filter(|_| overview.cut_note.is_none()) {
         title += &format!(" of {}", plural(iterations as usize, "generate() call"));
     }
     title

@@ -69,6 +69,7 @@ impl Page<'_> {
     fn header(&self, title: &str) -> Option<String> {
         let notes = [
             overview::ending_note(self.facts, self.overview.runs).map(|note| ("bad", note)),
+            self.overview.cut_note.clone().map(|note| ("warn", note)),
             overview::synthetic_note(self.facts).map(|note| ("warn", note)),
             contradictions(self.overview).map(|note| ("bad", note)),
         ];

@@ -91,7 +91,18 @@ fn document_of_run(run: &dyn Run, samples: bool) -> Value {
     let values = metrics.iter().filter_map(|metric| Some((metric.clone(), run.value(&metric.name)?)));
     let absent: Map<String, Value> =
         run.absences().into_iter().map(|absence| (absence.metric, absence.reason.into())).collect();
-    let mut document = json!({ "label": run.label(), "values": figures(values), "absent": absent });
+    let extent = run.extent();
+    let mut document = json!({
+        "label": run.label(),
+        "iterations": extent.iterations,
+        "asked": extent.asked,
+        "warmup": extent.warmup,
+        "batch": extent.batch,
+        "wall_time": extent.wall_time,
+        "time_limit": extent.time_limit,
+        "values": figures(values),
+        "absent": absent,
+    });
     if samples {
         let series = |metric: &Metric| {
             let values = run.samples(&metric.name)?;
@@ -139,7 +150,17 @@ mod tests {
         assert_eq!(document["absent"]["power"], "only 1 of 2 runs have it; run 1: no GPU");
         assert_eq!(
             document["runs"][0],
-            json!({ "label": "run 1", "values": { "latency": 0.1 }, "absent": { "power": "no GPU" } })
+            json!({
+                "label": "run 1",
+                "iterations": 100,
+                "asked": 100,
+                "warmup": 3,
+                "batch": 1,
+                "wall_time": 0.0,
+                "time_limit": null,
+                "values": { "latency": 0.1 },
+                "absent": { "power": "no GPU" },
+            })
         );
         assert_eq!(document["runs"][1]["values"]["power"], Value::Null);
     }

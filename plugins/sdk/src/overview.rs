@@ -50,6 +50,8 @@ pub struct Overview {
     pub rows: Vec<Row>,
     /// Metrics without a figure, those of the documented test first.
     pub missing: Vec<Missing>,
+    /// A line that must be shown where a plan's time limit ended a run before all its iterations.
+    pub cut_note: Option<String>,
     /// Whether the documented test's metrics are to be expected: not where a workload sums up nothing but figures of
     /// its own.
     pub of_the_method: bool,
@@ -126,7 +128,7 @@ impl Overview {
             METHOD.iter().for_each(|metric| miss(&metric.name));
         }
         runs.iter().flat_map(|run| run.absences()).for_each(|absence| miss(&absence.metric));
-        Self { runs: runs.len(), rows, missing, of_the_method }
+        Self { runs: runs.len(), rows, missing, cut_note: cut_note(&runs), of_the_method }
     }
 
     /// What is missing of the documented test, where it is to be expected: metrics that share a reason together.
@@ -154,6 +156,27 @@ impl Row {
         let values = values(runs, name).unwrap_or_default();
         Self { metric: reading.metric, average: reading.value, values, samples }
     }
+}
+
+fn cut_note(runs: &[Box<dyn Run>]) -> Option<String> {
+    const NAMED: usize = 3;
+    let cut: Vec<String> = runs
+        .iter()
+        .map(|run| (run.label(), run.extent()))
+        .filter(|(_, extent)| extent.was_cut())
+        .map(|(label, extent)| {
+            format!("'{label}' served {} of {}", count(extent.iterations.into()), count(extent.asked.into()))
+        })
+        .collect();
+    let more = cut.len().checked_sub(NAMED + 1).map(|more| format!(", and {} more", more + 1)).unwrap_or_default();
+    (!cut.is_empty()).then(|| {
+        format!(
+            "Time limit: {} of {} ended before all iterations: {}{more}. Figures are of what was served.",
+            cut.len(),
+            plural(runs.len(), "run"),
+            cut.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", "),
+        )
+    })
 }
 
 fn place(metric: &str) -> usize {
@@ -358,6 +381,29 @@ mod tests {
         let overview = Overview::of(&recording);
         assert_eq!(overview.missing.len(), 1);
         assert!(overview.missing_of_the_method().is_empty());
+    }
+
+    #[test]
+    fn runs_that_their_time_limit_ended_are_named() {
+        use crate::testing::FakeHost;
+        use crate::{Host, Plan};
+        let host = FakeHost::new();
+        let run = |label: &str, limit: f64| {
+            let plan = Plan::new(label, Vec::new()).iterations(1000).time_limit(limit);
+            host.measure(&plan).unwrap().extent()
+        };
+        let recording = FakeRecording::new()
+            .run(FakeRun::new("long").extent(run("long", 1000.0)))
+            .run(FakeRun::new("short").extent(run("short", 0.35)));
+        assert_eq!(
+            Overview::of(&recording).cut_note.unwrap(),
+            "Time limit: 1 of 2 runs ended before all iterations: 'short' served 4 of 1,000. Figures are of what was served."
+        );
+        assert_eq!(Overview::of(&FakeRecording::new().run(run_of_defaults())).cut_note, None);
+    }
+
+    fn run_of_defaults() -> FakeRun {
+        FakeRun::new("run 1")
     }
 
     #[test]
