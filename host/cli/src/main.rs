@@ -4,6 +4,7 @@
 //! data goes to stdout, everything else to stderr.
 
 mod args;
+mod baselines;
 mod commands;
 mod config;
 mod deliver;
@@ -35,6 +36,8 @@ fn main() -> ExitCode {
         Command::Run(command) => command.execute(),
         Command::Report(command) => command.execute(),
         Command::Recordings(command) => command.execute(),
+        Command::Compare(command) => command.execute(),
+        Command::Baseline(command) => command.execute(),
         Command::Generate(command) => command.execute(),
         Command::Plugin(command) => command.execute(),
         Command::Devices(command) => command.execute(),

@@ -191,6 +191,13 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
                     .filter(|jitter| (0.0..=1.0).contains(jitter))
                     .ok_or_else(|| wrong(format!("'{value}' is no number from 0 to 1")))?;
             }
+            "run-jitter" => {
+                settings.run_jitter = value
+                    .parse()
+                    .ok()
+                    .filter(|jitter| (0.0..=0.2).contains(jitter))
+                    .ok_or_else(|| wrong(format!("'{value}' is no number from 0 to 0.2")))?;
+            }
             "memory" => settings.memory = units::bytes(value).map_err(wrong)?,
             "memory-peak" => settings.memory_peak = units::bytes(value).map_err(wrong)?,
             "fail-at" => {
@@ -204,7 +211,7 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
             _ => {
                 return Err(Failure::usage(format!(
                     "the simulated model has no setting '{name}'; it has: time-to-first-token, time-per-token, jitter, \
-                     memory, memory-peak, fail-at, real-time"
+                     run-jitter, memory, memory-peak, fail-at, real-time"
                 )));
             }
         }

@@ -6,6 +6,7 @@
 
 pub mod backend;
 pub mod clock;
+pub mod compare;
 pub mod metric;
 pub mod plan;
 pub mod random;
@@ -15,8 +16,9 @@ pub mod run;
 mod runner;
 pub mod sensors;
 pub mod session;
-pub mod statistics;
 pub mod tokenizer;
+
+pub use harness_figures::{format, statistics};
 
 pub use backend::{Backend, BackendError, Memory, MemoryKind, ModelInfo, Sequence, Served, TokenTimes};
 pub use clock::{Clock, VirtualClock, WallClock};

@@ -1,7 +1,11 @@
 //! One file a command.
 
+mod baseline;
+mod compare;
+mod compare_show;
 mod devices;
 mod generate;
+mod interleave;
 mod plugin;
 mod plugin_check;
 mod plugin_new;
