@@ -50,6 +50,7 @@ pub(crate) enum Command {
     harness run --quick                             a rehearsal of a few seconds\n  \
     harness run --device cuda:0 --dtype f16         the documented test on the first GPU\n  \
     harness run --set runs=3 --set prompt='Once upon a time'\n  \
+    harness run --sweep batch=1,8,64 --sweep prompt-tokens=16..512*2 --dry-run\n  \
     harness run --plugin mine.wasm --report csv=figures.csv --report markdown\n  \
     harness run --backend simulated                 no model, no GPU: to try plugins and reports")]
 pub(crate) struct Run {
@@ -62,6 +63,13 @@ pub(crate) struct Run {
     /// Setting of the workload plugin; `harness plugin inspect` lists them
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair, help_heading = "What to run")]
     pub(crate) set: Vec<(String, String)>,
+    /// Run every combination of these values of settings, each into a recording of its own in one folder: lists (1,8,64),
+    /// FIRST..LAST+STEP, FIRST..LAST*FACTOR. With --recording FOLDER of an earlier sweep, its finished points are kept
+    #[arg(long = "sweep", value_name = "KEY=VALUES", value_parser = units::pair, help_heading = "What to run")]
+    pub(crate) sweep: Vec<(String, String)>,
+    /// Run nothing: say what would be run, and about how long it takes
+    #[arg(long, help_heading = "What to run")]
+    pub(crate) dry_run: bool,
     /// Rehearse: the plugin's quick settings, done in seconds
     #[arg(long, help_heading = "What to run")]
     pub(crate) quick: bool,
@@ -76,7 +84,7 @@ pub(crate) struct Run {
     /// Report plugin and where its output goes; the workload's own report on the terminal without any
     #[arg(long, value_name = "NAME|FILE[=OUT]", help_heading = "Output")]
     pub(crate) report: Vec<String>,
-    /// Where to record [default: a new file among `harness recordings`]
+    /// Where to record [default: a new file, for a sweep a new folder, among `harness recordings`]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) recording: Option<PathBuf>,
     /// No progress and no notes, only the report and errors

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::failure::Failure;
+use crate::sweep::Axis;
 
 /// The file that is read when none is named.
 const DEFAULT: &str = "harness.toml";
@@ -17,6 +18,8 @@ pub(crate) struct Config {
     pub(crate) model: Model,
     /// Settings of the workload plugin.
     pub(crate) set: toml::Table,
+    /// Settings of the workload plugin that take several values.
+    pub(crate) sweep: toml::Table,
     /// Settings of the simulated model.
     pub(crate) simulate: toml::Table,
     pub(crate) limits: Limits,
@@ -107,22 +110,32 @@ fn parse(path: &Path, text: &str) -> Result<Config, Failure> {
 
 /// The values of a table as flags would give them.
 pub(crate) fn pairs(section: &str, table: &toml::Table) -> Result<Vec<(String, String)>, Failure> {
+    table.iter().map(|(name, value)| Ok((name.clone(), text(section, name, value)?))).collect()
+}
+
+/// The axes of a sweep: arrays of values, or what the flag takes.
+pub(crate) fn axes(section: &str, table: &toml::Table) -> Result<Vec<Axis>, Failure> {
     table
         .iter()
-        .map(|(name, value)| {
-            let text = match value {
-                toml::Value::String(text) => text.clone(),
-                toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => value.to_string(),
-                other => {
-                    return Err(Failure::usage(format!(
-                        "the configuration has {} under '{name}' in [{section}]; write a string, a number, true or false",
-                        other.type_str()
-                    )));
-                }
-            };
-            Ok((name.clone(), text))
+        .map(|(name, value)| match value {
+            toml::Value::Array(values) => {
+                let values = values.iter().map(|value| text(section, name, value)).collect::<Result<_, _>>()?;
+                Axis::new(name, values)
+            }
+            value => Axis::parse(name, &text(section, name, value)?),
         })
         .collect()
+}
+
+fn text(section: &str, name: &str, value: &toml::Value) -> Result<String, Failure> {
+    match value {
+        toml::Value::String(text) => Ok(text.clone()),
+        toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => Ok(value.to_string()),
+        other => Err(Failure::usage(format!(
+            "the configuration has {} under '{name}' in [{section}]; write a string, a number, true or false",
+            other.type_str()
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -141,12 +154,18 @@ mod tests {
     #[test]
     fn every_section_is_read() {
         let text = "[run]\nplugin='x'\nreport=['csv=a']\nseed=3\nquick=true\n[model]\ndevice='cuda:1'\ndtype='f16'\nbackend='fused'\ntf32=true\n\
-                    [set]\nruns=3\nprompt='a'\n[simulate]\njitter=0.5\n[limits]\nmax-memory='1GiB'\nmax-time='1h'\n";
+                    [set]\nruns=3\nprompt='a'\n[sweep]\nbatch=[1, 8]\nprompt=['a, b', 'c']\nwarmup='1..4*2'\n[simulate]\njitter=0.5\n[limits]\nmax-memory='1GiB'\nmax-time='1h'\n";
         let config = parse(Path::new("x.toml"), text).unwrap();
         assert_eq!(config.model.device.unwrap().0, harness_engine::DeviceChoice::Cuda(1));
         assert_eq!(config.model.backend.unwrap().0, crate::settings::BackendChoice::Fused);
         assert_eq!(config.model.tf32, Some(true));
         assert_eq!(config.limits.max_memory.unwrap().0, 1 << 30);
+        let swept: Vec<(String, Vec<String>)> =
+            axes("sweep", &config.sweep).unwrap().into_iter().map(|axis| (axis.setting, axis.values)).collect();
+        let texts = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
+        assert_eq!(swept[0], ("batch".into(), texts(&["1", "8"])));
+        assert_eq!(swept[1], ("prompt".into(), texts(&["a, b", "c"])));
+        assert_eq!(swept[2], ("warmup".into(), texts(&["1", "2", "4"])));
         let set = pairs("set", &config.set).unwrap();
         assert_eq!(set, [("prompt".into(), "a".into()), ("runs".into(), "3".into())]);
     }

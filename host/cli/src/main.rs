@@ -20,6 +20,7 @@ mod progress;
 mod samples;
 mod sensors;
 mod settings;
+mod sweep;
 mod units;
 
 use std::process::ExitCode;

@@ -12,6 +12,7 @@ use crate::args;
 use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::plugins::{Known, Pin};
+use crate::sweep::Axis;
 use crate::{places, units};
 
 /// What computes the model.
@@ -79,6 +80,10 @@ pub(crate) struct RunSettings {
     pub(crate) pin: Option<Pin>,
     pub(crate) known: Known,
     pub(crate) set: Vec<(String, String)>,
+    /// Empty where one recording is to be made.
+    pub(crate) sweep: Vec<Axis>,
+    /// Only say what would be run.
+    pub(crate) dry_run: bool,
     pub(crate) quick: bool,
     pub(crate) quiet: bool,
     pub(crate) seed: u64,
@@ -98,6 +103,18 @@ impl RunSettings {
         let seed = args.seed.or(config.run.seed).unwrap_or(0);
         // The last of a name wins, so the configuration comes first.
         let mut set = config::pairs("set", &config.set)?;
+        let sweep = match args.sweep.as_slice() {
+            [] => config::axes("sweep", &config.sweep)?,
+            given => given.iter().map(|(name, values)| Axis::parse(name, values)).collect::<Result<_, _>>()?,
+        };
+        if let Some(axis) = sweep.iter().find(|axis| args.set.iter().any(|(name, _)| *name == axis.setting)) {
+            return Err(Failure::usage(format!("'{}' is both set and swept; leave one of them out", axis.setting)));
+        }
+        if !sweep.is_empty() && !args.report.is_empty() {
+            return Err(Failure::usage(
+                "--report does nothing for a sweep, which ends with one table; `harness report FILE --with NAME` shows a point",
+            ));
+        }
         set.extend(args.set);
         let reports = if args.report.is_empty() { &config.run.report } else { &args.report };
         let limits = limits(&args.limits, &config);
@@ -106,6 +123,8 @@ impl RunSettings {
             pin: args.sha256,
             known: config.plugins.clone(),
             set,
+            sweep,
+            dry_run: args.dry_run,
             quick: args.quick || config.run.quick.unwrap_or(false),
             quiet: args.quiet || config.run.quiet.unwrap_or(false),
             seed,

@@ -80,6 +80,8 @@ pub struct Work {
     pub new_tokens: u64,
     /// Prompt tokens of the first request.
     pub first_prompt: Option<usize>,
+    /// Requests that the first iteration serves together.
+    pub first_batch: Option<u32>,
 }
 
 /// The state of the running run, for a display that lives in another thread: the measured window only stores two numbers.
@@ -255,6 +257,7 @@ impl Session {
         let latency = self.clock.now().saturating_sub(start);
         self.work.iterations += 1;
         self.work.first_prompt.get_or_insert(request.prompt.len());
+        self.work.first_batch.get_or_insert(1);
         let sequence = self.served.sequences.first().cloned().unwrap_or_default();
         self.work.new_tokens += sequence.tokens.len() as u64;
         Ok(Generation {
@@ -313,6 +316,7 @@ impl Session {
         };
         let result = runner::run(plan, &requests, window);
         self.work.first_prompt = self.work.first_prompt.or(requests.first().map(|r| r.prompt.len()));
+        self.work.first_batch.get_or_insert(plan.batch);
         self.work.iterations += u64::from(progress.iterations.load(Ordering::Relaxed));
         self.work.new_tokens += progress.tokens.load(Ordering::Relaxed);
         let run = Arc::new(result.map_err(in_run)?);

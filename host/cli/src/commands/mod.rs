@@ -14,3 +14,4 @@ mod recordings;
 mod report;
 mod run;
 mod shell;
+mod sweep;
