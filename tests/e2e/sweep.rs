@@ -83,7 +83,7 @@ fn ctrl_c_says_how_to_go_on_and_the_sweep_does() {
     let place = Place::new();
     let slow = ["--sweep", "batch=1,2,3", "--recording", "points", "--simulate", "real-time=true"];
     let small =
-        ["run", "--backend", "simulated", "--set", "runs=20", "--set", "iterations=20", "--set", "max-new-tokens=2"];
+        ["run", "--backend", "simulated", "--set", "runs=8", "--set", "iterations=20", "--set", "max-new-tokens=2"];
     let mut command = place.command(BINARY);
     command.args(small).args(slow).args(["--simulate", "time-per-token=5ms"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -9,6 +9,7 @@ use harness_core::Recording;
 use harness_core::compare::{Incomparable, Named, Options, compare};
 
 use crate::failure::Failure;
+use crate::interrupt;
 use crate::log::tell;
 
 const ORDER: [usize; 4] = [0, 1, 1, 0];
@@ -26,11 +27,17 @@ pub(super) fn run(
     let words = [words(a)?, words(b)?];
     let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
     let folder = recordings.join(format!("{time}-interleave"));
-    // The child ends its recording and says so; what is left to do here is to wait for it.
-    ctrlc::set_handler(|| {}).map_err(|error| Failure::failed(format!("can't watch for Ctrl-C: {error}")))?;
+    // The child hears of Ctrl-C, too, and ends its recording before it ends; whoever signals this process alone ends what follows.
+    let stop = interrupt::watch()?;
     let mut sides: [Vec<Named>; 2] = Default::default();
     let total = rounds as usize * ORDER.len();
     for step in 0..total {
+        if stop.is_set() {
+            return Err(Failure::Interrupted(format!(
+                "interrupted; what was recorded is kept in {}",
+                folder.display()
+            )));
+        }
         let which = ORDER[step % ORDER.len()];
         let path = folder.join(format!("{:04}-{}.jsonl", step + 1, NAMES[which]));
         tell(&format!("{}/{total}: {}", step + 1, NAMES[which].to_uppercase()));
@@ -41,11 +48,10 @@ pub(super) fn run(
         // That they can't be compared is better known now than at the end.
         if step == 1 {
             let [a, b] = &sides;
-            match compare(a, std::slice::from_ref(b), options) {
-                Err(error @ (Incomparable::OtherWork { .. } | Incomparable::UnknownMetric { .. })) => {
-                    return Err(error.into());
-                }
-                _ => {}
+            if let Err(error @ (Incomparable::OtherWork { .. } | Incomparable::UnknownMetric { .. })) =
+                compare(a, std::slice::from_ref(b), options)
+            {
+                return Err(error.into());
             }
         }
     }

@@ -232,7 +232,7 @@ fn foretell(
     let stop = interrupt::watch()?;
     let mut table = plain_table();
     let swept = settings.sweep.iter().map(|axis| cell(&axis.setting));
-    table.set_header(swept.chain(["runs", "iterations", "about"].map(|text| cell(text))).collect::<Vec<_>>());
+    table.set_header(swept.chain(["runs", "iterations", "about"].map(cell)).collect::<Vec<_>>());
     let mut sum = Duration::ZERO;
     let mut untold = 0;
     for point in &known {
