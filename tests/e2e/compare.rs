@@ -211,6 +211,22 @@ fn what_was_recorded_before_a_cut_is_compared_with_a_warning() {
 }
 
 #[test]
+fn a_slow_first_run_and_held_down_clocks_are_told() {
+    let place = place();
+    let text = std::fs::read_to_string(place.path("base.jsonl")).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines[1]["values"]["latency"] = 0.0015.into();
+    lines[2]["values"]["throttled_time"] = 0.25.into();
+    lines[2]["values"]["throttled_time_sw_power_cap"] = 0.25.into();
+    place.write("warm.jsonl", lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+    let said = stderr(&harness(&place, &["compare", "same.jsonl", "warm.jsonl"]));
+    assert!(said.contains("warning: warm.jsonl: the first run's latency is 15."), "{said}");
+    assert!(said.contains("raise --set warmup (it is 3)"), "{said}");
+    assert!(said.contains("clocks were held down in 1 of 10 runs (sw_power_cap)"), "{said}");
+    assert!(!said.contains("same.jsonl:"), "{said}");
+}
+
+#[test]
 fn bad_arguments_are_refused() {
     let place = place();
     let both = ["compare", "base.jsonl", "same.jsonl"];

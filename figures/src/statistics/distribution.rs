@@ -63,6 +63,16 @@ impl Outliers {
     }
 }
 
+/// How far `value` lies from the median of `others`, in units of their spread: 0.6745 · (value − median) / MAD; infinite where
+/// they have no spread and the value is another. None of nothing, or where one is no finite number. Over 3.5 it is an outlier.
+///
+/// B. Iglewicz and D. C. Hoaglin, 'How to detect and handle outliers', 1993.
+pub fn modified_z_score(value: f64, others: &[f64]) -> Option<f64> {
+    let others = Distribution::of(others.to_vec()).filter(|_| value.is_finite())?;
+    let distance = value - others.median;
+    Some(if distance == 0.0 { 0.0 } else { 0.6745 * distance / others.median_absolute_deviation })
+}
+
 /// What samples are like, in their unit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Distribution {
@@ -76,6 +86,8 @@ pub struct Distribution {
     pub mean: f64,
     /// The sample standard deviation; none of one sample.
     pub standard_deviation: Option<f64>,
+    /// The median, of however few samples.
+    median: f64,
     /// The median of the distances from the median, not scaled to anything.
     pub median_absolute_deviation: f64,
     /// Those of [`PERCENTILES`] that so many samples support, by [`samples_needed`].
@@ -107,6 +119,7 @@ impl Distribution {
             maximum,
             mean,
             standard_deviation,
+            median,
             median_absolute_deviation,
             percentiles,
             outliers,
@@ -138,6 +151,15 @@ mod tests {
         assert_eq!(distribution.outliers, Outliers { outside: 1, far: 0 });
         let distribution = Distribution::of(vec![1.0, 2.0, 3.0, 4.0, 11.0]).unwrap();
         assert_eq!(distribution.outliers, Outliers { outside: 1, far: 1 });
+    }
+
+    #[test]
+    fn the_modified_z_score_is_the_distance_in_spreads() {
+        let others = [1.0, 2.0, 3.0, 4.0, 5.0];
+        assert_eq!(modified_z_score(13.0, &others), Some(6.745));
+        assert_eq!(modified_z_score(3.0, &others), Some(0.0));
+        assert_eq!(modified_z_score(2.0, &[1.0; 4]), Some(f64::INFINITY));
+        assert_eq!((modified_z_score(1.0, &[]), modified_z_score(f64::NAN, &others)), (None, None));
     }
 
     #[test]

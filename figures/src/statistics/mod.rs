@@ -8,7 +8,7 @@ mod distribution;
 mod interval;
 mod welch;
 
-pub use distribution::{Distribution, Outliers, PERCENTILES, Percentile, quantile, samples_needed};
+pub use distribution::{Distribution, Outliers, PERCENTILES, Percentile, modified_z_score, quantile, samples_needed};
 pub use interval::{CONFIDENCE, Interval, mean_interval};
 pub use welch::{Welch, holm, ratio_interval};
 

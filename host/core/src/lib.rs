@@ -17,6 +17,7 @@ mod runner;
 pub mod sensors;
 pub mod session;
 pub mod tokenizer;
+pub mod warning;
 
 pub use harness_figures::{format, statistics};
 
@@ -30,3 +31,4 @@ pub use run::{Run, Series};
 pub use sensors::{GpuDevice, GpuState, Gpus, NoGpus, NoSensors, SensorLog, Sensors};
 pub use session::{Budget, Generation, MeasureError, Observer, Progress, Session, StopFlag, Work};
 pub use tokenizer::Tokenizer;
+pub use warning::Warning;

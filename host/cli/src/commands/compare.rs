@@ -1,7 +1,7 @@
 //! `harness compare`.
 
 use harness_core::compare::{Comparison, Named, Options, THRESHOLD, Verdict, compare};
-use harness_core::{Status, format};
+use harness_core::{Status, Warning, format};
 
 use super::compare_show::{Shown, changed, names};
 use super::interleave;
@@ -61,11 +61,8 @@ fn warn(named: &Named) {
         let runs = format::plural(recording.runs.len(), "finished run");
         tell(&format!("warning: {path} is {}: compared by its {runs}", recording.status.as_str()));
     }
-    let throttled = |run: &&harness_core::Run| run.values.get("throttled_time").is_some_and(|&time| time > 0.0);
-    let throttled = recording.runs.iter().filter(throttled).count();
-    if throttled > 0 {
-        let runs = format::plural(recording.runs.len(), "run");
-        tell(&format!("warning: {path}: clocks were held down in {throttled} of {runs}"));
+    for warning in Warning::of(recording) {
+        tell(&format!("warning: {path}: {warning}"));
     }
 }
 

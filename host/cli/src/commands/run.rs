@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use harness_core::session::Broken;
-use harness_core::{MeasureError, Recorder, Recording, Session, Status, StopFlag, Work};
+use harness_core::{MeasureError, Recorder, Recording, Session, Status, StopFlag, Warning, Work};
 use harness_engine::Loaded;
 use harness_sandbox::{Description, LogLevel, Plugin, PluginError};
 
@@ -104,6 +104,9 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
                 reading.metric.name, reading.value
             ));
         }
+    }
+    for warning in Warning::of(&recording) {
+        screen.warn(&warning.to_string());
     }
     // What was recorded is shown also where the rest failed, and one report's failure is not another's.
     let mut failure = failure;
