@@ -37,8 +37,11 @@ fn every_combination_is_a_recording_and_a_row() {
         .flat_map(|batch| ["16", "32", "64"].map(|prompt| format!("batch={batch}_prompt-tokens={prompt}.jsonl")))
         .collect();
     let mut expected = points.clone();
-    expected.push("sweep.json".into());
+    expected.extend(["sweep.json".into(), "sweep.svg".into()]);
     assert_eq!(files(&place.path("points")), expected);
+    let chart = std::fs::read_to_string(place.path("points/sweep.svg")).unwrap();
+    assert_eq!(chart.matches("<circle").count(), 6, "a dot a point: {chart}");
+    assert!(chart.contains("batch=8") && chart.contains("prompt-tokens"), "{chart}");
     let point = lines(&place.path("points/batch=8_prompt-tokens=32.jsonl"));
     assert_eq!(point[0]["facts"]["setting.batch"], "8");
     assert_eq!(point[1]["values"]["prompt_tokens"], 4.0 * 8.0 * 32.0);
@@ -138,7 +141,7 @@ fn the_configuration_can_sweep() {
     place.write("harness.toml", "[run]\nreport = ['csv=all.csv']\n[sweep]\nbatch = [1, 2]\nwarmup = '1..4*2'\n");
     let output = run(&place, &["--recording", "points"]);
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));
-    assert_eq!(files(&place.path("points")).len(), 7);
+    assert_eq!(files(&place.path("points")).len(), 8);
     // A folder is made where none is named.
     let output = run(&place, &["--sweep", "batch=2"]);
     assert_eq!(output.status.code(), Some(0), "{}", told(&output));

@@ -5,6 +5,7 @@
 
 mod args;
 mod baselines;
+mod chart;
 mod commands;
 mod config;
 mod deliver;

@@ -14,15 +14,20 @@ use serde_json::{Value, json};
 
 use super::plugin::plain_table;
 use super::run::{record, rehearse};
+use crate::chart::{Chart, Dot, Line};
 use crate::estimate::Pace;
 use crate::failure::Failure;
 use crate::progress::Screen;
 use crate::settings::{ModelSettings, RunSettings};
-use crate::sweep::{Point, points};
+use crate::sweep::{Axis, Point, points};
 use crate::{Outcome, deliver, interrupt, model, plugins, sensors, units};
 
 /// What the table shows of each point.
 const SHOWN: [&str; 4] = ["tokens_per_second", "latency", "time_to_first_token", "inter_token_latency"];
+/// What the chart shows.
+const CHARTED: &str = "tokens_per_second";
+/// Beside the points.
+const CHART: &str = "sweep.svg";
 /// Beside the points: what was swept, so that a folder is not gone on with by another sweep.
 const MANIFEST: &str = "sweep.json";
 
@@ -85,6 +90,7 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
         }
     }
     deliver::line(&table(&known, settings))?;
+    draw(&known, settings, &folder, screen);
     screen.say(&format!("recorded in {}", folder.display()));
     let failed = known.iter().filter(|point| point.failure.is_some()).count();
     match known.into_iter().find_map(|point| point.failure) {
@@ -215,6 +221,42 @@ fn figure(recording: &Recording, name: &str, scale: &Scale) -> String {
     match mean_interval(&values, CONFIDENCE) {
         Some(interval) => format!("{} ± {}", scale.number(mean, 4), scale.number(interval.half_width(), 2)),
         None => scale.number(mean, 4),
+    }
+}
+
+/// Draws tokens/s over the last axis that has only numbers, a line for each combination of the others.
+fn draw(known: &[Known], settings: &RunSettings, folder: &Path, screen: &Screen) {
+    let number = |value: &String| value.parse::<f64>().ok().filter(|number| number.is_finite());
+    let numeric = |axis: &Axis| axis.values.len() > 1 && axis.values.iter().all(|value| number(value).is_some());
+    let Some(along) = settings.sweep.iter().rposition(numeric) else { return };
+    let mut lines: Vec<Line> = Vec::new();
+    for point in known {
+        let Some((_, value)) = point.point.0.get(along) else { continue };
+        let values = point.recording.as_deref().map(|recording| values(recording, CHARTED)).unwrap_or_default();
+        let (Some(x), Some(y)) = (number(value), mean(&values)) else { continue };
+        let interval = mean_interval(&values, CONFIDENCE);
+        let (low, high) = interval.map_or((y, y), |interval| (interval.low, interval.high));
+        let others = point.point.0.iter().enumerate().filter(|(at, _)| *at != along);
+        let name = Point(others.map(|(_, setting)| setting.clone()).collect()).to_string();
+        let dot = Dot { x, y, low, high };
+        match lines.iter_mut().find(|line| line.name == name) {
+            Some(line) => line.points.push(dot),
+            None => lines.push(Line { name, points: vec![dot] }),
+        }
+    }
+    lines.iter_mut().for_each(|line| line.points.sort_by(|a, b| a.x.total_cmp(&b.x)));
+    let x = settings.sweep.get(along).map(|axis| axis.setting.as_str()).unwrap_or_default();
+    let title = format!("tokens/s over {x}, with 95 % intervals over runs");
+    let path = folder.join(CHART);
+    let written = match (Chart { title: &title, x, y: "tokens/s", lines }).svg() {
+        Ok(None) => return,
+        Ok(Some(svg)) => std::fs::write(&path, svg).map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    match written {
+        Ok(()) => screen.say(&format!("drawn in {}", path.display())),
+        // The recordings and the table are there all the same.
+        Err(error) => screen.warn(&format!("no chart could be drawn in {}: {error}", path.display())),
     }
 }
 
