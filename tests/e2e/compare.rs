@@ -237,6 +237,8 @@ fn bad_arguments_are_refused() {
     refuse("metric", &place, &with(&["--metric", "speed"]), 2);
     refuse("metric_absent", &place, &with(&["--metric", "power", "--fail-on-regression", "3"]), 4);
     refuse("one_side", &place, &["compare", "base.jsonl"], 2);
+    refuse("twice", &place, &["compare", "--base", "base.jsonl", "base.jsonl", "--new", "same.jsonl"], 2);
+    refuse("rounds", &place, &with(&["--rounds", "3"]), 2);
     refuse("nothing", &place, &["compare"], 2);
     refuse("interleave_recording", &place, &["compare", "--interleave", "--recording x", "--quick"], 2);
     refuse("interleave_quote", &place, &["compare", "--interleave", "--set prompt='", "--quick"], 2);
@@ -256,7 +258,9 @@ fn baselines_are_kept_compared_and_removed() {
     assert!(stdout(&list).lines().any(|line| line.trim_start().starts_with("main ")), "{}", told(&list));
     assert_eq!(code(&harness(&place, &["baseline", "save", "main", "slow.jsonl"])), 2);
     assert_eq!(code(&harness(&place, &["baseline", "save", "main", "slow.jsonl", "--replace"])), 0);
-    assert_eq!(code(&harness(&place, &["compare", "main", "slow.jsonl", "--fail-on-regression", "3"])), 0);
+    let itself = harness(&place, &["compare", "main", "slow.jsonl", "--fail-on-regression", "3"]);
+    assert_eq!(code(&itself), 0, "{}", told(&itself));
+    assert!(stderr(&itself).contains("warning: slow.jsonl is in the base, too"), "{}", told(&itself));
     assert_eq!(code(&harness(&place, &["baseline", "save", "../x", "slow.jsonl"])), 2);
     // Nothing was recorded into the folder of recordings, so there is no latest.
     assert_eq!(code(&harness(&place, &["baseline", "save", "latest"])), 2);

@@ -206,7 +206,7 @@ pub(crate) struct Compare {
     #[arg(long, value_names = ["ARGS A", "ARGS B"], num_args = 2, allow_hyphen_values = true, conflicts_with_all = ["sides", "base", "new"])]
     pub(crate) interleave: Vec<String>,
     /// How often A B B A is run
-    #[arg(long, value_name = "N", requires = "interleave", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "N", requires = "interleave", conflicts_with_all = ["sides", "base", "new"], default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
     /// Exit with 3 if a metric is worse by more than so many percent
     #[arg(long, value_name = "PCT", value_parser = units::percent)]

@@ -99,7 +99,7 @@ impl From<LoadError> for Failure {
 impl From<Incomparable> for Failure {
     fn from(error: Incomparable) -> Self {
         match error {
-            Incomparable::UnknownMetric { .. } => Self::usage(error),
+            Incomparable::UnknownMetric { .. } | Incomparable::Twice { .. } => Self::usage(error),
             Incomparable::NoRuns { .. }
             | Incomparable::OtherWork { .. }
             | Incomparable::NotMeasured { .. }

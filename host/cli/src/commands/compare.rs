@@ -29,6 +29,13 @@ impl Compare {
         for named in base.iter().chain(news.iter().flatten()) {
             warn(named);
         }
+        let own = |new: &&Named| base.iter().any(|base| base.recording.same(&new.recording));
+        if let Some(new) = news.iter().flatten().find(own) {
+            tell(&format!(
+                "warning: {} is in the base, too: nothing is found between a recording and itself",
+                new.path.display()
+            ));
+        }
         let comparisons = compare(&base, &news, &options)?;
         let shown = Shown { base: &base, news: &news, comparisons: &comparisons, threshold };
         deliver::line(&match self.format {

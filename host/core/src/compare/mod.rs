@@ -59,6 +59,14 @@ pub enum Incomparable {
         /// How it ended.
         status: &'static str,
     },
+    /// A side has the same recording twice.
+    #[error("{path} and {again} are the same recording: pooled, its runs would count twice; leave one of them out", path = .path.display(), again = .again.display())]
+    Twice {
+        /// Where.
+        path: PathBuf,
+        /// Where, too.
+        again: PathBuf,
+    },
     /// They did other work.
     #[error("{path} did other work than {base}:\n{list}\nonly the same work can be compared; --force does it all the same", path = .path.display(), base = .base.display(), list = work::listed(.differences))]
     OtherWork {
@@ -184,6 +192,15 @@ pub fn compare(base: &[Named], news: &[Vec<Named>], options: &Options) -> Result
     let everything = base.iter().chain(news.iter().flatten());
     if let Some(empty) = everything.clone().find(|named| named.recording.runs.is_empty()) {
         return Err(Incomparable::NoRuns { path: empty.path.clone(), status: empty.recording.status.as_str() });
+    }
+    for side in news.iter().map(Vec::as_slice).chain([base]) {
+        let again = |(at, named): (usize, &Named)| {
+            let first = side.iter().take(at).find(|other| other.recording.same(&named.recording))?;
+            Some(Incomparable::Twice { path: first.path.clone(), again: named.path.clone() })
+        };
+        if let Some(twice) = side.iter().enumerate().find_map(again) {
+            return Err(twice);
+        }
     }
     let mut comparisons = news.iter().map(|new| one(base, new, options)).collect::<Result<Vec<_>, _>>()?;
     judge(&mut comparisons, options.threshold);

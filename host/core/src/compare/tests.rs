@@ -120,6 +120,13 @@ fn recordings_of_a_side_are_pooled_by_run_and_must_have_done_the_same() {
 }
 
 #[test]
+fn a_recording_is_not_counted_twice() {
+    let twice = [latencies("a", &QUIET), latencies("copy", &QUIET)].concat();
+    let error = compare(&latencies("c", &scaled(1.1)), &[twice], &Options::default()).unwrap_err();
+    assert_eq!(error, Incomparable::Twice { path: "a".into(), again: "copy".into() });
+}
+
+#[test]
 fn runs_of_different_work_are_not_pooled() {
     let of = |tokens: f64, latency: f64| {
         let mut run = run(&[("latency", latency)]);
