@@ -104,6 +104,12 @@ fn sides_are_pooled_by_run_or_compared_each_with_the_base() {
     let place = place();
     let pooled = ["compare", "--base", "base.jsonl", "same.jsonl", "--new", "slow.jsonl", "--format", "json"];
     let document: Value = serde_json::from_str(&stdout(&harness(&place, &pooled))).unwrap();
+    let table = harness(&place, &pooled[..6]);
+    assert!(
+        stdout(&table).starts_with("base  base.jsonl, same.jsonl (20 runs)\nnew   slow.jsonl (10 runs)\n"),
+        "{}",
+        told(&table)
+    );
     let latency = &document["comparisons"][0]["metrics"][1];
     assert_eq!(
         (&latency["metric"], &latency["base"]["runs"], &latency["new"]["runs"]),

@@ -1,5 +1,7 @@
 //! A comparison as a table, as Markdown and as JSON.
 
+use std::path::Path;
+
 use comfy_table::{Cell, CellAlignment};
 use harness_core::compare::{Comparison, Difference, Figure, Named, Row};
 use harness_core::format::{Scale, count, plural};
@@ -220,14 +222,26 @@ pub(super) fn names(side: &[Named]) -> String {
     side.iter().map(|named| named.path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Many recordings of one folder would fill the screen: the first and how many more.
+/// Many recordings would fill the screen: the first and how many more, and the folder once where they share it.
 fn side(side: &[Named]) -> String {
     const MOST: usize = 3;
     let runs = plural(side.iter().map(|named| named.recording.runs.len()).sum(), "run");
-    match side.split_at_checked(MOST) {
-        Some((first, rest)) if !rest.is_empty() => {
-            format!("{} and {} more ({runs})", names(first), count(rest.len() as u64))
-        }
-        _ => format!("{} ({runs})", names(side)),
+    if side.len() == 1 {
+        return format!("{} ({runs})", names(side));
     }
+    let mut folders: Vec<Option<&Path>> = side.iter().map(|named| named.path.parent()).collect();
+    folders.dedup();
+    let shared =
+        folders.first().copied().flatten().filter(|folder| folders.len() == 1 && !folder.as_os_str().is_empty());
+    let name = |named: &Named| match (shared, named.path.file_name()) {
+        (Some(_), Some(name)) => name.to_string_lossy().into_owned(),
+        _ => named.path.display().to_string(),
+    };
+    let first: Vec<String> = side.iter().take(MOST).map(name).collect();
+    let more = match side.len().saturating_sub(MOST) {
+        0 => String::new(),
+        more => format!(" and {} more", count(more as u64)),
+    };
+    let folder = shared.map(|folder| format!(" in {}", folder.display())).unwrap_or_default();
+    format!("{}{more}{folder} ({runs})", first.join(", "))
 }
