@@ -148,7 +148,7 @@ fn what_is_pushed_is_what_runs() {
     refused(&harness(&user, &["plugin", "push", EXAMPLE, &pinned]), &["push to a tag"]);
     for command in ["inspect", "check", "test"] {
         let output = harness(&user, &["plugin", command, &pinned]);
-        assert!(done(&output).contains("prompt-lengths") || command == "test", "{}", told(&output));
+        assert!(done(&output).contains("latency-sweep") || command == "test", "{}", told(&output));
     }
 }
 

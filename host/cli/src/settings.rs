@@ -14,6 +14,7 @@ use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::plugins::{Pin, Plugins};
 use crate::report_set::ReportSets;
+use crate::sweep::Axis;
 use crate::{places, units};
 
 /// What computes the model.
@@ -81,6 +82,10 @@ pub(crate) struct RunSettings {
     pub(crate) pin: Option<Pin>,
     pub(crate) plugins: Plugins,
     pub(crate) set: Vec<(String, String)>,
+    /// Empty where one recording is to be made.
+    pub(crate) sweep: Vec<Axis>,
+    /// Only say what would be run.
+    pub(crate) dry_run: bool,
     pub(crate) quick: bool,
     pub(crate) quiet: bool,
     pub(crate) seed: u64,
@@ -101,6 +106,19 @@ impl RunSettings {
         let seed = args.seed.or(config.run.seed).unwrap_or(0);
         // The last of a name wins, so the configuration comes first.
         let mut set = config::pairs("set", &config.set)?;
+        let sweep = match args.sweep.as_slice() {
+            [] => config::axes("sweep", &config.sweep)?,
+            given => given.iter().map(|(name, values)| Axis::parse(name, values)).collect::<Result<_, _>>()?,
+        };
+        if let Some(axis) = sweep.iter().find(|axis| args.set.iter().any(|(name, _)| *name == axis.setting)) {
+            return Err(Failure::usage(format!("'{}' is both set and swept; leave one of them out", axis.setting)));
+        }
+        let of_reports = [("--report", &args.report), ("--report-set", &args.report_set)];
+        if let Some((flag, _)) = of_reports.iter().find(|(_, given)| !sweep.is_empty() && !given.is_empty()) {
+            return Err(Failure::usage(format!(
+                "{flag} does nothing for a sweep, which ends with one table; `harness report FILE --with NAME` shows a point"
+            )));
+        }
         set.extend(args.set);
         let reports = if args.report.is_empty() { &config.run.report } else { &args.report };
         let limits = limits(&args.limits, &config);
@@ -119,6 +137,8 @@ impl RunSettings {
             pin: args.sha256,
             plugins,
             set,
+            sweep,
+            dry_run: args.dry_run,
             quick: args.quick || config.run.quick.unwrap_or(false),
             quiet: args.quiet || config.run.quiet.unwrap_or(false),
             seed,
@@ -221,6 +241,13 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
                     .filter(|jitter| (0.0..=1.0).contains(jitter))
                     .ok_or_else(|| wrong(format!("'{value}' is no number from 0 to 1")))?;
             }
+            "run-jitter" => {
+                settings.run_jitter = value
+                    .parse()
+                    .ok()
+                    .filter(|jitter| (0.0..=0.2).contains(jitter))
+                    .ok_or_else(|| wrong(format!("'{value}' is no number from 0 to 0.2")))?;
+            }
             "memory" => settings.memory = units::bytes(value).map_err(wrong)?,
             "memory-peak" => settings.memory_peak = units::bytes(value).map_err(wrong)?,
             "fail-at" => {
@@ -234,7 +261,7 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
             _ => {
                 return Err(Failure::usage(format!(
                     "the simulated model has no setting '{name}'; it has: time-to-first-token, time-per-token, jitter, \
-                     memory, memory-peak, fail-at, real-time"
+                     run-jitter, memory, memory-peak, fail-at, real-time"
                 )));
             }
         }

@@ -271,6 +271,11 @@ impl Recording {
         Ok(recording)
     }
 
+    /// Whether both are of the same invocation, wherever they lie: same facts, the time of the start among them, and runs.
+    pub fn same(&self, other: &Self) -> bool {
+        self.facts == other.facts && self.runs == other.runs
+    }
+
     /// The mean of a metric over the runs that have it; `None` when no run does.
     pub fn mean(&self, metric: &str) -> Option<f64> {
         let values: Vec<f64> = self.runs.iter().filter_map(|run| run.values.get(metric).copied()).collect();

@@ -83,6 +83,8 @@ pub struct Work {
     pub first_prompt: Option<usize>,
     /// Whether a plan had a time limit, so that how much is served depends on how fast the model is.
     pub time_limited: bool,
+    /// Requests that the first iteration serves together.
+    pub first_batch: Option<u32>,
 }
 
 /// The state of the running run, for a display that lives in another thread: the measured window only stores two numbers.
@@ -263,6 +265,7 @@ impl Session {
         let latency = self.clock.now().saturating_sub(start);
         self.work.iterations += 1;
         self.work.first_prompt.get_or_insert(request.prompt.len());
+        self.work.first_batch.get_or_insert(1);
         let sequence = self.served.sequences.first().cloned().unwrap_or_default();
         self.work.new_tokens += sequence.tokens.len() as u64;
         Ok(Generation {
@@ -321,6 +324,7 @@ impl Session {
         };
         let result = runner::run(plan, &requests, window);
         self.work.first_prompt = self.work.first_prompt.or(requests.first().map(|r| r.prompt.len()));
+        self.work.first_batch.get_or_insert(plan.batch);
         self.work.iterations += u64::from(progress.iterations.load(Ordering::Relaxed));
         self.work.time_limited |= plan.time_limit.is_some();
         self.work.new_tokens += progress.tokens.load(Ordering::Relaxed);

@@ -2,8 +2,9 @@
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use harness_plugin::format::{Scale, count, plural, wrap};
-use harness_plugin::overview::{self, METHOD, Overview, Row};
-use harness_plugin::{Facts, Recording};
+use harness_plugin::overview::{self, DESCRIBED, METHOD, Overview, Row};
+use harness_plugin::statistics::{PERCENTILES, samples_needed};
+use harness_plugin::{Facts, Metric, Recording, Run};
 
 /// The most columns that a line takes.
 pub const WIDTH: usize = 96;
@@ -22,6 +23,7 @@ pub fn text(recording: &dyn Recording) -> String {
         overview.cut_note.as_deref().map(paragraph),
         overview::synthetic_note(&facts).map(|note| paragraph(&note)),
         Some(table(&overview)),
+        distributions(&recording.runs()),
         missing(&overview),
         Some(footnotes(&overview)),
     ];
@@ -76,8 +78,8 @@ fn table(overview: &Overview) -> String {
             ("metric", false),
             ("average", true),
             ("unit", false),
+            ("± 95 %", true),
             ("std. dev.", true),
-            ("", true),
             ("samples", true),
             ("", false),
         ]
@@ -105,7 +107,40 @@ fn table(overview: &Overview) -> String {
             column.set_padding(padding);
         }
     }
-    // Cells are padded to their column's width, the last one to no purpose.
+    lines(&table)
+}
+
+/// What requests took, of all runs together: a row a metric, a column a figure that any of them supports.
+fn distributions(runs: &[Box<dyn Run>]) -> Option<String> {
+    let described = |metric: &&Metric| Some((metric.name.clone(), overview::distribution(runs, &metric.name)?));
+    let rows: Vec<_> = DESCRIBED.iter().copied().filter_map(|metric| described(&metric)).collect();
+    if rows.is_empty() {
+        return None;
+    }
+    let shown = |name: &str| rows.iter().any(|(_, distribution)| distribution.percentile(name).is_some());
+    let percentiles: Vec<&str> =
+        PERCENTILES.iter().map(|percentile| percentile.name).filter(|&name| shown(name)).collect();
+    let mut table = Table::new();
+    table.load_style(STYLE);
+    let head = ["all samples", "unit", "min"].into_iter().chain(percentiles.iter().copied()).chain(["max", "outliers"]);
+    table.set_header(head.enumerate().map(|(index, text)| cell(text, index > 1)));
+    for (name, distribution) in &rows {
+        // One scale for the row, on which its least reads well.
+        let scale = Scale::of(distribution.minimum, "s");
+        let number = |value: f64| cell(&scale.number(value, 4), true);
+        let mut cells = vec![cell(name, false), cell(scale.symbol(), false), number(distribution.minimum)];
+        for name in &percentiles {
+            cells.push(distribution.percentile(name).map_or(cell("–", true), number));
+        }
+        cells.push(number(distribution.maximum));
+        cells.push(cell(&count(distribution.outliers.outside as u64), true));
+        table.add_row(cells);
+    }
+    Some(lines(&table))
+}
+
+/// Cells are padded to their column's width, the last one to no purpose.
+fn lines(table: &Table) -> String {
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
 }
@@ -116,14 +151,14 @@ fn cell(text: &str, right: bool) -> Cell {
 
 fn cells(row: &Row) -> [Cell; 7] {
     let scale = Scale::of(row.average, &row.metric.unit);
-    let deviation = row.deviation();
-    let relative = deviation.filter(|_| row.average != 0.0).map(|deviation| deviation / row.average.abs());
+    let interval = row.interval().map(|interval| interval.half_width());
+    let relative = row.coefficient_of_variation();
     let samples = row.samples.map(|samples| count(samples.total as u64));
     [
         cell(&row.metric.name, false),
         cell(&scale.number(row.average, 4), true),
         cell(scale.symbol(), false),
-        cell(&deviation.map(|deviation| scale.number(deviation, 2)).unwrap_or_default(), true),
+        cell(&interval.map(|half| scale.number(half, 2)).unwrap_or_default(), true),
         cell(&relative.map(percent).unwrap_or_default(), true),
         cell(&samples.unwrap_or_default(), true),
         cell(&remarks(row, &scale), false),
@@ -165,8 +200,22 @@ fn footnotes(overview: &Overview) -> String {
     let mut notes = Vec::new();
     if overview.rows.iter().any(|row| row.values.len() > 1) {
         notes.push(
-            "Average: sum of the runs' values / number of runs; std. dev.: between runs; samples: of all.".to_owned(),
+            "Average: sum of the runs' values / number of runs; ± 95 %: Student's t interval over the runs; std. dev.: \
+             between runs, as a share of the average."
+                .to_owned(),
         );
+    }
+    if DESCRIBED
+        .iter()
+        .any(|metric| overview.rows.iter().any(|row| row.metric.name == metric.name && row.samples.is_some()))
+    {
+        notes.push(format!(
+            "A percentile is shown where at least {} samples support it; outliers: samples \
+             beyond Tukey's fences of 1.5 interquartile ranges, counted and kept.",
+            PERCENTILES
+                .map(|percentile| format!("{} ({})", count(samples_needed(percentile.share) as u64), percentile.name))
+                .join(", ")
+        ));
     }
     if overview.rows.iter().any(|row| row.contradiction().is_some()) {
         notes.push("'runs: …' is the mean of the runs, where the workload's summary says something else.".to_owned());

@@ -42,7 +42,6 @@
 pub mod bindings;
 mod description;
 mod error;
-pub mod format;
 mod host;
 pub mod log;
 mod metric;
@@ -52,7 +51,6 @@ mod output;
 pub mod overview;
 mod recording;
 mod settings;
-pub mod statistics;
 pub mod testing;
 #[cfg(target_family = "wasm")]
 mod wasm;
@@ -62,6 +60,7 @@ pub use bindings::harness::plugin::gpu::{Device as Gpu, State as GpuState};
 pub use bindings::harness::plugin::model::{Finish, Generation, Info as ModelInfo, Prompt, Request, Sampling};
 pub use bindings::harness::plugin::recordings::{Absence, Direction, Ending, Extent};
 pub use error::{Error, ModelError};
+pub use harness_figures::{format, statistics};
 pub use host::{Host, Plan};
 pub use metric::{Metric, Reading};
 pub use options::SettingField;

@@ -1,7 +1,9 @@
 //! What every report shows of a recording: averages with their spread, what is missing and why, and what ran where.
 
 use crate::format::{count, plural};
-use crate::statistics::{mean, standard_deviation};
+use crate::statistics::{
+    CONFIDENCE, Distribution, Interval, coefficient_of_variation, differs, mean, mean_interval, standard_deviation,
+};
 use crate::{Facts, Metric, Reading, Recording, Run, metrics};
 
 /// The metrics of the documented test, in the order in which reports show them.
@@ -94,6 +96,17 @@ impl Row {
         standard_deviation(&self.values)
     }
 
+    /// The standard deviation as a share of the runs' mean; none of fewer than two runs, or where the mean is 0.
+    pub fn coefficient_of_variation(&self) -> Option<f64> {
+        coefficient_of_variation(&self.values)
+    }
+
+    /// The interval that the mean of such runs lies in with 95% confidence, in the metric's unit: Student's t over the runs'
+    /// values; none of fewer than two.
+    pub fn interval(&self) -> Option<Interval> {
+        mean_interval(&self.values, CONFIDENCE)
+    }
+
     /// Whether the average is one of sensor samples, of which a run had fewer than [`FEWEST_SAMPLES`].
     pub fn has_too_few_samples(&self) -> bool {
         self.metric.sampled && self.samples.is_some_and(|samples| samples.fewest < FEWEST_SAMPLES)
@@ -102,8 +115,7 @@ impl Row {
     /// The mean of the runs, in the metric's unit, where the workload's summary says something else.
     pub fn contradiction(&self) -> Option<f64> {
         let mean = mean(&self.values)?;
-        let scale = mean.abs().max(self.average.abs());
-        ((mean - self.average).abs() > TOLERANCE * scale).then_some(mean)
+        differs(mean, self.average, TOLERANCE).then_some(mean)
     }
 }
 
@@ -177,6 +189,26 @@ fn cut_note(runs: &[Box<dyn Run>]) -> Option<String> {
             cut.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", "),
         )
     })
+}
+
+/// The metrics whose samples reports describe, as their tail is what a user of the model waits for.
+pub static DESCRIBED: &[&Metric] = &[&metrics::LATENCY, &metrics::TIME_TO_FIRST_TOKEN, &metrics::INTER_TOKEN_LATENCY];
+
+/// The most samples that [`distribution`] describes: together they must fit a plugin's memory.
+pub const MOST_DESCRIBED: usize = 1 << 21;
+
+/// What a metric's samples of all runs together are like; none where there are none, or more than [`MOST_DESCRIBED`]. It
+/// describes what was seen. How far off a mean may be is another question: see [`Row::interval`].
+pub fn distribution(runs: &[Box<dyn Run>], metric: &str) -> Option<Distribution> {
+    let mut all = Vec::new();
+    for run in runs {
+        let samples = run.samples(metric).unwrap_or_default();
+        if all.len() + samples.len() > MOST_DESCRIBED {
+            return None;
+        }
+        all.extend(samples);
+    }
+    Distribution::of(all)
 }
 
 fn place(metric: &str) -> usize {
@@ -371,6 +403,21 @@ mod tests {
         let overview = Overview::of(&recording);
         assert_eq!(overview.rows[0].contradiction(), Some(0.1));
         assert_eq!(overview.rows[1].contradiction(), None);
+    }
+
+    #[test]
+    fn samples_of_all_runs_are_described_together_and_intervals_are_between_runs() {
+        let sampled = |label, latency: f64| {
+            FakeRun::new(label).value(&metrics::LATENCY, latency).samples(&metrics::LATENCY, &[latency; 3])
+        };
+        let recording = FakeRecording::new().run(sampled("run 1", 1.0)).run(sampled("run 2", 3.0));
+        let runs = recording.runs();
+        let latencies = distribution(&runs, "latency").unwrap();
+        assert_eq!((latencies.count, latencies.percentile("p50"), latencies.percentile("p90")), (6, Some(2.0), None));
+        assert_eq!(distribution(&runs, "power"), None);
+        // 2 ± 12.706 · √2 / √2: one degree of freedom, however many samples.
+        let interval = Overview::of(&recording).rows[0].interval().unwrap();
+        assert!((interval.half_width() - 12.706).abs() < 1e-3, "{interval:?}");
     }
 
     #[test]

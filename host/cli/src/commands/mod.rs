@@ -1,7 +1,11 @@
 //! One file a command.
 
+mod baseline;
+mod compare;
+mod compare_show;
 mod devices;
 mod generate;
+mod interleave;
 mod plugin;
 mod plugin_check;
 mod plugin_new;
@@ -11,3 +15,4 @@ mod recordings;
 mod report;
 mod run;
 mod shell;
+mod sweep;

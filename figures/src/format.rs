@@ -48,7 +48,7 @@ impl Scale {
 /// A value with its unit, to four significant digits.
 ///
 /// ```
-/// use harness_plugin::format::quantity;
+/// use harness_figures::format::quantity;
 ///
 /// assert_eq!(quantity(0.0123, "s"), "12.30 ms");
 /// assert_eq!(quantity(497_759_232.0, "B"), "474.7 MiB");
