@@ -240,10 +240,10 @@ fn the_registry_holds_what_wkg_reads() {
     assert_eq!(config["layerDigests"], Value::from(vec![layer["digest"].clone()]));
     let has = |kind: &str, name: &str| config["component"][kind].as_array().unwrap().contains(&name.into());
     assert!(
-        has("exports", "harness:plugin/workload@0.1.0") && has("exports", "harness:plugin/report@0.1.0"),
+        has("exports", "harness:plugin/workload@0.2.0") && has("exports", "harness:plugin/report@0.2.0"),
         "{config}"
     );
-    assert!(has("imports", "harness:plugin/bench@0.1.0"), "{config}");
+    assert!(has("imports", "harness:plugin/bench@0.2.0"), "{config}");
 }
 
 #[test]
