@@ -1,4 +1,4 @@
-//! Compiles the guests that tests run: hostile ones, and the example that stands alone.
+//! Compiles the guests that tests run: hostile ones, and the examples in Rust, which stand alone.
 
 use std::path::PathBuf;
 
@@ -9,9 +9,11 @@ fn main() -> Result<(), BuildError> {
     // same target folder, is not made anew.
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let wit = here.join("../wit");
-    for (name, workspace, package) in
-        [("HOSTILE", "guests/hostile", "hostile"), ("EXAMPLE", "../examples/prompt-lengths", "prompt-lengths")]
-    {
+    for (name, workspace, package) in [
+        ("HOSTILE", "guests/hostile", "hostile"),
+        ("EXAMPLE", "../examples/latency-sweep", "latency-sweep"),
+        ("UNTIL_STABLE", "../examples/until-stable", "until-stable"),
+    ] {
         let components = build(&here.join(workspace), &[package], &[&wit])?;
         for component in components {
             println!("cargo::rustc-env={name}={}", component.display());

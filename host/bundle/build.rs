@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 /// In the order in which they are listed.
-const NAMES: &[&str] = &["default", "json", "csv", "markdown", "html", "prometheus", "bencher", "junit"];
+const NAMES: &[&str] = &["default", "table", "json", "csv", "markdown", "html", "prometheus", "bencher", "junit"];
 
 fn main() -> Result<(), Message> {
     bundle().map_err(|error| Message(error.to_string()))
@@ -17,7 +17,8 @@ fn bundle() -> Result<(), Box<dyn Error>> {
     let packages: Vec<&str> = packages.iter().map(String::as_str).collect();
     // Asked for now: a build script made in another checkout, with the same target folder, is not made anew.
     let workspace = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../plugins");
-    let components = harness_guest_build::build(&workspace, &packages, &[])?;
+    let figures = workspace.join("../figures");
+    let components = harness_guest_build::build(&workspace, &packages, &[&figures])?;
 
     let shown = harness_guest_build::outer_target_folder()?.join("plugins");
     fs::create_dir_all(&shown)?;

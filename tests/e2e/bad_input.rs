@@ -18,7 +18,11 @@ fn refuse(name: &str, place: &Place, arguments: &[&str]) -> Output {
     settings.add_filter(&regex(&folder.display().to_string()), "[folder]");
     settings.add_filter(&regex(&place.folder().display().to_string()), "[folder]");
     settings.add_filter(&regex(&golden().display().to_string()), "[golden]");
-    settings.add_filter(r"/\S*/prompt_lengths\.wasm", "prompt_lengths.wasm");
+    settings.add_filter(r"/\S*/latency_sweep\.wasm", "latency_sweep.wasm");
+    settings.add_filter(
+        r"section range \d+\.\.\d+ is out of bounds \(bound = \d+\)",
+        "section range [range] is out of bounds",
+    );
     settings.set_prepend_module_to_snapshot(false);
     settings.set_snapshot_path("snapshots");
     let text = format!("exit {}\n{}", output.status.code().unwrap_or(-1), stderr(&output));
@@ -73,6 +77,32 @@ fn plugins() {
     refuse("report_that_only_runs", &place, &quick(&["--report", harness_tests::EXAMPLE]));
 }
 
+#[test]
+fn references() {
+    let place = Place::new();
+    let digest = "0".repeat(64);
+    let pinned = format!("oci://127.0.0.1:1/mine@sha256:{digest}");
+    refuse("reference_without_digest", &place, &quick(&["--plugin", "oci://ghcr.io/team/mine:0.1.0"]));
+    refuse("reference_without_tag", &place, &["plugin", "pull", "oci://ghcr.io/team/mine"]);
+    refuse("reference_without_registry", &place, &quick(&["--report", "oci://team/mine:0.1.0=out.csv"]));
+    refuse("reference_of_another_digest", &place, &["plugin", "check", "oci://ghcr.io/mine@sha512:0"]);
+    refuse("reference_nobody_answers", &place, &["report", "--with", &pinned, &recorded(&place)]);
+    refuse("push_to_a_digest", &place, &["plugin", "push", "csv", &pinned]);
+    refuse("push_of_no_plugin", &place, &["plugin", "push", "mine.wasm", "oci://127.0.0.1:1/mine:1"]);
+    refuse("push_offline", &place, &["plugin", "push", "csv", "oci://127.0.0.1:1/mine:1", "--offline"]);
+    refuse("pull_offline", &place, &["plugin", "pull", "oci://127.0.0.1:1/mine:1", "--offline"]);
+    refuse("download_offline", &place, &["run", "--quick", "--offline", "--download"]);
+    place.write("a.toml", format!("[plugins.mine]\npath = 'mine.wasm'\nreference = '{pinned}'\n"));
+    refuse("config_plugin_in_two_places", &place, &["run", "--config", "a.toml"]);
+}
+
+/// A recording to report on.
+fn recorded(place: &Place) -> String {
+    let output = place.command(BINARY).args(quick(&["--quiet", "--recording", "r.jsonl"])).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    "r.jsonl".into()
+}
+
 /// A component that exports one empty interface.
 fn component(interface: &str) -> Vec<u8> {
     wat::parse_str(format!("(component (instance $i) (export \"{interface}\" (instance $i)))")).unwrap()
@@ -88,6 +118,16 @@ fn settings() {
     refuse("setting_no_batch", &place, &quick(&["--set", "batch=0"]));
     refuse("setting_temperature", &place, &quick(&["--set", "temperature=-1"]));
     refuse("setting_without_value", &place, &quick(&["--set", "runs"]));
+    let before = place.recordings().len();
+    let junit = ["--report", "junit", "--report-set"];
+    let set = |setting: &'static str| quick(&[&junit[..], &[setting]].concat());
+    refuse("report_setting_unknown", &place, &set("junit.latency=1"));
+    refuse("report_setting_no_number", &place, &set("junit.latency-max=soon"));
+    refuse("report_setting_of_no_report", &place, &set("csv.what=runs"));
+    refuse("report_setting_without_value", &place, &set("junit.latency-max"));
+    assert_eq!(place.recordings().len(), before, "nothing was run");
+    place.write("a.toml", "[report-set.jnuit]\nlatency-max = 1\n");
+    refuse("config_report_set", &place, &quick(&["--config", "a.toml"]));
     refuse("prompt_past_the_context", &place, &quick(&["--set", "prompt-tokens=2000"]));
     refuse("prompt_empty", &place, &["generate", "--backend", "simulated", ""]);
     refuse(

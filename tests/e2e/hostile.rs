@@ -4,6 +4,7 @@
 
 use std::process::Output;
 
+use harness_tests::raw::{self, FOR_EVER, Raw};
 use harness_tests::{HOSTILE, Place, stderr, stdout, told};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_harness");
@@ -12,9 +13,12 @@ fn act(place: &Place, act: &str, more: &[&str]) -> Output {
     place
         .command(BINARY)
         .args(["run", "--backend", "simulated", "--quiet", "--plugin", HOSTILE, "--set", &format!("act={act}")])
+        .args(["--report", "default"])
         .args(match act {
             // It has to make the string before it can hand it over.
-            "huge-string" => ["--max-call-time", "20s", "--max-guest-time", "20s", "--max-memory", "1GiB"],
+            "huge-string" | "huge-list" | "huge-plan" => {
+                ["--max-call-time", "20s", "--max-guest-time", "20s", "--max-memory", "1GiB"]
+            }
             // Calls of the host start the time between calls anew; only the time in all ends this one.
             "log-loop" => ["--max-call-time", "20s", "--max-guest-time", "200ms", "--max-memory", "64MiB"],
             _ => ["--max-call-time", "400ms", "--max-guest-time", "20s", "--max-memory", "64MiB"],
@@ -27,6 +31,7 @@ fn act(place: &Place, act: &str, more: &[&str]) -> Output {
 fn snapshot(name: &str, output: &Output) {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(r"/\S*/hostile\.wasm", "hostile.wasm");
+    settings.add_filter(r"memory 0x[0-9a-f]+", "memory [address]");
     settings.add_filter(r"/\S*/recordings/\S+\.jsonl", "[recording]");
     settings.add_filter(r"at /rustc/\S+", "at [std]");
     settings.add_filter(r"asked for \d+ bytes", "asked for [bytes] bytes");
@@ -40,12 +45,29 @@ fn snapshot(name: &str, output: &Output) {
     settings.bind(|| insta::assert_snapshot!(format!("hostile_{name}"), text));
 }
 
+/// The same process went on to end the recording and to show it, and all that was measured is on disk.
+fn host_lives_on(place: &Place, output: &Output, plugin: &str, label: &str) {
+    assert!(stdout(output).starts_with(&format!("{plugin}: ")), "{}", told(output));
+    let lines = place.recording();
+    assert_eq!(lines[1]["label"], label, "{}", told(output));
+    assert_eq!(lines[1]["samples"]["latency"]["values"].as_array().unwrap().len(), 2);
+    let status = match output.status.code() {
+        Some(0) => "complete",
+        // A budget that is used up is no failure.
+        _ if stderr(output).contains("--max-iterations") => "stopped",
+        _ => "failed",
+    };
+    assert_eq!(lines.last().unwrap()["status"], status, "{}", told(output));
+}
+
 macro_rules! hostile {
     ($($name:ident: $act:literal [$($more:literal),*];)*) => {$(
         #[test]
         fn $name() {
-            let output = act(&Place::new(), $act, &[$($more),*]);
+            let place = Place::new();
+            let output = act(&place, $act, &[$($more),*]);
             snapshot($act, &output);
+            host_lives_on(&place, &output, "hostile", "first");
         }
     )*};
 }
@@ -57,13 +79,24 @@ hostile! {
     endless_memory: "memory" [];
     a_panic_says_its_words: "panic" [];
     a_flood_of_log_lines: "log-flood" [];
+    a_long_log_line_is_cut: "log-line" [];
     a_file: "file" [];
+    a_file_to_write: "write" [];
+    a_folder: "folder" [];
     a_socket: "socket" [];
+    a_socket_to_listen_on: "listen" [];
+    a_datagram_socket: "datagram" [];
+    a_name_to_look_up: "lookup" [];
+    nothing_on_standard_input: "input" [];
     no_environment: "environment" [];
     a_frozen_clock: "clock" [];
     sleep_returns_at_once: "sleep" [];
     handles_without_end: "handles" [];
     a_huge_string: "huge-string" [];
+    a_huge_list: "huge-list" [];
+    a_plan_of_too_many_requests: "huge-plan" ["--max-output", "1GiB"];
+    a_prompt_that_is_too_long: "tall-text" [];
+    samples_without_end: "samples" [];
     a_panic_after_a_run_keeps_the_run: "panic-after-a-run" [];
     no_iterations: "no-iterations" [];
     no_batch: "no-batch" [];
@@ -76,6 +109,9 @@ hostile! {
     iterations_without_end: "many-iterations" [];
     a_summary_with_nan: "nan" [];
     a_summary_with_infinity: "infinity" [];
+    a_summary_of_too_many_readings: "readings" [];
+    a_metric_with_endless_help: "long-help" [];
+    an_endless_reason_to_give_up: "long-failure" [];
     a_summary_with_a_metric_twice: "twice" [];
     a_metric_that_is_no_name: "bad-name" [];
     a_setting_that_was_refused: "setting" [];
@@ -84,16 +120,6 @@ hostile! {
     a_mean_that_is_wrong: "wrong-mean" [];
     plans_that_fill_the_host: "plans" [];
     prompts_that_fill_the_host: "prompts" [];
-}
-
-#[test]
-fn what_was_recorded_before_a_panic_is_on_disk() {
-    let place = Place::new();
-    let output = act(&place, "panic-after-a-run", &[]);
-    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
-    let lines = place.recording();
-    assert_eq!(lines[1]["label"], "first");
-    assert_eq!(lines[2]["status"], "failed");
 }
 
 #[test]
@@ -119,6 +145,161 @@ fn escapes_in_a_log_line_do_not_reach_the_terminal() {
     assert!(!stderr(&output).contains('\u{1b}'));
 }
 
+#[test]
+fn randomness_is_the_recordings_seed() {
+    let drawn = |seed: &str| {
+        let place = Place::new();
+        let run = ["run", "--backend", "simulated", "--plugin", HOSTILE, "--set", "act=random", "--seed", seed];
+        let output = place.command(BINARY).args(run).output().unwrap();
+        let said = stderr(&output);
+        let drawn = said.lines().find_map(|line| line.split_once("drew ")).unwrap_or_else(|| panic!("{said}")).1;
+        drawn.to_owned()
+    };
+    assert_eq!(drawn("5"), drawn("5"));
+    assert_ne!(drawn("5"), drawn("6"));
+}
+
+/// What no compiler makes, in core WebAssembly. Those of the first list are refused before anything is measured, those of the
+/// second end a run that has begun.
+#[test]
+fn guests_that_no_compiler_makes() {
+    let endless = |place: &Place, command: &[&str]| {
+        let limits = ["--max-call-time", "300ms", "--max-guest-time", "20s"];
+        place.command(BINARY).args(command).args(limits).output().unwrap()
+    };
+    let refused = [
+        ("describe-loop", Raw::default().describe(FOR_EVER)),
+        ("start-loop", Raw::default().with("(func $start (loop $again br $again)) (start $start)")),
+        ("start-memory", Raw::default().memory_pages(20_000)),
+        ("describe-about", Raw::default().describe("(call $about (i32.const 256))")),
+        ("describe-no-text", Raw::default().named(r"\ff\ff0\00")),
+        ("describe-control", Raw::default().named(r"\1b[31")),
+        ("describe-unnamed", Raw::default().describe("(i32.store (i32.const 20) (i32.const 0))")),
+        ("describe-outside", Raw::default().describe("(i32.store (i32.const 16) (i32.const -8))")),
+        ("describe-long", Raw::default().describe("(i32.store (i32.const 20) (i32.const 60000))")),
+        (
+            "describe-settings",
+            Raw::default().describe("(i32.store (i32.const 40) (i32.const 1024)) (i32.store (i32.const 44) (i32.const 1000))"),
+        ),
+        ("describe-trap", Raw::default().describe("unreachable")),
+        (
+            "cleanup-loop",
+            Raw::default().with(
+                r#"(func (export "cabi_post_harness:plugin/workload@0.2.0#describe") (param i32) (loop $again br $again))"#,
+            ),
+        ),
+    ];
+    for (name, raw) in refused {
+        let place = Place::new();
+        place.write("raw.wasm", raw.component());
+        let output = endless(&place, &["run", "--backend", "simulated", "--quiet", "--plugin", "raw.wasm"]);
+        snapshot(&format!("raw_{name}"), &output);
+        assert!(!output.status.success() && place.recordings().is_empty(), "{name}: {}", told(&output));
+    }
+    // A report that never says what it is keeps nobody from measuring: it is refused before.
+    let place = Place::new();
+    place.write("raw.wasm", raw::report(FOR_EVER));
+    let output = endless(&place, &["run", "--backend", "simulated", "--quiet", "--report", "raw.wasm"]);
+    snapshot("raw_report-describe-loop", &output);
+    assert!(!output.status.success() && place.recordings().is_empty(), "{}", told(&output));
+    let ended = [
+        ("nothing", Raw::default()),
+        ("run-loop", Raw::default().then(FOR_EVER)),
+        ("realloc-loop", Raw::default().realloc(FOR_EVER).then("(call $label (local.get $run) (i32.const 256))")),
+        (
+            "realloc-outside",
+            Raw::default().realloc("(return (i32.const -8))").then("(call $label (local.get $run) (i32.const 256))"),
+        ),
+        (
+            "realloc-calls",
+            Raw::default()
+                .realloc("(call $devices (i32.const 256))")
+                .then("(call $label (local.get $run) (i32.const 256))"),
+        ),
+        (
+            "dropped-plan",
+            Raw::default()
+                .then("(call $drop_plan (local.get $plan)) (call $measure (local.get $plan) (i32.const 256))"),
+        ),
+        ("dropped-twice", Raw::default().then("(call $drop_run (local.get $run)) (call $drop_run (local.get $run))")),
+        (
+            "dropped-run",
+            Raw::default().then("(call $drop_run (local.get $run)) (call $label (local.get $run) (i32.const 256))"),
+        ),
+        ("made-up-handle", Raw::default().then("(call $measure (i32.const 12345) (i32.const 256))")),
+        ("other-handle", Raw::default().then("(call $measure (local.get $run) (i32.const 256))")),
+        (
+            "log-no-text",
+            Raw::default().then(
+                "(i32.store (i32.const 64) (i32.const -1)) (call $log (i32.const 3) (i32.const 64) (i32.const 4))",
+            ),
+        ),
+        ("log-no-level", Raw::default().then("(call $log (i32.const 99) (i32.const 64) (i32.const 3))")),
+        ("log-outside", Raw::default().then("(call $log (i32.const 3) (i32.const 65000) (i32.const 100000))")),
+        ("list-misplaced", Raw::default().then("(call $decode (i32.const 66) (i32.const 2) (i32.const 256))")),
+        ("list-outside", Raw::default().then("(call $decode (i32.const 64) (i32.const 0x3fffffff) (i32.const 256))")),
+        (
+            "summary-outside",
+            Raw::default()
+                .then("(i32.store (i32.const 132) (i32.const 64)) (i32.store (i32.const 136) (i32.const 0x7fffffff))"),
+        ),
+        ("summary-no-case", Raw::default().then("(i32.store (i32.const 128) (i32.const 77))")),
+        ("trap", Raw::default().then("unreachable")),
+    ];
+    for (name, raw) in ended {
+        let place = Place::new();
+        place.write("raw.wasm", raw.component());
+        let output = endless(&place, &["run", "--backend", "simulated", "--quiet", "--plugin", "raw.wasm"]);
+        snapshot(&format!("raw_{name}"), &output);
+        host_lives_on(&place, &output, "raw0", "raw");
+    }
+}
+
+/// What the host answers a plugin that asks while it describes itself: an error where the contract has one, nothing otherwise.
+#[test]
+fn nothing_is_answered_to_a_plugin_that_describes_itself() {
+    let place = Place::new();
+    let asks = "(call $devices (i32.const 256)) (if (i32.load (i32.const 260)) (then unreachable))
+        (call $log (i32.const 4) (i32.const 64) (i32.const 4))
+        (call $encode (i32.const 64) (i32.const 4) (i32.const 256))
+        (if (i32.eqz (i32.load8_u (i32.const 256))) (then unreachable))
+        (i32.store (i32.const 32) (i32.load (i32.const 264))) (i32.store (i32.const 36) (i32.load (i32.const 268)))";
+    place.write("raw.wasm", Raw::default().describe(asks).component());
+    let output = place.command(BINARY).args(["plugin", "check", "raw.wasm"]).output().unwrap();
+    let said: String = stdout(&output).split_whitespace().collect::<Vec<_>>().join(" ");
+    let answer = "the host answers nothing while a plugin describes itself or renders a report";
+    assert!(output.status.success() && said.contains(answer), "{}", told(&output));
+    assert_eq!(stderr(&output), "");
+}
+
+/// An import that no plugin gets is refused before any of it runs.
+#[test]
+fn imports_that_no_plugin_gets() {
+    for import in ["wasi:http/outgoing-handler@0.2.0", "wasi:keyvalue/store@0.2.0", "env:host/backdoor"] {
+        let place = Place::new();
+        let text = format!(
+            r#"(component
+              (import "{import}" (instance (export "f" (func))))
+              (instance $none)
+              (export "harness:plugin/workload@0.2.0" (instance $none)))"#
+        );
+        place.write("raw.wasm", wat::parse_str(text).unwrap());
+        let output = place.command(BINARY).args(["plugin", "check", "raw.wasm"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        snapshot(&format!("raw_import_{}", import.split(['/', '@']).nth(1).unwrap()), &output);
+    }
+}
+
+#[test]
+fn a_log_line_without_end_is_cut() {
+    let place = Place::new();
+    let run = ["run", "--backend", "simulated", "--plugin", HOSTILE, "--set", "act=log-line"];
+    let output = place.command(BINARY).args(run).output().unwrap();
+    let said = stderr(&output);
+    assert!(output.status.success() && said.contains("warning: long long") && said.contains("[…]"), "{said}");
+    assert!(said.len() < 5_000, "{}", said.len());
+}
+
 /// A report of a recording that was made here.
 fn report(place: &Place, act: &str) -> Output {
     let made = place.command(BINARY).args(["run", "--backend", "simulated", "--quick", "--quiet"]).output().unwrap();
@@ -133,11 +314,27 @@ fn report(place: &Place, act: &str) -> Output {
 
 #[test]
 fn files_stay_in_their_folder() {
-    for name in ["outside", "absolute", "unnamed", "twins", "huge-output", "model", "loop"] {
+    let names = [
+        "outside",
+        "parent",
+        "absolute",
+        "hidden",
+        "backslash",
+        "control",
+        "nul",
+        "long-name",
+        "unnamed",
+        "twins",
+        "many-files",
+    ];
+    for name in names.into_iter().chain(["huge-output", "model", "loop", "runs"]) {
         let place = Place::new();
         let output = report(&place, name);
         assert_eq!(output.status.code(), Some(1), "{}", told(&output));
         assert!(!place.path("outside").exists() && !place.path("out").exists());
+        // The recording is as it was.
+        let shown = place.command(BINARY).args(["report", "--with", "csv"]).output().unwrap();
+        assert!(shown.status.success() && stdout(&shown).contains("latency"), "{}", told(&shown));
         snapshot(&format!("report_{name}"), &output);
     }
     let place = Place::new();

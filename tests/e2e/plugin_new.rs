@@ -135,8 +135,8 @@ fn rust_builds_and_runs() {
         let name = format!("a-{kind}");
         let folder = make(&place, &name, "rust", kind);
         // The example has the same dependencies, and what it needs is on this machine.
-        let lock = include_str!("../../examples/prompt-lengths/Cargo.lock");
-        std::fs::write(folder.join("Cargo.lock"), lock.replace("\"prompt-lengths\"", &format!("\"{name}\""))).unwrap();
+        let lock = include_str!("../../examples/latency-sweep/Cargo.lock");
+        std::fs::write(folder.join("Cargo.lock"), lock.replace("\"latency-sweep\"", &format!("\"{name}\""))).unwrap();
         cargo(&folder, &["build", "--target", "wasm32-wasip2"]);
         let component = component(&name, "rust").replacen("target", target.to_str().unwrap(), 1);
         does_what_it_should(&place, Path::new(&component), kind);

@@ -44,6 +44,10 @@ fn every_built_in_report_renders_the_latest_recording() {
     let output = harness(&place, &["report"]);
     assert!(output.status.success(), "{}", told(&output));
     assert!(stdout(&output).contains("synthetic"), "synthetic weights are said: {}", told(&output));
+
+    let table = harness(&place, &["report", "--with", "table"]);
+    assert!(table.status.success(), "{}", told(&table));
+    assert_eq!(stdout(&table), stdout(&output), "the report of default is this one");
 }
 
 #[test]
@@ -227,19 +231,45 @@ fn a_reader_that_has_enough_is_no_error() {
 }
 
 #[test]
+fn reports_are_set_at_the_run() {
+    let place = Place::new();
+    place.write("harness.toml", "[report-set.csv]\nwhat = 'samples'\n[report-set.html]\ntitle = 'not asked for'\n");
+    let run = ["run", "--backend", "simulated", "--quick", "--quiet"];
+    let reports = ["--report", "csv=set.csv", "--report", "junit=junit.xml", "--report-set", "junit.latency-max=0.001"];
+    let output = harness(&place, &[&run[..], &reports[..]].concat());
+    assert!(output.status.success(), "{}", told(&output));
+    let of = |file: &str| std::fs::read_to_string(place.path(file)).unwrap();
+    assert_eq!(of("junit.xml").matches("<failure").count(), 1, "{}", of("junit.xml"));
+    // The configuration counts for `harness report` as well, and flags go before it.
+    let whole = stdout(&harness(&place, &["report", "--with", "csv"]));
+    assert_eq!(of("set.csv"), whole);
+    let short = stdout(&harness(&place, &["report", "--with", "csv", "--set", "what=summary"]));
+    assert!(short.lines().count() < whole.lines().count(), "{short}");
+    let output =
+        harness(&place, &[&run[..], &["--report", "csv=flag.csv", "--report-set", "csv.what=summary"]].concat());
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(of("flag.csv").lines().count(), short.lines().count());
+
+    // The workload's own report has settings, too; this one has none.
+    let output = harness(&place, &[&run[..], &["--report-set", "default.width=80"]].concat());
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(stderr(&output).contains("default has no setting 'width'; it has none"), "{}", told(&output));
+}
+
+#[test]
 fn plugins_describe_themselves() {
     let place = Place::new();
     let output = harness(&place, &["plugin", "list"]);
-    for name in ["default", "json", "csv", "markdown", "html", "prometheus", "bencher", "junit"] {
+    for name in ["default", "table", "json", "csv", "markdown", "html", "prometheus", "bencher", "junit"] {
         assert!(stdout(&output).contains(name), "{}", told(&output));
     }
     let output = harness(&place, &["plugin", "inspect", "default.wasm"]);
     for part in [
         "max-new-tokens",
-        "harness:plugin@0.1.0",
-        "harness:plugin/workload@0.1.0",
+        "harness:plugin@0.2.0",
+        "harness:plugin/workload@0.2.0",
         "sha256",
-        "harness:plugin/bench@0.1.0",
+        "harness:plugin/bench@0.2.0",
     ] {
         assert!(stdout(&output).contains(part), "{part}: {}", told(&output));
     }
@@ -249,7 +279,9 @@ fn plugins_describe_themselves() {
 fn a_plugin_can_be_checked_before_it_is_used() {
     let place = Place::new();
     let output = harness(&place, &["plugin", "check", "csv"]);
-    for part in ["csv can be used: report", "bytes", "this harness supports 0.1.0", "all there", " ms", "settings"] {
+    for part in
+        ["csv can be used: report", "bytes", "this harness supports 0.1.0, 0.2.0", "all there", " ms", "settings"]
+    {
         assert!(stdout(&output).contains(part), "{part}: {}", told(&output));
     }
     std::fs::write(place.path("core.wasm"), [0, b'a', b's', b'm', 1, 0, 0, 0]).unwrap();

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+pub mod raw;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -10,17 +12,60 @@ use serde_json::Value;
 /// A plugin that breaks a rule, chosen by its setting `act`.
 pub const HOSTILE: &str = env!("HOSTILE");
 
-/// A workload from outside this workspace, built against `wit/` alone.
+/// A workload from outside this workspace, built against the contract alone: `examples/latency-sweep`.
 pub const EXAMPLE: &str = env!("EXAMPLE");
+
+/// Another one: `examples/until-stable`.
+pub const UNTIL_STABLE: &str = env!("UNTIL_STABLE");
 
 /// The folder with golden data.
 pub fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
 }
 
-/// The folder with components that were built for each version of the contract, a folder a version.
-pub fn legacy() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("legacy")
+/// A component that was built while `contract` was the newest version.
+pub struct Legacy {
+    /// Such as `0.1.0`.
+    pub contract: String,
+    /// Such as `default.wasm`.
+    pub name: String,
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+/// All of `legacy/`, by version and name; those that are kept packed are unpacked in `place`.
+pub fn legacy(place: &Place) -> Vec<Legacy> {
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        let mut paths: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        paths
+    };
+    let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+    let mut found = Vec::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("legacy");
+    for version in entries(&folder).into_iter().filter(|path| path.is_dir()) {
+        let contract = name(&version);
+        for file in entries(&version) {
+            let (name, path) = match name(&file).strip_suffix(".zst") {
+                Some(unpacked) => {
+                    let path = place.write(&format!("legacy-{contract}/{unpacked}"), unpack(&file));
+                    (unpacked.to_owned(), path)
+                }
+                None => (name(&file), file),
+            };
+            found.push(Legacy { contract: contract.clone(), name, path });
+        }
+    }
+    found
+}
+
+fn unpack(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut decoder = zstd::Decoder::new(std::fs::File::open(path).unwrap()).unwrap();
+    // What `zstd --long=27` packs.
+    decoder.window_log_max(27).unwrap();
+    std::io::Read::read_to_end(&mut decoder, &mut bytes).unwrap();
+    bytes
 }
 
 /// A file of the golden data as JSON.

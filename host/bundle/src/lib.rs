@@ -25,7 +25,7 @@ mod tests {
 
     #[test]
     fn builtins_are_components_found_by_name_and_file_name() {
-        for name in ["default", "json", "csv", "markdown", "html", "prometheus", "bencher", "junit"] {
+        for name in ["default", "table", "json", "csv", "markdown", "html", "prometheus", "bencher", "junit"] {
             let found = builtin(name).unwrap();
             assert_eq!(builtin(&format!("{name}.wasm")).unwrap().name, name);
             // Magic, then version 13 and layer 1: a component, where a core module has version 1 and layer 0.

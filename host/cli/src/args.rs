@@ -17,7 +17,8 @@ use crate::units;
     version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("HARNESS_COMMIT"), ")"),
     max_term_width = 100,
     after_help = "Try `harness run --quick` first. Exit codes: 0 done, 1 it ran and failed, 2 the arguments, the \
-                  configuration, the model or a plugin can't be used, 130 interrupted."
+                  configuration, the model or a plugin can't be used, 3 a comparison found a regression, 4 recordings \
+                  can't be compared, 130 interrupted."
 )]
 pub(crate) struct Arguments {
     /// Say more on stderr; twice for everything
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Run(Box<Run>),
     Report(Report),
     Recordings(Recordings),
+    Compare(Box<Compare>),
+    Baseline(Baseline),
     Generate(Box<Generate>),
     Plugin(PluginCommand),
     Devices(Devices),
@@ -47,11 +50,12 @@ pub(crate) enum Command {
     harness run --quick                             a rehearsal of a few seconds\n  \
     harness run --device cuda:0 --dtype f16         the documented test on the first GPU\n  \
     harness run --set runs=3 --set prompt='Once upon a time'\n  \
+    harness run --sweep batch=1,8,64 --sweep prompt-tokens=16..512*2 --dry-run\n  \
     harness run --plugin mine.wasm --report csv=figures.csv --report markdown\n  \
     harness run --backend simulated                 no model, no GPU: to try plugins and reports")]
 pub(crate) struct Run {
-    /// Workload plugin: a file, or the name of a built-in one [default: default]
-    #[arg(long, value_name = "NAME|FILE", help_heading = "What to run")]
+    /// Workload plugin: a file, the name of a built-in one, or oci://REGISTRY/NAME@sha256:DIGEST [default: default]
+    #[arg(long, value_name = "NAME|FILE|REF", help_heading = "What to run")]
     pub(crate) plugin: Option<String>,
     /// What the workload plugin's file must have as its sha256; anything else is refused before it is compiled
     #[arg(long, value_name = "HEX", help_heading = "What to run")]
@@ -59,6 +63,13 @@ pub(crate) struct Run {
     /// Setting of the workload plugin; `harness plugin inspect` lists them
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair, help_heading = "What to run")]
     pub(crate) set: Vec<(String, String)>,
+    /// Run every combination of these values of settings, each into a recording of its own in one folder: lists (1,8,64),
+    /// FIRST..LAST+STEP, FIRST..LAST*FACTOR. With --recording FOLDER of an earlier sweep, its finished points are kept
+    #[arg(long = "sweep", value_name = "KEY=VALUES", value_parser = units::pair, help_heading = "What to run")]
+    pub(crate) sweep: Vec<(String, String)>,
+    /// Run nothing: say what would be run, and about how long it takes
+    #[arg(long, help_heading = "What to run")]
+    pub(crate) dry_run: bool,
     /// Rehearse: the plugin's quick settings, done in seconds
     #[arg(long, help_heading = "What to run")]
     pub(crate) quick: bool,
@@ -71,16 +82,32 @@ pub(crate) struct Run {
     #[arg(long, value_name = "GPU", help_heading = "Where to run")]
     pub(crate) sensors: Option<String>,
     /// Report plugin and where its output goes; the workload's own report on the terminal without any
-    #[arg(long, value_name = "NAME|FILE[=OUT]", help_heading = "Output")]
+    #[arg(long, value_name = "NAME|FILE|REF[=OUT]", help_heading = "Output")]
     pub(crate) report: Vec<String>,
-    /// Where to record [default: a new file among `harness recordings`]
+    /// Setting of a report plugin, by the name that --report has for it
+    #[arg(long, value_name = "NAME.KEY=VALUE", help_heading = "Output")]
+    pub(crate) report_set: Vec<String>,
+    /// Where to record [default: a new file, for a sweep a new folder, among `harness recordings`]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) recording: Option<PathBuf>,
     /// No progress and no notes, only the report and errors
     #[arg(short, long, help_heading = "Output")]
     pub(crate) quiet: bool,
     #[command(flatten)]
+    pub(crate) registries: Registries,
+    #[command(flatten)]
     pub(crate) limits: Limits,
+}
+
+/// How plugins named by oci:// are fetched.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Registries {
+    /// Fetch nothing: a plugin named by oci:// is on this machine already, or it is an error
+    #[arg(long, help_heading = "Registries")]
+    pub(crate) offline: bool,
+    /// Speak plain HTTP with a registry, named with its port; with those on this machine it is spoken anyway
+    #[arg(long, value_name = "REGISTRY", help_heading = "Registries")]
+    pub(crate) plain_http: Vec<String>,
 }
 
 /// What the model is and where it runs.
@@ -104,7 +131,7 @@ pub(crate) struct Model {
     /// Fetch the model from the Hugging Face hub where it is not on this machine
     #[arg(long, help_heading = "Where to run")]
     pub(crate) download: bool,
-    /// Setting of the simulated model: time-to-first-token, time-per-token, jitter, memory, memory-peak, fail-at, real-time
+    /// Setting of the simulated model: time-to-first-token, time-per-token, jitter, run-jitter, memory, memory-peak, fail-at, real-time
     #[arg(long = "simulate", value_name = "KEY=VALUE", value_parser = units::pair, help_heading = "Where to run")]
     pub(crate) simulate: Vec<(String, String)>,
     /// Configuration [default: harness.toml, where there is one]
@@ -143,8 +170,8 @@ pub(crate) struct Limits {
 pub(crate) struct Report {
     /// The recording [default: the latest]
     pub(crate) recording: Option<PathBuf>,
-    /// Report plugin: a file, or the name of a built-in one [default: default]
-    #[arg(long = "with", value_name = "NAME|FILE[=OUT]")]
+    /// Report plugin: a file, the name of a built-in one, or oci://REGISTRY/NAME@sha256:DIGEST [default: default]
+    #[arg(long = "with", value_name = "NAME|FILE|REF[=OUT]")]
     pub(crate) with: Option<String>,
     /// Setting of the report plugin
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair)]
@@ -152,6 +179,8 @@ pub(crate) struct Report {
     /// Configuration [default: harness.toml, where there is one]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
     #[command(flatten)]
     pub(crate) limits: Limits,
 }
@@ -162,6 +191,98 @@ pub(crate) struct Recordings {
     /// Configuration [default: harness.toml, where there is one]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+}
+
+/// Compare recordings: each metric's change with its interval, and a verdict.
+///
+/// Each NEW is compared with BASE by itself; with --base and --new the recordings of a side are pooled by run. A side is a
+/// recording, `baseline:NAME`, or the name of a baseline where no file is called so.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "harness compare [OPTIONS] BASE NEW...\n       harness compare [OPTIONS] --base A... --new B...\n       \
+                      harness compare [OPTIONS] --interleave 'ARGS A' 'ARGS B' [--rounds N]",
+    after_help = "Examples:\n  \
+    harness compare old.jsonl new.jsonl\n  \
+    harness compare baseline:main new.jsonl --fail-on-regression 3\n  \
+    harness compare --base a1.jsonl a2.jsonl --new b1.jsonl b2.jsonl --format markdown\n  \
+    harness compare --interleave '--dtype f16 --set runs=1' '--dtype bf16 --set runs=1' --rounds 5\n\n\
+    Exit codes: 3 a metric is worse by more than --fail-on-regression allows, 4 the recordings can't be compared.\n\
+    docs/comparing.md says how it is decided."
+)]
+pub(crate) struct Compare {
+    /// The base, then what is compared with it
+    #[arg(value_name = "RECORDING", required_unless_present_any = ["base", "interleave"], num_args = 2..)]
+    pub(crate) sides: Vec<String>,
+    /// Recordings of the base, pooled by run
+    #[arg(long, value_name = "RECORDING", num_args = 1.., conflicts_with = "sides", requires = "new")]
+    pub(crate) base: Vec<String>,
+    /// Recordings of the other side, pooled by run
+    #[arg(long, value_name = "RECORDING", num_args = 1.., conflicts_with = "sides", requires = "base")]
+    pub(crate) new: Vec<String>,
+    /// Run both configurations here in turn, A B B A, so that drift hits both alike, and compare them; ARGS are those of
+    /// `harness run`
+    #[arg(long, value_names = ["ARGS A", "ARGS B"], num_args = 2, allow_hyphen_values = true, conflicts_with_all = ["sides", "base", "new"])]
+    pub(crate) interleave: Vec<String>,
+    /// How often A B B A is run
+    #[arg(long, value_name = "N", requires = "interleave", conflicts_with_all = ["sides", "base", "new"], default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(crate) rounds: u32,
+    /// Exit with 3 if a metric is worse by more than so many percent
+    #[arg(long, value_name = "PCT", value_parser = units::percent)]
+    pub(crate) fail_on_regression: Option<f64>,
+    /// Compare this metric only; may be given several times
+    #[arg(long = "metric", value_name = "NAME")]
+    pub(crate) metrics: Vec<String>,
+    /// Changes under so many percent count for nothing [default: 1, or --fail-on-regression where that is less]
+    #[arg(long, value_name = "PCT", value_parser = units::percent)]
+    pub(crate) threshold: Option<f64>,
+    /// How to show it
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: CompareFormat,
+    /// Compare also what did other work
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Configuration [default: harness.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// How a comparison is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompareFormat {
+    Table,
+    Markdown,
+    Json,
+}
+
+/// Keep recordings by name, to compare with.
+#[derive(Debug, Args)]
+pub(crate) struct Baseline {
+    #[command(subcommand)]
+    pub(crate) action: BaselineAction,
+    /// Configuration [default: harness.toml, where there is one]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BaselineAction {
+    /// Keep a copy of a recording under a name
+    Save {
+        /// Letters, digits, '.', '-' and '_', beginning with a letter or a digit
+        name: String,
+        /// The recording [default: the latest]
+        recording: Option<PathBuf>,
+        /// Take the place of the baseline of that name
+        #[arg(long)]
+        replace: bool,
+    },
+    /// List the baselines
+    List,
+    /// Remove a baseline; the recording that it was copied from stays
+    Remove {
+        /// Its name
+        name: String,
+    },
 }
 
 /// Continue a prompt once; nothing is recorded.
@@ -213,19 +334,63 @@ pub(crate) enum PluginAction {
     /// List the built-in plugins
     List,
     /// Show what a plugin is, what can be set, and what it exports and imports
-    Inspect {
-        /// A file, or the name of a built-in plugin
-        #[arg(value_name = "NAME|FILE")]
-        plugin: String,
-    },
+    Inspect(PluginNamed),
     New(PluginNew),
     Test(Box<PluginTest>),
     /// Check that a plugin can be used here: its contract, what it exports and imports, its size and how long it takes to load
-    Check {
-        /// A file, or the name of a built-in plugin
-        #[arg(value_name = "NAME|FILE")]
-        plugin: String,
-    },
+    Check(PluginNamed),
+    Pull(PluginPull),
+    Push(PluginPush),
+}
+
+/// A plugin to look at.
+#[derive(Debug, Args)]
+pub(crate) struct PluginNamed {
+    /// A file, the name of a built-in plugin, or oci://REGISTRY/NAME@sha256:DIGEST
+    #[arg(value_name = "NAME|FILE|REF")]
+    pub(crate) plugin: String,
+    /// Configuration [default: harness.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
+}
+
+/// Fetch a plugin from a registry, check and keep it, and print the reference that names it for good
+///
+/// A plugin is run by that reference, oci://REGISTRY/NAME@sha256:DIGEST. The digest is of the artifact's manifest, which names the
+/// component's own sha256.
+#[derive(Debug, Args)]
+pub(crate) struct PluginPull {
+    /// oci://REGISTRY/NAME:TAG, or with @sha256:DIGEST
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// Write the component here, too
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Configuration [default: harness.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
+}
+
+/// Put a plugin into a registry, and print the reference that names it for good
+///
+/// The same file has the same digest in every registry. `docker login` keeps the name and password that harness uses.
+#[derive(Debug, Args)]
+pub(crate) struct PluginPush {
+    /// A file, or the name of a built-in plugin
+    #[arg(value_name = "NAME|FILE")]
+    pub(crate) plugin: String,
+    /// oci://REGISTRY/NAME:TAG
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+    /// Configuration [default: harness.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
 }
 
 /// Make a folder with a plugin in it that builds and runs, to change into your own
@@ -268,8 +433,8 @@ pub(crate) enum PluginKind {
 /// Exit code 1 if it fails, runs nothing, or returns figures that the runs don't bear out.
 #[derive(Debug, Args)]
 pub(crate) struct PluginTest {
-    /// A file, or the name of a built-in plugin
-    #[arg(value_name = "NAME|FILE")]
+    /// A file, the name of a built-in plugin, or oci://REGISTRY/NAME@sha256:DIGEST
+    #[arg(value_name = "NAME|FILE|REF")]
     pub(crate) plugin: String,
     /// Setting of the workload, or of a plugin that is only a report
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair)]
@@ -280,6 +445,8 @@ pub(crate) struct PluginTest {
     /// Configuration [default: harness.toml, where there is one]
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
     #[command(flatten)]
     pub(crate) limits: Limits,
 }

@@ -1,10 +1,12 @@
 //! `harness.toml`: the names of the flags, in sections. Unknown keys are refused with their line.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use crate::failure::Failure;
+use crate::sweep::Axis;
 
 /// The file that is read when none is named.
 const DEFAULT: &str = "harness.toml";
@@ -17,11 +19,24 @@ pub(crate) struct Config {
     pub(crate) model: Model,
     /// Settings of the workload plugin.
     pub(crate) set: toml::Table,
+    /// Settings of the workload plugin that take several values.
+    pub(crate) sweep: toml::Table,
+    /// Settings of reports, by the report's name.
+    pub(crate) report_set: BTreeMap<String, toml::Table>,
     /// Settings of the simulated model.
     pub(crate) simulate: toml::Table,
     pub(crate) limits: Limits,
     /// Plugins by a name of the user's.
     pub(crate) plugins: crate::plugins::Known,
+    pub(crate) registries: Registries,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub(crate) struct Registries {
+    pub(crate) offline: Option<bool>,
+    pub(crate) plain_http: Vec<String>,
+    pub(crate) cache: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -107,22 +122,32 @@ fn parse(path: &Path, text: &str) -> Result<Config, Failure> {
 
 /// The values of a table as flags would give them.
 pub(crate) fn pairs(section: &str, table: &toml::Table) -> Result<Vec<(String, String)>, Failure> {
+    table.iter().map(|(name, value)| Ok((name.clone(), text(section, name, value)?))).collect()
+}
+
+/// The axes of a sweep: arrays of values, or what the flag takes.
+pub(crate) fn axes(section: &str, table: &toml::Table) -> Result<Vec<Axis>, Failure> {
     table
         .iter()
-        .map(|(name, value)| {
-            let text = match value {
-                toml::Value::String(text) => text.clone(),
-                toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => value.to_string(),
-                other => {
-                    return Err(Failure::usage(format!(
-                        "the configuration has {} under '{name}' in [{section}]; write a string, a number, true or false",
-                        other.type_str()
-                    )));
-                }
-            };
-            Ok((name.clone(), text))
+        .map(|(name, value)| match value {
+            toml::Value::Array(values) => {
+                let values = values.iter().map(|value| text(section, name, value)).collect::<Result<_, _>>()?;
+                Axis::new(name, values)
+            }
+            value => Axis::parse(name, &text(section, name, value)?),
         })
         .collect()
+}
+
+fn text(section: &str, name: &str, value: &toml::Value) -> Result<String, Failure> {
+    match value {
+        toml::Value::String(text) => Ok(text.clone()),
+        toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::Boolean(_) => Ok(value.to_string()),
+        other => Err(Failure::usage(format!(
+            "the configuration has {} under '{name}' in [{section}]; write a string, a number, true or false",
+            other.type_str()
+        ))),
+    }
 }
 
 #[cfg(test)]
@@ -141,14 +166,46 @@ mod tests {
     #[test]
     fn every_section_is_read() {
         let text = "[run]\nplugin='x'\nreport=['csv=a']\nseed=3\nquick=true\n[model]\ndevice='cuda:1'\ndtype='f16'\nbackend='fused'\ntf32=true\n\
-                    [set]\nruns=3\nprompt='a'\n[simulate]\njitter=0.5\n[limits]\nmax-memory='1GiB'\nmax-time='1h'\n";
+                    [set]\nruns=3\nprompt='a'\n[sweep]\nbatch=[1, 8]\nprompt=['a, b', 'c']\nwarmup='1..4*2'\n[simulate]\njitter=0.5\n[limits]\nmax-memory='1GiB'\nmax-time='1h'\n\
+                    [report-set.csv]\nsamples=true\n[registries]\noffline=true\nplain-http=['a:1']\ncache='c'\n\
+                    [plugins]\na.path='a.wasm'\nb.reference='oci://ghcr.io/team/b:1'\n";
         let config = parse(Path::new("x.toml"), text).unwrap();
         assert_eq!(config.model.device.unwrap().0, harness_engine::DeviceChoice::Cuda(1));
         assert_eq!(config.model.backend.unwrap().0, crate::settings::BackendChoice::Fused);
         assert_eq!(config.model.tf32, Some(true));
         assert_eq!(config.limits.max_memory.unwrap().0, 1 << 30);
+        assert_eq!(pairs("x", &config.report_set["csv"]).unwrap(), [("samples".into(), "true".into())]);
+        assert_eq!((config.registries.offline, config.registries.plain_http), (Some(true), vec!["a:1".to_owned()]));
+        assert_eq!(config.plugins.len(), 2);
+        let swept: Vec<(String, Vec<String>)> =
+            axes("sweep", &config.sweep).unwrap().into_iter().map(|axis| (axis.setting, axis.values)).collect();
+        let texts = |values: &[&str]| values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>();
+        assert_eq!(swept[0], ("batch".into(), texts(&["1", "8"])));
+        assert_eq!(swept[1], ("prompt".into(), texts(&["a, b", "c"])));
+        assert_eq!(swept[2], ("warmup".into(), texts(&["1", "2", "4"])));
         let set = pairs("set", &config.set).unwrap();
         assert_eq!(set, [("prompt".into(), "a".into()), ("runs".into(), "3".into())]);
+    }
+
+    #[test]
+    fn a_named_plugin_is_in_one_place() {
+        let digest = "0".repeat(64);
+        for (entry, what) in [
+            ("{}", "either a path, or a reference"),
+            (
+                &format!("{{ path = 'a', reference = 'oci://ghcr.io/a@sha256:{digest}' }}"),
+                "either a path, or a reference",
+            ),
+            ("{ reference = 'a.wasm' }", "names no registry"),
+            ("{ path = 'a', hash = 'b' }", "unknown field `hash`"),
+            ("{ path = 'a', sha256 = 'b' }", "64 hexadecimal digits"),
+        ] {
+            let Err(Failure::Usage(message)) = parse(Path::new("x.toml"), &format!("[plugins]\nmine = {entry}\n"))
+            else {
+                panic!("{entry} was taken");
+            };
+            assert!(message.contains(what) && message.contains("line 2"), "{entry}: {message}");
+        }
     }
 
     proptest! {

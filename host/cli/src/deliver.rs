@@ -4,12 +4,12 @@ use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use harness_core::Recording;
-use harness_sandbox::{Limits, LogSink, Output, Plugin, Sandbox, printable};
+use harness_core::{Facts, Recorder, Recording, Status};
+use harness_sandbox::{Limits, LogSink, NoLog, Output, Plugin, PluginError, Sandbox, printable};
 
 use crate::failure::Failure;
 use crate::log::tell;
-use crate::plugins::Known;
+use crate::plugins::Plugins;
 use crate::settings::ReportTarget;
 
 /// A report plugin that is loaded, described and knows its settings and where it writes.
@@ -23,12 +23,12 @@ impl Ready {
     /// Loads the plugin and checks what can be checked before a recording is there.
     pub(crate) fn new(
         sandbox: &Sandbox,
-        known: &Known,
+        plugins: &Plugins,
         target: &ReportTarget,
         set: &[(String, String)],
         limits: &Limits,
     ) -> Result<Self, Failure> {
-        let plugin = known.load(sandbox, &target.plugin, None)?;
+        let plugin = plugins.load(sandbox, &target.plugin, None)?;
         let description = plugin.describe_report(limits)?;
         let settings = description.values(&target.plugin, set, false)?;
         if let Some(folder) = target.out.as_deref().and_then(Path::parent)
@@ -43,6 +43,16 @@ impl Ready {
             )));
         }
         Ok(Self { plugin, settings, out: target.out.clone() })
+    }
+
+    /// Has the report show a recording without a run, for what it says of its settings: a value that it refuses is said before
+    /// the test, not after it.
+    pub(crate) fn try_settings(&self, limits: &Limits) -> Result<(), Failure> {
+        let empty = Recorder::in_memory(Facts::new()).end(Status::Complete, None, Vec::new(), String::new())?;
+        match self.plugin.render(Arc::new(empty), &self.settings, limits, Arc::new(NoLog)) {
+            Err(error @ PluginError::BadSetting { .. }) => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Renders and writes.

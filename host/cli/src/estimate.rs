@@ -38,42 +38,49 @@ pub(crate) fn work(
     let limits = Limits { call_time: MOST_TIME, guest_time: MOST_TIME, wall_time: MOST_TIME, ..*limits };
     let (session, result) = plugin.run(session, Arc::clone(gpus), settings, &limits, Arc::new(NoLog));
     result.ok()?;
-    Some(session.work()).filter(|work| work.iterations > 0)
+    // No time passes on this model, so none is up.
+    Some(session.work()).filter(|work| work.iterations > 0 && !work.time_limited)
 }
 
-/// Seconds that one iteration and each of its tokens take, from a generation of a few tokens.
+/// What one iteration and each of its steps take, from a generation of a few tokens.
 pub(crate) struct Pace {
     first: Duration,
-    token: Duration,
+    step: Duration,
+    batch: u32,
 }
 
 /// Tokens of the generation that sets the pace.
 const PACE_TOKENS: u32 = 8;
 
 impl Pace {
-    /// Serves one short generation of the work's first prompt length. Also warms the model up.
+    /// Serves one short generation of the work's first prompt length and batch. Also warms the model up.
     pub(crate) fn measure(loaded: &mut Loaded, work: &Work, seed: u64) -> Option<Self> {
         let prompt = work.first_prompt?;
+        let batch = work.first_batch?;
         let request = Request {
             prompt: Prompt::Synthetic(u32::try_from(prompt).ok()?),
             max_new_tokens: PACE_TOKENS,
             stop_at_end_of_text: false,
             sampling: None,
         };
+        // What fits the context with fewer tokens than the pace takes has its pace from fewer.
+        let context = loaded.backend.info().context as usize;
+        let room = u32::try_from(context.checked_sub(prompt)?).ok()?.min(PACE_TOKENS);
+        let request = Request { max_new_tokens: room, ..request };
         let request = request.resolve(loaded.backend.info(), &*loaded.tokenizer, seed, 0).ok()?;
         let mut served = harness_core::Served::default();
-        loaded.backend.reserve(1, prompt + PACE_TOKENS as usize).ok()?;
-        loaded.backend.serve(&[&request], &*loaded.clock, &mut served).ok()?;
+        loaded.backend.reserve(batch as usize, prompt + room as usize).ok()?;
+        loaded.backend.serve(&vec![&request; batch as usize], &*loaded.clock, &mut served).ok()?;
         let first = *served.token_times.first()?;
         let last = *served.token_times.last()?;
         let steps = u32::try_from(served.token_times.len().saturating_sub(1)).ok().filter(|&steps| steps > 0)?;
-        Some(Self { first, token: (last - first) / steps })
+        Some(Self { first, step: (last - first) / steps, batch })
     }
 
     /// How long the work takes.
     pub(crate) fn time(&self, work: &Work) -> Duration {
-        let per_iteration = work.new_tokens as f64 / work.iterations.max(1) as f64;
-        let seconds = self.first.as_secs_f64() + self.token.as_secs_f64() * (per_iteration - 1.0).max(0.0);
+        let steps = work.new_tokens as f64 / work.iterations.max(1) as f64 / f64::from(self.batch.max(1));
+        let seconds = self.first.as_secs_f64() + self.step.as_secs_f64() * (steps - 1.0).max(0.0);
         Duration::try_from_secs_f64(seconds * work.iterations as f64).unwrap_or(Duration::MAX)
     }
 }

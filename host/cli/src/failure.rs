@@ -3,8 +3,10 @@
 use std::io::ErrorKind;
 use std::process::ExitCode;
 
+use harness_core::compare::Incomparable;
 use harness_core::recording::RecordingError;
 use harness_engine::LoadError;
+use harness_registry::RegistryError;
 use harness_sandbox::PluginError;
 
 use crate::log::tell;
@@ -16,6 +18,10 @@ pub(crate) enum Failure {
     Failed(String),
     /// Arguments, configuration, model or plugin can't be used: exit code 2.
     Usage(String),
+    /// A comparison found a regression: exit code 3.
+    Regression(String),
+    /// Recordings can't be compared: exit code 4.
+    Incomparable(String),
     /// The user ended it: exit code 130.
     Interrupted(String),
     /// Who reads our output has enough: exit code 0, no message.
@@ -37,6 +43,8 @@ impl Failure {
         match self {
             Self::Failed(message) => Self::Failed(join(message)),
             Self::Usage(message) => Self::Usage(join(message)),
+            Self::Regression(message) => Self::Regression(join(message)),
+            Self::Incomparable(message) => Self::Incomparable(join(message)),
             Self::Interrupted(message) => Self::Interrupted(join(message)),
             Self::Closed => Self::Closed,
         }
@@ -45,14 +53,21 @@ impl Failure {
     /// What it says, if anything.
     pub(crate) fn message(&self) -> Option<&str> {
         match self {
-            Self::Failed(message) | Self::Usage(message) | Self::Interrupted(message) => Some(message),
+            Self::Failed(message)
+            | Self::Usage(message)
+            | Self::Regression(message)
+            | Self::Incomparable(message)
+            | Self::Interrupted(message) => Some(message),
             Self::Closed => None,
         }
     }
 
     pub(crate) fn print(&self) {
         match self {
-            Self::Failed(message) | Self::Usage(message) => tell(&format!("error: {message}")),
+            Self::Failed(message) | Self::Usage(message) | Self::Incomparable(message) => {
+                tell(&format!("error: {message}"));
+            }
+            Self::Regression(message) => tell(&format!("regression: {message}")),
             Self::Interrupted(message) => tell(message),
             Self::Closed => {}
         }
@@ -63,6 +78,8 @@ impl Failure {
             Self::Closed => 0,
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
+            Self::Regression(_) => 3,
+            Self::Incomparable(_) => 4,
             Self::Interrupted(_) => 130,
         })
     }
@@ -74,9 +91,28 @@ impl From<PluginError> for Failure {
     }
 }
 
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        if error.is_usage() { Self::usage(error) } else { Self::failed(error) }
+    }
+}
+
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         if error.is_unusable() { Self::usage(error) } else { Self::failed(error) }
+    }
+}
+
+impl From<Incomparable> for Failure {
+    fn from(error: Incomparable) -> Self {
+        match error {
+            Incomparable::UnknownMetric { .. } | Incomparable::Twice { .. } => Self::usage(error),
+            Incomparable::NoRuns { .. }
+            | Incomparable::OtherWork { .. }
+            | Incomparable::NotMeasured { .. }
+            | Incomparable::Unequal { .. }
+            | Incomparable::NothingInCommon { .. } => Self::Incomparable(error.to_string()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Ctrl-C: the first ends the invocation after the present iteration, the second at once.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use harness_core::StopFlag;
@@ -7,16 +8,23 @@ use harness_core::StopFlag;
 use crate::failure::Failure;
 use crate::log::tell;
 
-/// Sets `stop` at the first signal.
-pub(crate) fn watch(stop: StopFlag) -> Result<(), Failure> {
+/// What the first signal sets: the same flag, however often it is asked for.
+pub(crate) fn watch() -> Result<StopFlag, Failure> {
     static SEEN: AtomicBool = AtomicBool::new(false);
+    static STOP: OnceLock<StopFlag> = OnceLock::new();
+    if let Some(stop) = STOP.get() {
+        return Ok(stop.clone());
+    }
+    let stop = StopFlag::default();
+    let set = stop.clone();
     ctrlc::set_handler(move || {
         if SEEN.swap(true, Ordering::SeqCst) {
             // Finished runs are on disk; a guest or a GPU that does not come back is left behind.
             std::process::exit(130);
         }
-        stop.set();
+        set.set();
         tell("\nstopping after this iteration; once more to stop at once");
     })
-    .map_err(|error| Failure::failed(format!("can't watch for Ctrl-C: {error}")))
+    .map_err(|error| Failure::failed(format!("can't watch for Ctrl-C: {error}")))?;
+    Ok(STOP.get_or_init(|| stop).clone())
 }

@@ -17,7 +17,8 @@ pub(crate) fn init(verbose: u8) {
     // wasmtime's and candle's traces would bury ours.
     let filter = EnvFilter::try_from_env("HARNESS_LOG").unwrap_or_else(|_| {
         EnvFilter::new(format!(
-            "error,harness={level},harness_core={level},harness_engine={level},harness_telemetry={level},harness_sandbox={level}"
+            "error,harness={level},harness_core={level},harness_engine={level},harness_telemetry={level},harness_sandbox={level},\
+             harness_registry={level}"
         ))
     });
     tracing_subscriber::fmt()

@@ -4,6 +4,8 @@
 //! data goes to stdout, everything else to stderr.
 
 mod args;
+mod baselines;
+mod chart;
 mod commands;
 mod config;
 mod deliver;
@@ -16,9 +18,11 @@ mod model;
 mod places;
 mod plugins;
 mod progress;
+mod report_set;
 mod samples;
 mod sensors;
 mod settings;
+mod sweep;
 mod units;
 
 use std::process::ExitCode;
@@ -35,6 +39,8 @@ fn main() -> ExitCode {
         Command::Run(command) => command.execute(),
         Command::Report(command) => command.execute(),
         Command::Recordings(command) => command.execute(),
+        Command::Compare(command) => command.execute(),
+        Command::Baseline(command) => command.execute(),
         Command::Generate(command) => command.execute(),
         Command::Plugin(command) => command.execute(),
         Command::Devices(command) => command.execute(),

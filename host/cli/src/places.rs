@@ -7,10 +7,8 @@ use harness_core::recording::RecordingError;
 
 /// The user's folder for recordings: `HARNESS_RECORDINGS`, else the XDG data folder.
 pub(crate) fn recordings() -> PathBuf {
-    match std::env::var_os("HARNESS_RECORDINGS") {
-        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
-        _ => xdg("XDG_DATA_HOME", ".local/share").join("harness").join("recordings"),
-    }
+    named("HARNESS_RECORDINGS")
+        .unwrap_or_else(|| xdg("XDG_DATA_HOME", ".local/share").join("harness").join("recordings"))
 }
 
 /// The folder for compiled plugins.
@@ -18,11 +16,17 @@ pub(crate) fn cache() -> PathBuf {
     xdg("XDG_CACHE_HOME", ".cache").join("harness").join("plugins")
 }
 
+/// The user's folder for what was fetched from registries: `HARNESS_ARTIFACTS`, else in the XDG cache folder.
+pub(crate) fn artifacts() -> PathBuf {
+    named("HARNESS_ARTIFACTS").unwrap_or_else(|| xdg("XDG_CACHE_HOME", ".cache").join("harness").join("artifacts"))
+}
+
+fn named(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from)
+}
+
 fn xdg(variable: &str, fallback: &str) -> PathBuf {
-    match std::env::var_os(variable) {
-        Some(folder) if !folder.is_empty() => PathBuf::from(folder),
-        _ => std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default().join(fallback),
-    }
+    named(variable).unwrap_or_else(|| std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default().join(fallback))
 }
 
 /// The recordings in a folder, newest first. A folder that isn't there has none.

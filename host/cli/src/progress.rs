@@ -150,8 +150,10 @@ impl Observer for Display {
             return;
         }
         let rate = run.values.get("tokens_per_second").map(|rate| format!(", {rate:.1} tokens/s")).unwrap_or_default();
+        let of = run.asked.map(|asked| format!(" of {}", units::count(asked.into()))).unwrap_or_default();
+        let ended = if run.asked.is_some() { ", as its time was up" } else { "" };
         self.screen.say(&format!(
-            "{}: {} iterations in {}{rate}",
+            "{}: {}{of} iterations in {}{rate}{ended}",
             heading(index, self.total, &run.label),
             units::count(run.iterations.into()),
             units::rough(Duration::from_secs_f64(run.wall_time.clamp(0.0, 1e9))),

@@ -6,12 +6,15 @@ use std::time::Duration;
 
 use harness_core::Budget;
 use harness_engine::{LoadOptions, SimulatedSettings};
+use harness_registry::Registry;
 use harness_sandbox::Limits;
 
 use crate::args;
 use crate::config::{self, Config};
 use crate::failure::Failure;
-use crate::plugins::{Known, Pin};
+use crate::plugins::{Pin, Plugins};
+use crate::report_set::ReportSets;
+use crate::sweep::Axis;
 use crate::{places, units};
 
 /// What computes the model.
@@ -77,14 +80,19 @@ pub(crate) enum SensorChoice {
 pub(crate) struct RunSettings {
     pub(crate) plugin: String,
     pub(crate) pin: Option<Pin>,
-    pub(crate) known: Known,
+    pub(crate) plugins: Plugins,
     pub(crate) set: Vec<(String, String)>,
+    /// Empty where one recording is to be made.
+    pub(crate) sweep: Vec<Axis>,
+    /// Only say what would be run.
+    pub(crate) dry_run: bool,
     pub(crate) quick: bool,
     pub(crate) quiet: bool,
     pub(crate) seed: u64,
     pub(crate) model: ModelSettings,
     pub(crate) sensors: SensorChoice,
     pub(crate) reports: Vec<ReportTarget>,
+    pub(crate) report_sets: ReportSets,
     /// `None` is a new file in `recordings`.
     pub(crate) recording: Option<PathBuf>,
     pub(crate) recordings: PathBuf,
@@ -98,19 +106,45 @@ impl RunSettings {
         let seed = args.seed.or(config.run.seed).unwrap_or(0);
         // The last of a name wins, so the configuration comes first.
         let mut set = config::pairs("set", &config.set)?;
+        let sweep = match args.sweep.as_slice() {
+            [] => config::axes("sweep", &config.sweep)?,
+            given => given.iter().map(|(name, values)| Axis::parse(name, values)).collect::<Result<_, _>>()?,
+        };
+        if let Some(axis) = sweep.iter().find(|axis| args.set.iter().any(|(name, _)| *name == axis.setting)) {
+            return Err(Failure::usage(format!("'{}' is both set and swept; leave one of them out", axis.setting)));
+        }
+        let of_reports = [("--report", &args.report), ("--report-set", &args.report_set)];
+        if let Some((flag, _)) = of_reports.iter().find(|(_, given)| !sweep.is_empty() && !given.is_empty()) {
+            return Err(Failure::usage(format!(
+                "{flag} does nothing for a sweep, which ends with one table; `harness report FILE --with NAME` shows a point"
+            )));
+        }
         set.extend(args.set);
         let reports = if args.report.is_empty() { &config.run.report } else { &args.report };
         let limits = limits(&args.limits, &config);
+        let plugins = plugins(&args.registries, &config);
+        let report_sets = ReportSets::new(&config.report_set, args.report_set, &plugins)?;
+        let model = model(args.model, &config, seed)?;
+        if let (true, ModelSettings::Gpt2(LoadOptions { download: true, .. })) =
+            (offline(&args.registries, &config), &model)
+        {
+            return Err(Failure::usage(
+                "--offline fetches nothing, and --download fetches the model; leave one of them out",
+            ));
+        }
         Ok(Self {
             plugin: args.plugin.or(config.run.plugin.clone()).unwrap_or_else(|| "default".into()),
             pin: args.sha256,
-            known: config.plugins.clone(),
+            plugins,
             set,
+            sweep,
+            dry_run: args.dry_run,
             quick: args.quick || config.run.quick.unwrap_or(false),
             quiet: args.quiet || config.run.quiet.unwrap_or(false),
             seed,
-            model: model(args.model, &config, seed)?,
+            model,
             sensors: sensors(args.sensors.as_deref().or(config.run.sensors.as_deref()))?,
+            report_sets,
             reports: reports.iter().map(|text| report_target(text)).collect::<Result<_, _>>()?,
             recording: args.recording.or(config.run.recording.clone()),
             recordings: recordings(&config),
@@ -121,6 +155,22 @@ impl RunSettings {
             },
         })
     }
+}
+
+/// What plugins can be named by.
+pub(crate) fn plugins(args: &args::Registries, config: &Config) -> Plugins {
+    let mut plain_http = config.registries.plain_http.clone();
+    plain_http.extend(args.plain_http.iter().cloned());
+    let options = harness_registry::Options {
+        cache: config.registries.cache.clone().unwrap_or_else(places::artifacts),
+        offline: offline(args, config),
+        plain_http,
+    };
+    Plugins::new(config.plugins.clone(), Registry::new(options))
+}
+
+fn offline(args: &args::Registries, config: &Config) -> bool {
+    args.offline || config.registries.offline.unwrap_or(false)
 }
 
 /// The folder of recordings.
@@ -191,6 +241,13 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
                     .filter(|jitter| (0.0..=1.0).contains(jitter))
                     .ok_or_else(|| wrong(format!("'{value}' is no number from 0 to 1")))?;
             }
+            "run-jitter" => {
+                settings.run_jitter = value
+                    .parse()
+                    .ok()
+                    .filter(|jitter| (0.0..=0.2).contains(jitter))
+                    .ok_or_else(|| wrong(format!("'{value}' is no number from 0 to 0.2")))?;
+            }
             "memory" => settings.memory = units::bytes(value).map_err(wrong)?,
             "memory-peak" => settings.memory_peak = units::bytes(value).map_err(wrong)?,
             "fail-at" => {
@@ -204,7 +261,7 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
             _ => {
                 return Err(Failure::usage(format!(
                     "the simulated model has no setting '{name}'; it has: time-to-first-token, time-per-token, jitter, \
-                     memory, memory-peak, fail-at, real-time"
+                     run-jitter, memory, memory-peak, fail-at, real-time"
                 )));
             }
         }

@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+pub(crate) use harness_core::format::count;
+
 /// `256MiB`, `64 kB`, `1000`: bytes.
 pub(crate) fn bytes(text: &str) -> Result<u64, String> {
     bytesize::ByteSize::from_str(text)
@@ -14,6 +16,15 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .map_err(|_| format!("'{text}' is no duration; write a number with a unit, such as 10s, 500ms or 2h"))
+}
+
+/// `5`, `0.5%`: a share, in percent; 0 or more.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim_end();
+    match number.parse::<f64>() {
+        Ok(percent) if percent.is_finite() && percent >= 0.0 => Ok(percent / 100.0),
+        _ => Err(format!("'{text}' is no number of percent, 0 or more; write one such as 3 or 0.5")),
+    }
 }
 
 /// `KEY=VALUE`.
@@ -47,19 +58,6 @@ pub(crate) fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
 }
 
-/// A count with commas between thousands.
-pub(crate) fn count(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +70,8 @@ mod tests {
         assert!(bytes("many").is_err() && bytes("").is_err() && bytes("-1").is_err());
         assert_eq!(duration("1h 30m"), Ok(Duration::from_secs(5400)));
         assert_eq!(duration("200us"), Ok(Duration::from_micros(200)));
+        assert_eq!((percent("3"), percent("0.5%")), (Ok(0.03), Ok(0.005)));
+        assert!(["", "five", "NaN", "inf", "-1", "%"].iter().all(|text| percent(text).is_err()));
         assert!(duration("10").is_err() && duration("soon").is_err());
     }
 
@@ -88,7 +88,7 @@ mod tests {
     proptest! {
         #[test]
         fn parsing_never_panics(text in ".*") {
-            let _ = (bytes(&text), duration(&text), pair(&text));
+            let _ = (bytes(&text), duration(&text), percent(&text), pair(&text));
         }
 
         #[test]

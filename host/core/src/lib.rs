@@ -6,6 +6,8 @@
 
 pub mod backend;
 pub mod clock;
+pub mod compare;
+mod cost;
 pub mod metric;
 pub mod plan;
 pub mod random;
@@ -15,11 +17,14 @@ pub mod run;
 mod runner;
 pub mod sensors;
 pub mod session;
-pub mod statistics;
 pub mod tokenizer;
+pub mod warning;
+
+pub use harness_figures::{format, statistics};
 
 pub use backend::{Backend, BackendError, Memory, MemoryKind, ModelInfo, Sequence, Served, TokenTimes};
 pub use clock::{Clock, VirtualClock, WallClock};
+pub use cost::PluginCost;
 pub use metric::{Direction, Metric, Reading};
 pub use plan::Plan;
 pub use recording::{Facts, Recorder, Recording, Status};
@@ -28,3 +33,4 @@ pub use run::{Run, Series};
 pub use sensors::{GpuDevice, GpuState, Gpus, NoGpus, NoSensors, SensorLog, Sensors};
 pub use session::{Budget, Generation, MeasureError, Observer, Progress, Session, StopFlag, Work};
 pub use tokenizer::Tokenizer;
+pub use warning::Warning;

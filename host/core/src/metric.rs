@@ -103,6 +103,12 @@ impl Definition {
             sampled: self.source == Source::Sensor && self.samples.is_some(),
         }
     }
+
+    /// Whether a run's value grows with how much the run served, as a sum does and a mean or a rate does not.
+    pub fn is_total(&self) -> bool {
+        [name::prompt_tokens, name::new_tokens, name::energy].contains(&self.name)
+            || self.name.starts_with(name::throttled_time)
+    }
 }
 
 /// The host metric of that name.

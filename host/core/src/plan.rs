@@ -10,12 +10,14 @@ pub struct Plan {
     pub label: String,
     /// Served in turn: with a batch of B, iteration i serves the requests i·B to i·B + B − 1, each modulo their number.
     pub requests: Vec<Request>,
-    /// Measured iterations.
+    /// Measured iterations; the most of them where there is a time limit.
     pub iterations: u32,
     /// Iterations served first and not recorded.
     pub warmup: u32,
     /// Requests served together in one forward pass.
     pub batch: u32,
+    /// Seconds from the start of the first measured iteration after which none begins.
+    pub time_limit: Option<f64>,
 }
 
 impl Plan {
@@ -24,7 +26,7 @@ impl Plan {
 
     /// A plan with the contract's defaults: 100 iterations after 3 of warm-up, one request at a time.
     pub fn new(label: String, requests: Vec<Request>) -> Self {
-        Self { label, requests, iterations: 100, warmup: 3, batch: 1 }
+        Self { label, requests, iterations: 100, warmup: 3, batch: 1, time_limit: None }
     }
 
     /// Checks what can be checked without a model.
@@ -38,6 +40,11 @@ impl Plan {
         }
         if self.batch == 0 || self.batch > Self::MAX_BATCH {
             return wrong(format!("a batch of {} can't be served; use 1 to {}", self.batch, Self::MAX_BATCH));
+        }
+        if let Some(limit) = self.time_limit
+            && !(limit.is_finite() && limit > 0.0)
+        {
+            return wrong(format!("a time limit of {limit} s can't be kept; use a finite number over 0"));
         }
         if let Some(index) = self.requests.iter().position(|request| request.max_new_tokens == 0) {
             return wrong(format!("request {index} asks for 0 new tokens; a measured request generates at least 1"));

@@ -40,6 +40,15 @@ impl Stream {
         let steps = (self.at(index) >> 40) as i32 - (1 << 23);
         steps as f32 / (1 << 23) as f32
     }
+
+    /// The `index`-th number of a standard normal distribution, by G. E. P. Box and M. E. Muller, 'A note on the generation
+    /// of random normal deviates', 1958. Logarithm and cosine are the platform's, so the last digit may be, too.
+    pub fn normal(&self, index: u64) -> f64 {
+        // In (0, 1), whose logarithm is finite.
+        let even = |index: u64| ((self.at(index) >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+        let (radius, turn) = (even(2 * index), even(2 * index + 1));
+        (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
+    }
 }
 
 /// 2^64 divided by the golden ratio, odd: SplitMix64's increment.
@@ -72,5 +81,14 @@ mod tests {
         let mut seen = [false; 7];
         (0..1_000).for_each(|i| seen[stream.below(i, 7) as usize] = true);
         assert!(seen.iter().all(|&s| s));
+    }
+
+    #[test]
+    fn normal_numbers_are_normal() {
+        let stream = Stream::new(11, 2);
+        let numbers: Vec<f64> = (0..100_000).map(|i| stream.normal(i)).collect();
+        let within = |reach: f64| numbers.iter().filter(|x| x.abs() < reach).count() as f64 / 1e5;
+        assert!((within(1.0) - 0.6827).abs() < 0.005 && (within(1.96) - 0.95).abs() < 0.003);
+        assert!((numbers.iter().sum::<f64>() / 1e5).abs() < 0.01);
     }
 }

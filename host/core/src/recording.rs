@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use crate::cost::PluginCost;
 use crate::metric::{self, Reading};
 use crate::run::Run;
 use crate::statistics::{differs, mean};
@@ -68,6 +69,8 @@ struct End {
     time: String,
     #[serde(default)]
     summary: Vec<Reading>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    plugin_cost: Option<PluginCost>,
 }
 
 /// Why a recording could not be written or read.
@@ -152,6 +155,11 @@ impl Recorder {
         Ok(())
     }
 
+    /// Keeps what the workload cost, for the last line.
+    pub fn plugin_cost(&mut self, cost: PluginCost) {
+        self.recording.plugin_cost = Some(cost);
+    }
+
     /// Writes the last line. Readings that bear the name of a host metric are checked against the runs; those that differ
     /// by over 0.1% get the host's figure beside them. `time` is now, in RFC 3339.
     pub fn end(
@@ -164,7 +172,8 @@ impl Recorder {
         for reading in &mut summary {
             self.recording.audit(reading);
         }
-        self.append(&Line::End(End { status, message: message.clone(), time, summary: summary.clone() }))?;
+        let plugin_cost = self.recording.plugin_cost;
+        self.append(&Line::End(End { status, message: message.clone(), time, summary: summary.clone(), plugin_cost }))?;
         Ok(Recording { status, message, summary, ..self.recording })
     }
 
@@ -202,6 +211,8 @@ pub struct Recording {
     pub status: Status,
     /// Why, where it is not complete.
     pub message: Option<String>,
+    /// What the workload cost beside the model; recordings of before 0.2.0 don't say.
+    pub plugin_cost: Option<PluginCost>,
     /// What the reader has to say of the file, such as a cut last line.
     pub notes: Vec<String>,
 }
@@ -217,6 +228,7 @@ impl Recording {
             summary: Vec::new(),
             status: Status::Unfinished,
             message: None,
+            plugin_cost: None,
             notes: Vec::new(),
         }
     }
@@ -244,6 +256,7 @@ impl Recording {
                     recording.status = end.status;
                     recording.message = end.message;
                     recording.summary = end.summary;
+                    recording.plugin_cost = end.plugin_cost;
                 }
                 Ok(Line::Header { .. }) => return Err(malformed(index + 1, "a second first line".into())),
                 Err(error) if index + 1 == rest.len() && error.is_eof() => recording.notes.push(format!(
@@ -256,6 +269,11 @@ impl Recording {
             }
         }
         Ok(recording)
+    }
+
+    /// Whether both are of the same invocation, wherever they lie: same facts, the time of the start among them, and runs.
+    pub fn same(&self, other: &Self) -> bool {
+        self.facts == other.facts && self.runs == other.runs
     }
 
     /// The mean of a metric over the runs that have it; `None` when no run does.
@@ -313,6 +331,7 @@ mod tests {
         let mut recorder = Recorder::create(&path, facts()).unwrap();
         recorder.run(&run("a", 0.25)).unwrap();
         recorder.run(&run("b", 0.75)).unwrap();
+        recorder.plugin_cost(PluginCost { host_calls: 7, ..PluginCost::default() });
         let summary = vec![reading("latency", 0.5)];
         recorder.end(Status::Complete, None, summary, "2026-01-01T00:00:00Z".into()).unwrap();
         path
@@ -326,6 +345,7 @@ mod tests {
         assert_eq!(recording.runs, [run("a", 0.25), run("b", 0.75)]);
         assert_eq!(recording.status, Status::Complete);
         assert_eq!(recording.summary, [reading("latency", 0.5)]);
+        assert_eq!(recording.plugin_cost.map(|cost| cost.host_calls), Some(7));
     }
 
     #[test]

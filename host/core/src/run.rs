@@ -18,8 +18,14 @@ pub struct Series {
 pub struct Run {
     /// As the plan named it.
     pub label: String,
-    /// Measured iterations.
+    /// Measured iterations that were served.
     pub iterations: u32,
+    /// Iterations that the plan asked for, where its time limit ended the run before them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<u32>,
+    /// The plan's time limit in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_limit: Option<f64>,
     /// Iterations served first and not recorded.
     pub warmup: u32,
     /// Requests an iteration served together.

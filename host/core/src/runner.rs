@@ -89,6 +89,8 @@ pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) ->
     let batch = plan.batch as usize;
     let mut log = Log::new(plan.iterations as usize, most_new_tokens);
     let mut together = Vec::with_capacity(batch);
+    // More seconds than a `Duration` holds are no limit.
+    let time_limit = plan.time_limit.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let go_on = || {
         if stop.is_set() {
             return Err(interrupted());
@@ -110,21 +112,31 @@ pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) ->
     sensors.start();
     let first_start = clock.now();
     let mut last_end = first_start;
-    let outcome: Result<(), MeasureError> = (0..plan.iterations as usize).try_for_each(|iteration| {
-        go_on()?;
-        choose(requests, iteration, batch, &mut together);
+    let mut iteration = 0;
+    let outcome: Result<(), MeasureError> = loop {
+        // Of the end of the iteration before, so that a limit costs no reading of the clock.
+        let time_is_up = time_limit.is_some_and(|limit| last_end.saturating_sub(first_start) >= limit);
+        if iteration == plan.iterations || (iteration > 0 && time_is_up) {
+            break Ok(());
+        }
+        if let Err(error) = go_on() {
+            break Err(error);
+        }
+        choose(requests, iteration as usize, batch, &mut together);
         let start = clock.now();
-        backend.serve(&together, clock, served)?;
+        if let Err(error) = backend.serve(&together, clock, served) {
+            break Err(error.into());
+        }
         last_end = clock.now();
         log.note(start.saturating_sub(first_start), last_end.saturating_sub(start), &together, served);
         advance(progress, served);
-        Ok(())
-    });
+        iteration += 1;
+    };
     // Sampling ends also where the run failed, or the thread would go on for ever.
     let sensed = sensors.stop();
     outcome?;
 
-    Ok(sum_up(plan, log, last_end.saturating_sub(first_start), backend, sensed))
+    Ok(sum_up(plan, iteration, log, last_end.saturating_sub(first_start), backend, sensed))
 }
 
 fn advance(progress: &Progress, served: &Served) {
@@ -138,10 +150,12 @@ fn choose<'a>(requests: &'a [TokenRequest], iteration: usize, batch: usize, toge
     together.extend((0..batch).filter_map(|i| requests.get((first.wrapping_add(i)) % requests.len())));
 }
 
-fn sum_up(plan: &Plan, log: Log, wall: Duration, backend: &mut dyn Backend, sensed: SensorLog) -> Run {
+fn sum_up(plan: &Plan, iterations: u32, log: Log, wall: Duration, backend: &mut dyn Backend, sensed: SensorLog) -> Run {
     let mut run = Run {
         label: plan.label.clone(),
-        iterations: plan.iterations,
+        iterations,
+        asked: (iterations < plan.iterations).then_some(plan.iterations),
+        time_limit: plan.time_limit,
         warmup: plan.warmup,
         batch: plan.batch,
         wall_time: wall.as_secs_f64(),
@@ -149,7 +163,7 @@ fn sum_up(plan: &Plan, log: Log, wall: Duration, backend: &mut dyn Backend, sens
     };
     let wall = wall.as_secs_f64();
     let new_tokens: f64 = log.new_tokens.iter().sum();
-    let requests = f64::from(plan.iterations) * f64::from(plan.batch);
+    let requests = f64::from(iterations) * f64::from(plan.batch);
     // A virtual clock may stand still; a rate over no time is no figure.
     if wall > 0.0 {
         run.values.insert(name::throughput.into(), requests / wall);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::backend::{Backend, BackendError, ModelInfo, Served};
 use crate::clock::Clock;
+use crate::cost::PluginCost;
 use crate::plan::Plan;
 use crate::recording::{Recorder, RecordingError};
 use crate::request::{Finish, Request, TokenRequest};
@@ -80,6 +81,10 @@ pub struct Work {
     pub new_tokens: u64,
     /// Prompt tokens of the first request.
     pub first_prompt: Option<usize>,
+    /// Whether a plan had a time limit, so that how much is served depends on how fast the model is.
+    pub time_limited: bool,
+    /// Requests that the first iteration serves together.
+    pub first_batch: Option<u32>,
 }
 
 /// The state of the running run, for a display that lives in another thread: the measured window only stores two numbers.
@@ -222,6 +227,11 @@ impl Session {
         self.broken.as_ref()
     }
 
+    /// Records what the workload cost beside the model.
+    pub fn plugin_cost(&mut self, cost: PluginCost) {
+        self.recorder.plugin_cost(cost);
+    }
+
     /// Ends the session.
     pub fn into_recorder(self) -> Recorder {
         self.recorder
@@ -255,6 +265,7 @@ impl Session {
         let latency = self.clock.now().saturating_sub(start);
         self.work.iterations += 1;
         self.work.first_prompt.get_or_insert(request.prompt.len());
+        self.work.first_batch.get_or_insert(1);
         let sequence = self.served.sequences.first().cloned().unwrap_or_default();
         self.work.new_tokens += sequence.tokens.len() as u64;
         Ok(Generation {
@@ -313,7 +324,9 @@ impl Session {
         };
         let result = runner::run(plan, &requests, window);
         self.work.first_prompt = self.work.first_prompt.or(requests.first().map(|r| r.prompt.len()));
+        self.work.first_batch.get_or_insert(plan.batch);
         self.work.iterations += u64::from(progress.iterations.load(Ordering::Relaxed));
+        self.work.time_limited |= plan.time_limit.is_some();
         self.work.new_tokens += progress.tokens.load(Ordering::Relaxed);
         let run = Arc::new(result.map_err(in_run)?);
         if let Err(error) = self.recorder.run(&run) {

@@ -21,6 +21,9 @@ pub struct SimulatedSettings {
     pub time_per_token: Duration,
     /// Each of these times is drawn evenly from `time * (1 - jitter)` to `time * (1 + jitter)`; 0 to 1.
     pub jitter: f64,
+    /// The spread between runs: each time the model is made ready, which is once before each run, all of its times get one
+    /// factor, drawn from a normal distribution around 1 with this standard deviation; 0 to 0.2.
+    pub run_jitter: f64,
     /// Bytes that it says it holds on its device.
     pub memory: u64,
     /// The highest bytes it says it held, from its first request on.
@@ -38,6 +41,7 @@ impl Default for SimulatedSettings {
             time_to_first_token: Duration::from_micros(500),
             time_per_token: Duration::from_micros(200),
             jitter: 0.02,
+            run_jitter: 0.0,
             memory: 512 << 20,
             memory_peak: 576 << 20,
             fail_at: None,
@@ -55,6 +59,11 @@ pub(crate) struct Simulated {
     /// Of token ids and of jitter; both advance with every token, so that no two requests are alike.
     tokens: Stream,
     jitter: Stream,
+    run_jitter: Stream,
+    /// How often it was made ready.
+    readied: u64,
+    /// Of all times of this run.
+    pace: f64,
     drawn: u64,
     requests: u64,
     peak: u64,
@@ -75,6 +84,9 @@ impl Simulated {
             clock: virtual_clock,
             tokens: Stream::new(seed, 0),
             jitter: Stream::new(seed, 1),
+            run_jitter: Stream::new(seed, 3),
+            readied: 0,
+            pace: 1.0,
             drawn: 0,
             requests: 0,
             peak: settings.memory,
@@ -90,10 +102,10 @@ impl Simulated {
     }
 
     fn drawn_time(&self, time: Duration, draw: u64) -> Duration {
-        if self.settings.jitter == 0.0 {
+        if self.settings.jitter == 0.0 && self.pace == 1.0 {
             return time;
         }
-        let factor = 1.0 + self.settings.jitter * f64::from(self.jitter.symmetric(draw));
+        let factor = self.pace * (1.0 + self.settings.jitter * f64::from(self.jitter.symmetric(draw)));
         // A u64 of nanoseconds is 584 years; the cast saturates.
         Duration::from_nanos((time.as_nanos() as f64 * factor).max(0.0) as u64)
     }
@@ -125,6 +137,10 @@ impl Backend for Simulated {
     }
 
     fn reserve(&mut self, _batch: usize, _length: usize) -> Result<(), BackendError> {
+        if self.settings.run_jitter > 0.0 {
+            self.pace = (1.0 + self.settings.run_jitter * self.run_jitter.normal(self.readied)).max(0.0);
+            self.readied += 1;
+        }
         Ok(())
     }
 
@@ -273,6 +289,29 @@ mod tests {
         assert_eq!(clock.now(), Duration::from_secs(7));
         assert_eq!(served.sequences.iter().map(|s| s.tokens.len()).collect::<Vec<_>>(), [3, 1]);
         assert_ne!(served.sequences[0].tokens[0], served.sequences[1].tokens[0]);
+    }
+
+    #[test]
+    fn runs_differ_by_the_set_spread_and_requests_of_a_run_do_not() {
+        let settings = SimulatedSettings {
+            time_to_first_token: Duration::from_secs(1),
+            jitter: 0.0,
+            run_jitter: 0.01,
+            ..Default::default()
+        };
+        let (mut model, clock) = Simulated::new(&settings, 1);
+        let times: Vec<f64> = (0..2000)
+            .map(|_| {
+                model.reserve(1, 4).unwrap();
+                let first = |model: &mut Simulated| serve(model, &*clock, &[request(1)]).unwrap().token_times[0];
+                let time = first(&mut model);
+                assert_eq!(first(&mut model), time);
+                time.as_secs_f64()
+            })
+            .collect();
+        let mean = harness_core::statistics::mean(&times).unwrap();
+        let spread = harness_core::statistics::standard_deviation(&times).unwrap();
+        assert!((mean - 1.0).abs() < 1e-3 && (spread - 0.01).abs() < 5e-4, "{mean} {spread}");
     }
 
     #[test]

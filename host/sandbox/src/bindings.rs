@@ -1,7 +1,5 @@
-//! Bindings made from `wit/`: the only module with generated types, and visible in this crate alone.
-//!
-//! A component that has both kinds of plugin in it (world `plugin`) is called through the same two worlds as one that
-//! has one of them: an export more is no hindrance.
+//! Bindings made from the newest contract in `wit/`: the only module with generated types, and visible in this crate alone.
+//! How plugins of it and of older ones are linked and called is in [`versions`](crate::versions).
 
 pub(crate) mod workload {
     wasmtime::component::bindgen!({
@@ -29,4 +27,5 @@ pub(crate) mod report {
     });
 }
 
+pub(crate) use report::exports::harness::plugin::report as wit_report;
 pub(crate) use workload::harness::plugin::{bench, common, gpu, log, model, recordings};

@@ -1,14 +1,14 @@
 //! Between the contract's types and the core's. What comes from a guest is checked here, and only here.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use harness_core::{
-    Direction, Finish, Generation, GpuDevice, GpuState, MeasureError, Metric, ModelInfo, Prompt, Reading, Request,
+    Direction, Finish, Generation, GpuDevice, GpuState, MeasureError, Metric, ModelInfo, Prompt, Reading, Request, Run,
     Sampling,
 };
 
-use crate::bindings::report::exports::harness::plugin::report as wit_report;
-use crate::bindings::{common, gpu, model, recordings};
+use crate::bindings::{common, gpu, model, recordings, wit_report};
 use crate::description::{Description, Setting};
 use crate::plugin::{Artifact, Output};
 use crate::text::{cut, printable};
@@ -75,7 +75,7 @@ pub(crate) fn generation(generation: Generation) -> model::Generation {
             Finish::EndOfText => model::Finish::EndOfText,
         },
         latency: generation.latency.as_secs_f64(),
-        time_to_first_token: generation.token_times.first().unwrap_or(&generation.latency).as_secs_f64(),
+        token_times: generation.token_times.iter().map(Duration::as_secs_f64).collect(),
     }
 }
 
@@ -96,6 +96,18 @@ pub(crate) fn message(error: &model::Error) -> &str {
         | model::Error::OutOfMemory(message)
         | model::Error::DeviceLost(message)
         | model::Error::Stopped(message) => message,
+    }
+}
+
+pub(crate) fn extent(run: &Run) -> recordings::Extent {
+    recordings::Extent {
+        iterations: run.iterations,
+        asked: run.asked.unwrap_or(run.iterations),
+        warmup: run.warmup,
+        batch: run.batch,
+        wall_time: run.wall_time,
+        time_limit: run.time_limit,
+        ending: if run.asked.is_some() { recordings::Ending::TimeLimit } else { recordings::Ending::AllServed },
     }
 }
 
@@ -242,7 +254,7 @@ pub(crate) fn output(output: wit_report::Output) -> Result<Output, String> {
 
 /// A name that can only mean a file in the folder that the user named.
 fn file_name(name: &str) -> Result<(), String> {
-    let shown = printable(&cut(name, MOST_WORD));
+    let shown = printable(&cut(name, MOST_WORD)).replace(['\n', '\t'], " ");
     let refuse = |why: &str| Err(format!("'{shown}' is no name for a file: {why}"));
     if name.is_empty() {
         return refuse("it is empty");

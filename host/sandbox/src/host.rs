@@ -30,13 +30,17 @@ impl State {
 impl model::Host for State {
     fn about(&mut self) -> wasmtime::Result<model::Info> {
         match &self.session {
-            Some(session) => Ok(convert::info(session.model())),
+            Some(session) => {
+                let info = convert::info(session.model());
+                Ok(self.give(info))
+            }
             None => Err(wasmtime::Error::from(LimitError(format!("it asked for the model, but {NO_SESSION}")))),
         }
     }
 
     fn encode(&mut self, text: String) -> Answer<Vec<u32>> {
-        Ok(self.session().and_then(|session| {
+        self.take(&text);
+        let answer = self.session().and_then(|session| {
             if text.len() > MOST_TEXT {
                 return Err(model::Error::TooLong(format!(
                     "a text of {} bytes; at most {MOST_TEXT} are encoded",
@@ -44,11 +48,13 @@ impl model::Host for State {
                 )));
             }
             session.tokenizer().encode(&text).map_err(model::Error::Invalid)
-        }))
+        });
+        Ok(self.give(answer))
     }
 
     fn decode(&mut self, tokens: Vec<u32>) -> Answer<String> {
-        Ok(self.session().and_then(|session| {
+        self.take(&tokens);
+        let answer = self.session().and_then(|session| {
             if tokens.len() > MOST_TOKENS {
                 return Err(model::Error::TooLong(format!(
                     "{} tokens; at most {MOST_TOKENS} are decoded",
@@ -56,15 +62,18 @@ impl model::Host for State {
                 )));
             }
             session.tokenizer().decode(&tokens).map_err(model::Error::Invalid)
-        }))
+        });
+        Ok(self.give(answer))
     }
 
     fn generate(&mut self, request: model::Request) -> Answer<model::Generation> {
         self.refuse_for_ever()?;
-        Ok(self.session().and_then(|session| {
+        self.take(&request);
+        let answer = self.session().and_then(|session| {
             let request = convert::request(request, MOST_TEXT)?;
             session.generate(&request).map(convert::generation).map_err(convert::measure_error)
-        }))
+        });
+        Ok(self.give(answer))
     }
 }
 
@@ -72,19 +81,22 @@ impl bench::Host for State {
     fn measure(&mut self, plan: Resource<Plan>) -> Answer<Resource<RunHandle>> {
         self.refuse_for_ever()?;
         let plan = self.table.get(&plan)?.clone();
-        let run = match self.session() {
+        let run = self.without_guest(|state| match state.session() {
             Ok(session) => session.measure(&plan).map_err(convert::measure_error),
             Err(error) => Err(error),
-        };
-        Ok(match run {
+        });
+        let answer = match run {
             Ok(run) => Ok(self.table.push(RunHandle(run))?),
             Err(error) => Err(error),
-        })
+        };
+        Ok(self.give(answer))
     }
 }
 
 impl bench::HostPlan for State {
     fn new(&mut self, label: String, requests: Vec<model::Request>) -> wasmtime::Result<Resource<Plan>> {
+        self.take(&label);
+        self.take(&requests);
         if requests.len() > MOST_TOKENS {
             return Err(LimitError(format!("a plan of {} requests; at most {MOST_TOKENS} fit", requests.len())).into());
         }
@@ -113,6 +125,11 @@ impl bench::HostPlan for State {
         Ok(())
     }
 
+    fn set_time_limit(&mut self, plan: Resource<Plan>, seconds: f64) -> wasmtime::Result<()> {
+        self.table.get_mut(&plan)?.time_limit = Some(seconds);
+        Ok(())
+    }
+
     fn drop(&mut self, plan: Resource<Plan>) -> wasmtime::Result<()> {
         let plan = self.table.delete(plan)?;
         self.let_go(&plan);
@@ -124,25 +141,37 @@ impl recordings::Host for State {}
 
 impl recordings::HostRun for State {
     fn label(&mut self, run: Resource<RunHandle>) -> wasmtime::Result<String> {
-        Ok(self.table.get(&run)?.0.label.clone())
+        let label = self.run(&run)?.label.clone();
+        Ok(self.give(label))
+    }
+
+    fn extent(&mut self, run: Resource<RunHandle>) -> wasmtime::Result<recordings::Extent> {
+        let extent = convert::extent(self.run(&run)?);
+        Ok(self.give(extent))
     }
 
     fn metrics(&mut self, run: Resource<RunHandle>) -> wasmtime::Result<Vec<recordings::Metric>> {
-        let run = self.run(&run)?;
-        Ok(run.values.keys().map(|name| convert::metric(&described(name))).collect())
+        let metrics = self.run(&run)?.values.keys().map(|name| convert::metric(&described(name))).collect();
+        Ok(self.give(metrics))
     }
 
     fn value(&mut self, run: Resource<RunHandle>, name: String) -> wasmtime::Result<Option<f64>> {
-        Ok(self.run(&run)?.values.get(&name).copied())
+        self.take(&name);
+        let value = self.run(&run)?.values.get(&name).copied();
+        Ok(self.give(value))
     }
 
     fn samples(&mut self, run: Resource<RunHandle>, name: String) -> wasmtime::Result<Option<Vec<f64>>> {
-        Ok(self.run(&run)?.samples.get(&name).map(|series| series.values.clone()))
+        self.take(&name);
+        let samples = self.run(&run)?.samples.get(&name).map(|series| series.values.clone());
+        Ok(self.give(samples))
     }
 
     fn times(&mut self, run: Resource<RunHandle>, name: String) -> wasmtime::Result<Option<Vec<f64>>> {
+        self.take(&name);
         let series = self.run(&run)?.samples.get(&name);
-        Ok(series.map(|series| series.times.clone()).filter(|times| !times.is_empty()))
+        let times = series.map(|series| series.times.clone()).filter(|times| !times.is_empty());
+        Ok(self.give(times))
     }
 
     fn absences(&mut self, run: Resource<RunHandle>) -> wasmtime::Result<Vec<recordings::Absence>> {
@@ -150,7 +179,8 @@ impl recordings::HostRun for State {
             metric: metric.clone(),
             reason: reason.clone(),
         };
-        Ok(self.run(&run)?.absent.iter().map(absence).collect())
+        let absences = self.run(&run)?.absent.iter().map(absence).collect();
+        Ok(self.give(absences))
     }
 
     fn drop(&mut self, run: Resource<RunHandle>) -> wasmtime::Result<()> {
@@ -187,16 +217,20 @@ impl recordings::HostRecording for State {
         let ended = ended
             .into_iter()
             .filter_map(|(name, value)| Some(recordings::Fact { name: name.to_owned(), value: value? }));
-        Ok(recording.facts.iter().map(fact).chain(ended).collect())
+        let facts = recording.facts.iter().map(fact).chain(ended).collect();
+        Ok(self.give(facts))
     }
 
     fn runs(&mut self, recording: Resource<RecordingHandle>) -> wasmtime::Result<Vec<Resource<RunHandle>>> {
         let runs = self.table.get(&recording)?.runs.clone();
-        runs.into_iter().map(|run| Ok(self.table.push(RunHandle(run))?)).collect()
+        let handles = runs.into_iter().map(|run| Ok(self.table.push(RunHandle(run))?));
+        let handles = handles.collect::<wasmtime::Result<Vec<_>>>()?;
+        Ok(self.give(handles))
     }
 
     fn summary(&mut self, recording: Resource<RecordingHandle>) -> wasmtime::Result<Vec<recordings::Reading>> {
-        Ok(self.table.get(&recording)?.recording.summary.iter().map(convert::reading).collect())
+        let summary = self.table.get(&recording)?.recording.summary.iter().map(convert::reading).collect();
+        Ok(self.give(summary))
     }
 
     fn drop(&mut self, recording: Resource<RecordingHandle>) -> wasmtime::Result<()> {
@@ -207,16 +241,19 @@ impl recordings::HostRecording for State {
 
 impl gpu::Host for State {
     fn devices(&mut self) -> wasmtime::Result<Vec<gpu::Device>> {
-        Ok(self.gpus.devices().into_iter().map(convert::device).collect())
+        let devices = self.gpus.devices().into_iter().map(convert::device).collect();
+        Ok(self.give(devices))
     }
 
     fn read(&mut self, index: u32) -> wasmtime::Result<Result<gpu::State, String>> {
-        Ok(self.gpus.read(index).map(convert::gpu_state))
+        let state = self.gpus.read(index).map(convert::gpu_state);
+        Ok(self.give(state))
     }
 }
 
 impl log::Host for State {
     fn log(&mut self, level: log::Level, message: String) -> wasmtime::Result<()> {
+        self.take(&message);
         let level = match level {
             log::Level::Trace => LogLevel::Trace,
             log::Level::Debug => LogLevel::Debug,

@@ -58,6 +58,8 @@ pub(crate) struct GuestClock {
     since_call: Duration,
     /// wasmtime calls its hooks around a tick of the epoch, too; that is no call of the guest's.
     ticked: bool,
+    /// Calls of the host.
+    calls: u64,
     stop: StopFlag,
     /// When the end that the user asked for was first seen.
     stopped: Option<Instant>,
@@ -74,6 +76,7 @@ impl GuestClock {
             spent: Duration::ZERO,
             since_call: Duration::ZERO,
             ticked: false,
+            calls: 0,
             stop,
             stopped: None,
         }
@@ -88,6 +91,11 @@ impl GuestClock {
         self.spent + self.here()
     }
 
+    /// Calls of the host so far.
+    pub(crate) fn calls(&self) -> u64 {
+        self.calls
+    }
+
     pub(crate) fn hook(&mut self, hook: CallHook) {
         let here = self.here();
         self.spent += here;
@@ -95,6 +103,7 @@ impl GuestClock {
         self.in_guest_since = hook.exiting_host().then(Instant::now);
         if hook.exiting_host() && !std::mem::take(&mut self.ticked) {
             self.since_call = Duration::ZERO;
+            self.calls += u64::from(matches!(hook, CallHook::ReturningFromHost));
         }
     }
 

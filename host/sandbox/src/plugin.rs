@@ -1,13 +1,12 @@
 //! A loaded plugin and the calls that can be made of it.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use harness_core::{Gpus, NoGpus, Reading, Recording, Session};
-use wasmtime::component::{Component, InstancePre, Linker};
+use harness_core::{Gpus, NoGpus, PluginCost, Reading, Recording, Session};
+use wasmtime::component::{Component, InstancePre, Linker, Resource};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
-use crate::bindings::report::ReportPluginPre;
-use crate::bindings::workload::WorkloadPluginPre;
 use crate::convert;
 use crate::description::Description;
 use crate::error::PluginError;
@@ -15,15 +14,30 @@ use crate::limits::{LimitError, Limits};
 use crate::sandbox::Kinds;
 use crate::state::{LogSink, MOST_HANDLES, NoLog, RecordingHandle, State};
 use crate::text::{cut, printable};
+use crate::versions::{Describe, Export, Render, Run};
 
 /// A component that is linked and ready to be called.
 pub struct Plugin {
     name: String,
     sha256: String,
     kinds: Kinds,
+    load_time: Duration,
     engine: Engine,
-    workload: Option<WorkloadPluginPre<State>>,
-    report: Option<ReportPluginPre<State>>,
+    pre: InstancePre<State>,
+    workload: Option<Workload>,
+    report: Option<Report>,
+}
+
+/// What a workload exports.
+struct Workload {
+    describe: Describe,
+    run: Run,
+}
+
+/// What a report exports.
+struct Report {
+    describe: Describe,
+    render: Render,
 }
 
 /// What a report plugin made.
@@ -55,6 +69,7 @@ impl Plugin {
         sha256: String,
         component: Component,
         kinds: Kinds,
+        started: Instant,
         engine: &Engine,
         linker: &Linker<State>,
     ) -> Result<Self, PluginError> {
@@ -62,10 +77,19 @@ impl Plugin {
             plugin: name.to_owned(),
             reason: format!("{error:#}").lines().collect::<Vec<_>>().join(" "),
         };
-        let pre: InstancePre<State> = linker.instantiate_pre(&component).map_err(failed)?;
-        let workload = kinds.workload.then(|| WorkloadPluginPre::new(pre.clone())).transpose().map_err(failed)?;
-        let report = kinds.report.then(|| ReportPluginPre::new(pre)).transpose().map_err(failed)?;
-        Ok(Self { name: name.to_owned(), sha256, kinds, engine: engine.clone(), workload, report })
+        let pre = linker.instantiate_pre(&component).map_err(failed)?;
+        let workload = |interface: &String| -> wasmtime::Result<_> {
+            let describe = Export::of(&component, interface, "describe")?;
+            Ok(Workload { describe, run: Export::of(&component, interface, "run")? })
+        };
+        let report = |interface: &String| -> wasmtime::Result<_> {
+            let describe = Export::of(&component, interface, "describe")?;
+            Ok(Report { describe, render: Export::of(&component, interface, "render")? })
+        };
+        let workload = kinds.workload.as_ref().map(workload).transpose().map_err(failed)?;
+        let report = kinds.report.as_ref().map(report).transpose().map_err(failed)?;
+        let load_time = started.elapsed();
+        Ok(Self { name: name.to_owned(), sha256, kinds, load_time, engine: engine.clone(), pre, workload, report })
     }
 
     /// As the user named it.
@@ -105,23 +129,19 @@ impl Plugin {
 
     /// What it says of itself as a workload.
     pub fn describe_workload(&self, limits: &Limits) -> Result<Description, PluginError> {
-        let pre = self.as_workload()?;
-        let mut call = self.call(limits, None, Arc::new(NoGpus), Arc::new(NoLog));
-        let described = pre
-            .instantiate(&mut call.store)
-            .and_then(|plugin| plugin.harness_plugin_workload().call_describe(&mut call.store))
-            .map_err(|error| call.failure("describe", &error))?;
-        self.checked("describe", convert::description(described))
+        self.describe(&self.as_workload()?.describe, limits)
     }
 
     /// What it says of itself as a report.
     pub fn describe_report(&self, limits: &Limits) -> Result<Description, PluginError> {
-        let pre = self.as_report()?;
+        self.describe(&self.as_report()?.describe, limits)
+    }
+
+    fn describe(&self, describe: &Describe, limits: &Limits) -> Result<Description, PluginError> {
         let mut call = self.call(limits, None, Arc::new(NoGpus), Arc::new(NoLog));
-        let described = pre
-            .instantiate(&mut call.store)
-            .and_then(|plugin| plugin.harness_plugin_report().call_describe(&mut call.store))
-            .map_err(|error| call.failure("describe", &error))?;
+        let plugin = self.pre.instantiate(&mut call.store);
+        let described = plugin.and_then(|plugin| describe.call(&mut call.store, &plugin, ()));
+        let described = described.map_err(|error| call.failure("describe", &error))?;
         self.checked("describe", convert::description(described))
     }
 
@@ -134,22 +154,28 @@ impl Plugin {
         limits: &Limits,
         log: Arc<dyn LogSink>,
     ) -> (Session, Result<Vec<Reading>, PluginError>) {
-        let pre = match self.as_workload() {
-            Ok(pre) => pre,
+        let workload = match self.as_workload() {
+            Ok(workload) => workload,
             Err(error) => return (session, Err(error)),
         };
         let mut call = self.call(limits, Some(session), gpus, log);
-        let result = pre
-            .instantiate(&mut call.store)
-            .and_then(|plugin| plugin.harness_plugin_workload().call_run(&mut call.store, &settings.to_vec()))
-            .map_err(|error| call.failure("run", &error));
-        let result = match result {
+        let settings = call.store.data_mut().give(settings.to_vec());
+        let plugin = self.pre.instantiate(&mut call.store);
+        let result = plugin.and_then(|plugin| workload.run.call(&mut call.store, &plugin, (settings,)));
+        if let Ok(returned) = &result {
+            call.store.data_mut().take(returned);
+        }
+        let cost = call.store.data().cost(self.load_time);
+        let result = match result.map_err(|error| call.failure("run", &error)) {
             Ok(Ok(readings)) => self.checked("run", convert::readings(readings)),
             Ok(Err(failure)) => Err(self.gave_up(failure)),
             Err(error) => Err(error),
         };
         match call.store.into_data().session {
-            Some(session) => (session, result),
+            Some(mut session) => {
+                session.plugin_cost(cost);
+                (session, result)
+            }
             // The host's functions only borrow the session that was put in above.
             None => unreachable!("a call took the session away"),
         }
@@ -163,23 +189,35 @@ impl Plugin {
         limits: &Limits,
         log: Arc<dyn LogSink>,
     ) -> Result<Output, PluginError> {
-        let pre = self.as_report()?;
+        self.render_measured(recording, settings, limits, log).map(|(output, _)| output)
+    }
+
+    /// As [`render`](Self::render), with what it cost.
+    pub fn render_measured(
+        &self,
+        recording: Arc<Recording>,
+        settings: &[(String, String)],
+        limits: &Limits,
+        log: Arc<dyn LogSink>,
+    ) -> Result<(Output, PluginCost), PluginError> {
+        let report = self.as_report()?;
         let mut call = self.call(limits, None, Arc::new(NoGpus), log);
-        let rendered = pre
-            .instantiate(&mut call.store)
-            .and_then(|plugin| {
-                let handle = call.store.data_mut().table.push(RecordingHandle::new(recording))?;
-                let borrowed = wasmtime::component::Resource::new_borrow(handle.rep());
-                plugin.harness_plugin_report().call_render(&mut call.store, borrowed, &settings.to_vec())
-            })
-            .map_err(|error| call.failure("render", &error))?;
+        let settings = call.store.data_mut().give(settings.to_vec());
+        let rendered = self.pre.instantiate(&mut call.store).and_then(|plugin| {
+            let handle = call.store.data_mut().table.push(RecordingHandle::new(recording))?;
+            let borrowed = Resource::new_borrow(handle.rep());
+            report.render.call(&mut call.store, &plugin, (borrowed, settings))
+        });
+        let rendered = rendered.map_err(|error| call.failure("render", &error))?;
+        call.store.data_mut().take(&rendered);
+        let cost = call.store.data().cost(self.load_time);
         match rendered {
-            Ok(output) => self.checked("render", convert::output(output)),
+            Ok(output) => Ok((self.checked("render", convert::output(output))?, cost)),
             Err(failure) => Err(self.gave_up(failure)),
         }
     }
 
-    fn as_workload(&self) -> Result<&WorkloadPluginPre<State>, PluginError> {
+    fn as_workload(&self) -> Result<&Workload, PluginError> {
         self.workload.as_ref().ok_or_else(|| PluginError::WrongKind {
             plugin: self.name.clone(),
             wanted: "workload",
@@ -188,7 +226,7 @@ impl Plugin {
         })
     }
 
-    fn as_report(&self) -> Result<&ReportPluginPre<State>, PluginError> {
+    fn as_report(&self) -> Result<&Report, PluginError> {
         self.report.as_ref().ok_or_else(|| PluginError::WrongKind {
             plugin: self.name.clone(),
             wanted: "report",
@@ -250,7 +288,8 @@ impl Call<'_> {
                 format!("it handed over more than {} bytes at once; allow more with --max-output", self.limits.output);
             return PluginError::Limit { plugin, limit };
         }
-        if says("handle limit exceeded") {
+        // The first is wasmtime's own count, the second that of what lies behind the handles.
+        if says("handle limit exceeded") || says("resource table has no free keys") {
             let limit = format!(
                 "it held more than {MOST_HANDLES} handles at once. For its author: drop runs, plans and recordings when done"
             );

@@ -2,21 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{Component, Linker};
 use wasmtime::{Cache, CacheConfig, Config, Engine};
 
-use crate::bindings;
 use crate::error::PluginError;
 use crate::limits::TICK;
 use crate::plugin::Plugin;
 use crate::state::State;
+use crate::versions::{self, CONTRACT_VERSIONS};
 use crate::wasi;
-
-/// The versions of the contract that this host links, oldest first.
-pub const CONTRACT_VERSIONS: &[&str] = &["0.1.0"];
 
 /// The engine and linker of an invocation.
 pub struct Sandbox {
@@ -36,8 +34,7 @@ impl Sandbox {
         let engine = Engine::new(&config).map_err(failed)?;
         let mut linker = Linker::<State>::new(&engine);
         wasi::add_to_linker(&mut linker).map_err(failed)?;
-        bindings::workload::WorkloadPlugin::add_to_linker::<_, HasSelf<State>>(&mut linker, |state| state)
-            .map_err(failed)?;
+        versions::add_to_linker(&mut linker).map_err(failed)?;
         tick(&engine)
             .map_err(|error| PluginError::Sandbox(format!("no thread for the clock of its limits: {error}")))?;
         Ok(Self { engine, linker: Arc::new(linker) })
@@ -52,6 +49,7 @@ impl Sandbox {
     /// Loads a component. `plugin` names it in messages.
     pub fn load(&self, plugin: &str, bytes: &[u8]) -> Result<Plugin, PluginError> {
         recognise(plugin, bytes)?;
+        let started = Instant::now();
         let component = Component::new(&self.engine, bytes).map_err(|error| PluginError::NotAComponent {
             plugin: plugin.to_owned(),
             what: format!("damaged ({})", first_line(&error)),
@@ -59,7 +57,7 @@ impl Sandbox {
         })?;
         let kinds = self.contract(plugin, &component)?;
         let sha256 = sha256(bytes);
-        Plugin::link(plugin, sha256, component, kinds, &self.engine, &self.linker)
+        Plugin::link(plugin, sha256, component, kinds, started, &self.engine, &self.linker)
     }
 
     /// Which of the two interfaces the component exports, and of which version.
@@ -70,54 +68,43 @@ impl Sandbox {
             .map(|(name, item)| (name.to_owned(), matches!(item.ty, ComponentItem::ComponentInstance(_))))
             .collect();
         let imports: Vec<String> = ty.imports(&self.engine).map(|(name, _)| name.to_owned()).collect();
-        let ours = exports.iter().map(|(name, _)| name).chain(&imports).filter_map(|name| contract_item(name));
-        let mut contract = None;
-        for (_, version) in ours {
-            if !CONTRACT_VERSIONS.contains(&version) {
-                return Err(unknown_version(plugin, version));
-            }
-            contract = Some(version.to_owned());
+        let ours = exports.iter().map(|(name, _)| name).chain(&imports).filter_map(|name| versions::item(name));
+        let mut built_for: Vec<&str> = ours.map(|(_, version)| version).collect();
+        if let Some(unknown) = built_for.iter().find(|version| !CONTRACT_VERSIONS.contains(version)) {
+            return Err(unknown_version(plugin, unknown));
         }
+        let place = |version: &str| CONTRACT_VERSIONS.iter().position(|known| *known == version);
+        built_for.sort_by_key(|version| place(version));
+        built_for.dedup();
+        // One that exports several versions of an interface is called through the newest.
         let exported = |interface: &str| {
-            exports
-                .iter()
-                .any(|(name, instance)| *instance && contract_item(name).is_some_and(|(item, _)| item == interface))
+            let instances = exports.iter().filter(|(_, instance)| *instance).map(|(name, _)| name);
+            let known = instances.filter_map(|name| Some((name, versions::item(name)?)));
+            let of_it = known.filter(|(_, (item, _))| *item == interface);
+            of_it.max_by_key(|(_, (_, version))| place(version)).map(|(name, _)| name.to_owned())
         };
         let (workload, report) = (exported("workload"), exported("report"));
-        match contract {
-            Some(contract) if workload || report => Ok(Kinds {
-                workload,
-                report,
-                contract,
-                exports: exports.into_iter().map(|(name, _)| name).collect(),
-                imports,
-            }),
-            _ => {
-                let names: Vec<&str> = exports.iter().take(4).map(|(name, _)| name.as_str()).collect();
-                let found = if names.is_empty() {
-                    ", nor anything else".into()
-                } else {
-                    format!(", only {}", names.join(", "))
-                };
-                Err(PluginError::NotAPlugin { plugin: plugin.to_owned(), found })
-            }
+        let contract = built_for.join(", ");
+        if workload.is_none() && report.is_none() {
+            let names: Vec<&str> = exports.iter().take(4).map(|(name, _)| name.as_str()).collect();
+            let found =
+                if names.is_empty() { ", nor anything else".into() } else { format!(", only {}", names.join(", ")) };
+            return Err(PluginError::NotAPlugin { plugin: plugin.to_owned(), found });
         }
+        Ok(Kinds { workload, report, contract, exports: exports.into_iter().map(|(name, _)| name).collect(), imports })
     }
 }
 
 /// What a component has of the contract.
 #[derive(Clone, Debug)]
 pub(crate) struct Kinds {
-    pub(crate) workload: bool,
-    pub(crate) report: bool,
+    /// The interface that it exports, such as `harness:plugin/workload@0.2.0`.
+    pub(crate) workload: Option<String>,
+    pub(crate) report: Option<String>,
+    /// The version that it was built for; several where it was put together from parts.
     pub(crate) contract: String,
     pub(crate) exports: Vec<String>,
     pub(crate) imports: Vec<String>,
-}
-
-/// `harness:plugin/NAME@VERSION`.
-fn contract_item(name: &str) -> Option<(&str, &str)> {
-    name.strip_prefix("harness:plugin/")?.split_once('@')
 }
 
 fn unknown_version(plugin: &str, found: &str) -> PluginError {

@@ -1,12 +1,14 @@
 //! What the host keeps for one call into a plugin.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use harness_core::{Gpus, Plan, Prompt, Recording, Run, Session};
+use harness_core::{Gpus, Plan, PluginCost, Prompt, Recording, Run, Session};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::limits::{GuestClock, LimitError, Limits, MemoryLimiter};
+use crate::payload::Payload;
 use crate::text::{cut, printable};
 use crate::wasi::{self, Captured};
 
@@ -76,6 +78,11 @@ pub(crate) struct State {
     most_plans: usize,
     /// Requests that were refused because the session is over.
     refused: u32,
+    /// Bytes of the values that the guest gave and got.
+    taken: u64,
+    given: u64,
+    /// Guest time that lay in a run.
+    in_runs: Duration,
 }
 
 /// How often a guest may ask in vain once the session is over.
@@ -112,7 +119,42 @@ impl State {
             plans: 0,
             most_plans: limits.memory,
             refused: 0,
+            taken: 0,
+            given: 0,
+            in_runs: Duration::ZERO,
             most_log_lines: limits.log_lines,
+        }
+    }
+
+    /// Counts a value that the guest handed over.
+    pub(crate) fn take(&mut self, value: &impl Payload) {
+        self.taken += value.bytes();
+    }
+
+    /// Counts a value that the guest gets.
+    pub(crate) fn give<T: Payload>(&mut self, value: T) -> T {
+        self.given += value.bytes();
+        value
+    }
+
+    /// Does work in which the guest must not run, and notes whether it did.
+    pub(crate) fn without_guest<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.clock.spent();
+        let done = work(self);
+        self.in_runs += self.clock.spent().saturating_sub(before);
+        done
+    }
+
+    /// What the guest cost so far.
+    pub(crate) fn cost(&self, load_time: Duration) -> PluginCost {
+        PluginCost {
+            load_time: load_time.as_secs_f64(),
+            guest_time: self.clock.spent().as_secs_f64(),
+            guest_time_in_runs: self.in_runs.as_secs_f64(),
+            host_calls: self.clock.calls(),
+            bytes_to_host: self.taken,
+            bytes_to_guest: self.given,
+            memory_peak: self.memory.used() as u64,
         }
     }
 

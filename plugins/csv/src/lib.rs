@@ -1,7 +1,8 @@
 //! Figures as CSV (RFC 4180) in long format: a row a figure, so that columns never change when a metric comes.
 
 use csv::{Terminator, Writer, WriterBuilder};
-use harness_plugin::overview::Overview;
+use harness_plugin::overview::{Overview, distribution};
+use harness_plugin::statistics::PERCENTILES;
 use harness_plugin::{Description, Error, Output, Recording, Report, Setting, Settings};
 
 struct Csv;
@@ -13,15 +14,22 @@ enum What {
     Summary,
     Runs,
     Samples,
+    Distribution,
 }
 
-const CHOICES: &[(&str, What)] = &[("summary", What::Summary), ("runs", What::Runs), ("samples", What::Samples)];
+const CHOICES: &[(&str, What)] = &[
+    ("summary", What::Summary),
+    ("runs", What::Runs),
+    ("samples", What::Samples),
+    ("distribution", What::Distribution),
+];
 
 impl Report for Csv {
     fn describe() -> Description {
         Description::new("csv", env!("CARGO_PKG_VERSION"), "Figures as CSV, a row each, in base units.").setting(Setting::new(
             "what",
-            "What a row is: 'summary' a metric of the whole recording, 'runs' one of a run, 'samples' a raw sample.",
+            "What a row is: 'summary' a metric of the whole recording, 'runs' one of a run, 'samples' a raw sample, \
+             'distribution' a metric with what its samples of all runs are like.",
             "summary",
         ))
     }
@@ -32,6 +40,7 @@ impl Report for Csv {
             What::Summary => summary(recording, &mut writer)?,
             What::Runs => runs(recording, &mut writer)?,
             What::Samples => samples(recording, &mut writer)?,
+            What::Distribution => distributions(recording, &mut writer)?,
         }
         Ok(Output::Text(String::from_utf8(writer.into_inner()?)?))
     }
@@ -41,9 +50,20 @@ type Rows = Writer<Vec<u8>>;
 
 /// What is missing has a row without a value, and says why.
 fn summary(recording: &dyn Recording, rows: &mut Rows) -> Result<(), csv::Error> {
-    rows.write_record(["metric", "unit", "value", "standard_deviation", "runs", "samples", "absent"])?;
+    rows.write_record([
+        "metric",
+        "unit",
+        "value",
+        "standard_deviation",
+        "runs",
+        "samples",
+        "absent",
+        "interval_low",
+        "interval_high",
+    ])?;
     let overview = Overview::of(recording);
     for row in &overview.rows {
+        let interval = row.interval();
         rows.write_record([
             &*row.metric.name,
             &*row.metric.unit,
@@ -52,10 +72,39 @@ fn summary(recording: &dyn Recording, rows: &mut Rows) -> Result<(), csv::Error>
             &row.values.len().to_string(),
             &text(row.samples.map(|samples| samples.total)),
             "",
+            &text(interval.map(|interval| interval.low)),
+            &text(interval.map(|interval| interval.high)),
         ])?;
     }
     for missing in &overview.missing {
-        rows.write_record([&*missing.metric, "", "", "", "", "", &*missing.reason])?;
+        rows.write_record([&*missing.metric, "", "", "", "", "", &*missing.reason, "", ""])?;
+    }
+    Ok(())
+}
+
+/// A percentile that too few samples support is empty.
+fn distributions(recording: &dyn Recording, rows: &mut Rows) -> Result<(), csv::Error> {
+    let percentiles = PERCENTILES.map(|percentile| percentile.name);
+    let head = ["metric", "unit", "samples", "minimum", "maximum", "mean", "standard_deviation"];
+    let tail = ["median_absolute_deviation", "outliers", "far_outliers"];
+    rows.write_record(head.iter().chain(&tail).chain(&percentiles))?;
+    let runs = recording.runs();
+    for row in Overview::of(recording).rows {
+        let Some(described) = distribution(&runs, &row.metric.name) else { continue };
+        let cells = [
+            row.metric.name.to_string(),
+            row.metric.unit.to_string(),
+            described.count.to_string(),
+            described.minimum.to_string(),
+            described.maximum.to_string(),
+            described.mean.to_string(),
+            text(described.standard_deviation),
+            described.median_absolute_deviation.to_string(),
+            described.outliers.outside.to_string(),
+            described.outliers.far.to_string(),
+        ];
+        let supported = percentiles.map(|name| text(described.percentile(name)));
+        rows.write_record(cells.iter().chain(&supported))?;
     }
     Ok(())
 }
@@ -139,9 +188,29 @@ mod tests {
     #[test]
     fn the_summary_has_a_row_a_metric() {
         let lines = lines("summary");
-        assert_eq!(lines[0], "metric,unit,value,standard_deviation,runs,samples,absent");
-        assert_eq!(lines[1], "latency,s,0.5,0.3535533905932738,2,,");
-        assert_eq!(lines.last().unwrap(), "power,,,,,,\"only 1 of 2 runs have it; run 1: no GPU, no driver\"");
+        assert_eq!(lines[0], "metric,unit,value,standard_deviation,runs,samples,absent,interval_low,interval_high");
+        assert!(lines[1].starts_with("latency,s,0.5,0.3535533905932738,2,,,-2.67655"), "{}", lines[1]);
+        assert_eq!(lines.last().unwrap(), "power,,,,,,\"only 1 of 2 runs have it; run 1: no GPU, no driver\",,");
+    }
+
+    #[test]
+    fn distributions_have_a_row_a_metric_with_samples() {
+        let run = |label, latency| FakeRun::new(label).value(&LATENCY, latency).samples(&LATENCY, &[latency; 3]);
+        let recording = FakeRecording::new().run(run("a", 1.0)).run(run("b", 3.0).value(&POWER, 1.0));
+        let Output::Text(text) =
+            Csv::render(&recording, &settings(&Csv::describe(), &[("what", "distribution")])).unwrap()
+        else {
+            panic!("CSV is one text")
+        };
+        let lines: Vec<&str> = text.split_terminator("\r\n").collect();
+        assert_eq!(
+            lines,
+            [
+                "metric,unit,samples,minimum,maximum,mean,standard_deviation,median_absolute_deviation,outliers,far_outliers,\
+                 p50,p90,p95,p99,p99.9",
+                "latency,s,6,1,3,2,1.0954451150103321,1,0,0,2,,,,",
+            ]
+        );
     }
 
     #[test]
@@ -174,6 +243,9 @@ mod tests {
     #[test]
     fn another_what_is_refused() {
         let error = rendered("all").unwrap_err();
-        assert_eq!(error.message(), "setting 'what' is 'all', and must be one of 'summary', 'runs', 'samples'");
+        assert_eq!(
+            error.message(),
+            "setting 'what' is 'all', and must be one of 'summary', 'runs', 'samples', 'distribution'"
+        );
     }
 }

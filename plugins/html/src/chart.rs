@@ -145,13 +145,13 @@ pub(crate) fn latencies(run: &RunDigest, samples: &Samples, y: (f64, f64)) -> St
     }
     let mean = run.latency.map(|mean| format!(", mean {}", quantity(mean, "s"))).unwrap_or_default();
     let described = format!(
-        "{}: latency of {}, from {} to {}{mean}, median {}, 99th percentile {}.",
+        "{}: latency of {}, from {} to {}{mean}{}{}.",
         run.label,
         plural(samples.count, "request"),
         quantity(samples.least, "s"),
         quantity(samples.most, "s"),
-        quantity(samples.median, "s"),
-        quantity(samples.p99, "s"),
+        samples.median.map(|median| format!(", median {}", quantity(median, "s"))).unwrap_or_default(),
+        samples.p99.map(|p99| format!(", 99th percentile {}", quantity(p99, "s"))).unwrap_or_default(),
     );
     let labels: Vec<(f64, String)> = whole_ticks(samples.count, 4);
     frame.svg(&described, &marks, &labels, (&unit_name("latency", &frame.scale), "request"))
@@ -251,10 +251,10 @@ pub(crate) fn spread(runs: &[RunDigest]) -> Option<String> {
         let x = frame.x(f64::from(number));
         let mut mark = String::new();
         if let Some(samples) = &run.samples {
-            let (least, p99, most) = (frame.y(samples.least), frame.y(samples.p99), frame.y(samples.most));
+            let (least, common, most) = (frame.y(samples.least), frame.y(samples.common), frame.y(samples.most));
             let _ = write!(
                 mark,
-                "<path class=\"whisker\" d=\"M{x:.1} {least:.1}V{most:.1}\"/><path class=\"range\" d=\"M{x:.1} {least:.1}V{p99:.1}\"/>"
+                "<path class=\"whisker\" d=\"M{x:.1} {least:.1}V{most:.1}\"/><path class=\"range\" d=\"M{x:.1} {least:.1}V{common:.1}\"/>"
             );
         }
         if let Some(latency) = run.latency {

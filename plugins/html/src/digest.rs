@@ -1,9 +1,10 @@
 //! What is drawn of a recording: each run is read by itself and forgotten, so that no more than one run's samples of
 //! one metric are in memory.
 
+use harness_plugin::statistics::{Distribution, quantile};
 use harness_plugin::{Metric, Run, metrics};
 
-use crate::series::{Histogram, quantile, range, thinned};
+use crate::series::{Histogram, range, thinned};
 
 /// Points in a chart of one run.
 const POINTS: usize = 600;
@@ -34,8 +35,11 @@ pub(crate) struct Throttling {
 pub(crate) struct Samples {
     pub(crate) count: usize,
     pub(crate) least: f64,
-    pub(crate) median: f64,
-    pub(crate) p99: f64,
+    /// None where too few samples support it, and so for `p99`.
+    pub(crate) median: Option<f64>,
+    pub(crate) p99: Option<f64>,
+    /// What 99 of 100 of these samples do not exceed, of however many: where charts end what is common.
+    pub(crate) common: f64,
     pub(crate) most: f64,
     /// Number of the request, from 1, and its latency.
     pub(crate) points: Vec<(f64, f64)>,
@@ -63,8 +67,10 @@ impl Samples {
         let points: Vec<(f64, f64)> = samples.iter().zip(1u32..).map(|(value, at)| (f64::from(at), *value)).collect();
         let points = thinned(&points, POINTS);
         samples.sort_by(f64::total_cmp);
-        let (median, p99) = (quantile(&samples, 0.5), quantile(&samples, 0.99));
-        Some(Self { count: samples.len(), least, median, p99, most, points })
+        let (count, common) = (samples.len(), quantile(&samples, 0.99)?);
+        let distribution = Distribution::of(samples)?;
+        let (median, p99) = (distribution.percentile("p50"), distribution.percentile("p99"));
+        Some(Self { count, least, median, p99, common, most, points })
     }
 }
 
@@ -87,8 +93,8 @@ fn throttling(run: &dyn Run) -> Option<Throttling> {
 pub(crate) fn common_range(digests: &[RunDigest]) -> Option<(f64, f64)> {
     let samples = || digests.iter().flat_map(|run| &run.samples);
     let (least, most) = range(samples().flat_map(|samples| [samples.least, samples.most]))?;
-    let (_, p99) = range(samples().map(|samples| samples.p99))?;
-    let end = most.min(least + 2.0 * (p99 - least));
+    let (_, common) = range(samples().map(|samples| samples.common))?;
+    let end = most.min(least + 2.0 * (common - least));
     Some((least, if end > least { end } else { most }))
 }
 
@@ -172,7 +178,7 @@ mod tests {
         assert!(digest.points.len() <= POINTS && digest.points.contains(&(654_322.0, 0.9)));
         assert_eq!(
             (digest.count, digest.least, digest.median, digest.p99, digest.most),
-            (1_000_000, 0.1, 0.1, 0.1, 0.9)
+            (1_000_000, 0.1, Some(0.1), Some(0.1), 0.9)
         );
         assert_eq!(histogram(&runs, &digests).unwrap().counts.iter().sum::<u64>(), 1_000_000);
     }

@@ -7,8 +7,8 @@ mod page;
 mod series;
 mod text;
 
-use harness_plugin::overview::Overview;
-use harness_plugin::{Description, Error, Output, Recording, Report, Setting, Settings};
+use harness_plugin::overview::{DESCRIBED, Overview, distribution};
+use harness_plugin::{Description, Error, Metric, Output, Recording, Report, Setting, Settings};
 
 use digest::RunDigest;
 use page::Page;
@@ -30,7 +30,17 @@ impl Report for Html {
         let runs = recording.runs();
         let digests: Vec<RunDigest> = runs.iter().map(|run| RunDigest::of(&**run)).collect();
         let (histogram, sensors) = (digest::histogram(&runs, &digests), digest::sensors(&runs));
-        let page = Page { title, facts: &facts, overview: &overview, runs: &digests, histogram, sensors: &sensors };
+        let described = |metric: &&Metric| Some((metric.name.to_string(), distribution(&runs, &metric.name)?));
+        let distributions = DESCRIBED.iter().copied().filter_map(|metric| described(&metric)).collect();
+        let page = Page {
+            title,
+            facts: &facts,
+            overview: &overview,
+            runs: &digests,
+            histogram,
+            sensors: &sensors,
+            distributions,
+        };
         Ok(Output::Text(page.html()))
     }
 }

@@ -3,6 +3,7 @@
 use harness_plugin::Facts;
 use harness_plugin::format::{Scale, count, plural, quantity};
 use harness_plugin::overview::{self, FEWEST_SAMPLES, METHOD, Missing, Overview, Row};
+use harness_plugin::statistics::{Distribution, PERCENTILES, samples_needed};
 
 use crate::chart;
 use crate::digest::{RunDigest, Samples, Sensor, Throttling, common_range};
@@ -25,6 +26,8 @@ pub(crate) struct Page<'a> {
     pub(crate) runs: &'a [RunDigest],
     pub(crate) histogram: Option<Histogram>,
     pub(crate) sensors: &'a [Sensor],
+    /// Names of metrics, and what their samples of all runs are like.
+    pub(crate) distributions: Vec<(String, Distribution)>,
 }
 
 impl Page<'_> {
@@ -37,6 +40,7 @@ impl Page<'_> {
             self.each_run(),
             self.sensors(),
             self.averages(),
+            self.distributions(),
             self.runs(),
             self.absent(),
             self.facts(),
@@ -69,6 +73,7 @@ impl Page<'_> {
     fn header(&self, title: &str) -> Option<String> {
         let notes = [
             overview::ending_note(self.facts, self.overview.runs).map(|note| ("bad", note)),
+            self.overview.cut_note.clone().map(|note| ("warn", note)),
             overview::synthetic_note(self.facts).map(|note| ("warn", note)),
             contradictions(self.overview).map(|note| ("bad", note)),
         ];
@@ -137,8 +142,8 @@ impl Page<'_> {
             figures.push_str(&drawing(&chart::histogram(histogram), &histogram_caption(histogram)));
         }
         if let Some(spread) = chart::spread(self.runs) {
-            let caption = "Each run: its mean (dot), from the fastest request to the 99th percentile (thick), and to the \
-                           slowest (thin).";
+            let caption =
+                "Each run: its mean (dot), the fastest 99 of 100 requests (thick), and to the slowest (thin).";
             figures.push_str(&drawing(&spread, caption));
         }
         section("Latency", (!figures.is_empty()).then(|| format!("<div class=\"pair\">\n{figures}</div>\n")))
@@ -190,9 +195,25 @@ impl Page<'_> {
 
     fn averages(&self) -> Option<String> {
         let rows: String = self.overview.rows.iter().map(average).collect();
-        let caption = "The sum of the runs' values divided by their number; the standard deviation is between runs.";
-        let head = ["Metric", "Average", "Std. dev.", "Samples", "What it is"];
+        let caption = "The sum of the runs' values divided by their number; ± 95 % is Student's t interval over the runs, the \
+                       standard deviation between them.";
+        let head = ["Metric", "Average", "± 95 %", "Std. dev.", "Samples", "What it is"];
         section("Averages", (!rows.is_empty()).then(|| table(caption, &head, &rows)))
+    }
+
+    fn distributions(&self) -> Option<String> {
+        let rows: String =
+            self.distributions.iter().map(|(name, described)| distribution_row(name, described)).collect();
+        let names = PERCENTILES.map(|percentile| percentile.name);
+        let head: Vec<&str> =
+            ["Metric", "Min"].into_iter().chain(names).chain(["Max", "MAD", "Outliers", "Samples"]).collect();
+        let needed =
+            PERCENTILES.map(|p| format!("{} for {}", count(samples_needed(p.share) as u64), p.name)).join(", ");
+        let caption = format!(
+            "The samples of all runs together. A percentile needs enough of them ({needed}). MAD is the median absolute \
+             deviation; outliers are beyond Tukey's fences of 1.5 interquartile ranges, counted and kept."
+        );
+        section("What requests took", (!rows.is_empty()).then(|| table(&caption, &head, &rows)))
     }
 
     fn runs(&self) -> Option<String> {
@@ -261,7 +282,7 @@ fn code(name: &str) -> String {
 
 fn card(row: &Row) -> String {
     let scale = Scale::of(row.average, &row.metric.unit);
-    let spread = match deviation(row) {
+    let spread = match row.deviation() {
         Some(deviation) => format!("std. dev. {} {}", scale.number(deviation, 2), scale.symbol()),
         None => "no spread: one run".to_owned(),
     };
@@ -282,20 +303,16 @@ fn absent_card(missing: &Missing) -> String {
     )
 }
 
-/// Without what is left of a sum of equal values.
-fn deviation(row: &Row) -> Option<f64> {
-    row.deviation().map(|deviation| if deviation < row.average.abs() * 1e-12 { 0.0 } else { deviation })
-}
-
 fn average(row: &Row) -> String {
     let scale = Scale::of(row.average, &row.metric.unit);
-    let deviation = deviation(row).map(|deviation| figure(deviation, &scale, 2)).unwrap_or_default();
+    let deviation = row.deviation().map(|deviation| figure(deviation, &scale, 2)).unwrap_or_default();
+    let half = row.interval().map(|interval| figure(interval.half_width(), &scale, 2)).unwrap_or_default();
     let mut samples = row.samples.map(|samples| count(samples.total as u64)).unwrap_or_default();
     if row.has_too_few_samples() {
         samples.push_str(&format!(" <span class=\"badge warn\">under {FEWEST_SAMPLES} in a run</span>"));
     }
     format!(
-        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{deviation}</td><td>{samples}</td><td class=\"text \
+        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{half}</td><td>{deviation}</td><td>{samples}</td><td class=\"text \
          help\">{}</td></tr>\n",
         code(&row.metric.name),
         figure(row.average, &scale, 4),
@@ -303,17 +320,30 @@ fn average(row: &Row) -> String {
     )
 }
 
+fn distribution_row(name: &str, described: &Distribution) -> String {
+    let scale = Scale::of(described.minimum, "s");
+    let cell = |value: Option<f64>| value.map_or("–".to_owned(), |value| figure(value, &scale, 4));
+    let percentiles = PERCENTILES.map(|percentile| cell(described.percentile(percentile.name)));
+    let ends = [cell(Some(described.maximum)), figure(described.median_absolute_deviation, &scale, 2)];
+    let counts = [described.outliers.outside, described.count].map(|number| count(number as u64));
+    let cells = [cell(Some(described.minimum))].into_iter().chain(percentiles).chain(ends).chain(counts);
+    let cells: String = cells.map(|cell| format!("<td>{cell}</td>")).collect();
+    format!("<tr><th scope=\"row\">{}</th>{cells}</tr>\n", code(name))
+}
+
 /// `held`: with the cell that says whether clocks were held down.
 fn run_row(run: &RunDigest, scale: &Scale, held: bool) -> String {
-    let of = |part: fn(&Samples) -> f64| {
-        run.samples.as_ref().map(|samples| figure(part(samples), scale, 4)).unwrap_or_default()
+    let of = |part: fn(&Samples) -> Option<f64>| match run.samples.as_ref().map(part) {
+        Some(Some(value)) => figure(value, scale, 4),
+        Some(None) => "–".to_owned(),
+        None => String::new(),
     };
     let cells = [
         run.latency.map(|latency| figure(latency, scale, 4)).unwrap_or_default(),
-        of(|samples| samples.least),
+        of(|samples| Some(samples.least)),
         of(|samples| samples.median),
         of(|samples| samples.p99),
-        of(|samples| samples.most),
+        of(|samples| Some(samples.most)),
         run.samples.as_ref().map(|samples| count(samples.count as u64)).unwrap_or_default(),
     ];
     let mut cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();

@@ -28,12 +28,6 @@ pub(crate) fn range(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)>
     Some(values.fold((first, first), |(least, most), value| (least.min(value), most.max(value))))
 }
 
-/// The smallest of sorted values that at least `share` of them do not exceed; 0 of nothing.
-pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let rank = (share * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied().unwrap_or_default()
-}
-
 /// Counts of values in stretches of equal width.
 pub(crate) struct Histogram {
     /// Where the first begins, in the values' unit.
@@ -98,14 +92,6 @@ mod tests {
         assert_eq!(thinned(&points[..400], 400), points[..400]);
         assert_eq!(thinned(&[(0.0, 1.0); 9], 4).len(), 4);
         assert!(thinned(&[], 4).is_empty());
-    }
-
-    #[test]
-    fn quantiles_are_values_that_were_measured() {
-        let values: Vec<f64> = (1..=100).map(f64::from).collect();
-        assert_eq!(quantile(&values, 0.5), 50.0);
-        assert_eq!(quantile(&values, 0.99), 99.0);
-        assert_eq!(quantile(&values[..1], 0.99), 1.0);
     }
 
     #[test]

@@ -4,7 +4,8 @@
 
 use harness_plugin::{
     Description, Direction, Error, Metric, Output, Recording, Report, Run, Setting, Settings,
-    overview::{Overview, Row, averages},
+    overview::{Overview, Row, averages, distribution},
+    statistics::{CONFIDENCE, Distribution},
 };
 use serde_json::{Map, Value, json};
 
@@ -75,10 +76,31 @@ fn averaged(runs: &[Box<dyn Run>]) -> Value {
             "standard_deviation": row.deviation(),
             "samples": row.samples.map(|samples| samples.total),
             "too_few_samples": row.has_too_few_samples(),
+            "coefficient_of_variation": row.coefficient_of_variation(),
+            "interval": row.interval().map(|interval| json!({
+                "confidence": CONFIDENCE, "low": interval.low, "high": interval.high,
+            })),
+            "distribution": distribution(runs, &row.metric.name).map(|described| document_of(&described)),
         });
         (row.metric.name.into_owned(), average)
     };
     averages(runs).into_iter().map(|reading| average(Row::of(reading, runs))).collect::<Map<_, _>>().into()
+}
+
+/// Of the samples of all runs together; a percentile that too few samples support is left out.
+fn document_of(distribution: &Distribution) -> Value {
+    let percentiles: Map<String, Value> =
+        distribution.percentiles.iter().map(|(percentile, value)| (percentile.name.to_owned(), json!(value))).collect();
+    json!({
+        "count": distribution.count,
+        "minimum": distribution.minimum,
+        "maximum": distribution.maximum,
+        "mean": distribution.mean,
+        "standard_deviation": distribution.standard_deviation,
+        "median_absolute_deviation": distribution.median_absolute_deviation,
+        "percentiles": percentiles,
+        "outliers": { "outside": distribution.outliers.outside, "far": distribution.outliers.far },
+    })
 }
 
 fn absent(recording: &dyn Recording) -> Value {
@@ -91,7 +113,18 @@ fn document_of_run(run: &dyn Run, samples: bool) -> Value {
     let values = metrics.iter().filter_map(|metric| Some((metric.clone(), run.value(&metric.name)?)));
     let absent: Map<String, Value> =
         run.absences().into_iter().map(|absence| (absence.metric, absence.reason.into())).collect();
-    let mut document = json!({ "label": run.label(), "values": figures(values), "absent": absent });
+    let extent = run.extent();
+    let mut document = json!({
+        "label": run.label(),
+        "iterations": extent.iterations,
+        "asked": extent.asked,
+        "warmup": extent.warmup,
+        "batch": extent.batch,
+        "wall_time": extent.wall_time,
+        "time_limit": extent.time_limit,
+        "values": figures(values),
+        "absent": absent,
+    });
     if samples {
         let series = |metric: &Metric| {
             let values = run.samples(&metric.name)?;
@@ -136,10 +169,28 @@ mod tests {
         assert_eq!(document["metrics"]["power"]["sampled"], true);
         assert_eq!(document["summary"], json!({ "latency": 0.2 }));
         assert_eq!(document["averages"]["latency"]["samples"], 4);
+        assert!(document["averages"]["latency"]["interval"]["high"].as_f64().unwrap() > 1.0);
+        let described = &document["averages"]["latency"]["distribution"];
+        assert_eq!(
+            (&described["count"], &described["minimum"], &described["maximum"]),
+            (&json!(4), &json!(0.1), &json!(0.3))
+        );
+        // Four samples support no percentile.
+        assert_eq!(described["percentiles"], json!({}));
         assert_eq!(document["absent"]["power"], "only 1 of 2 runs have it; run 1: no GPU");
         assert_eq!(
             document["runs"][0],
-            json!({ "label": "run 1", "values": { "latency": 0.1 }, "absent": { "power": "no GPU" } })
+            json!({
+                "label": "run 1",
+                "iterations": 100,
+                "asked": 100,
+                "warmup": 3,
+                "batch": 1,
+                "wall_time": 0.0,
+                "time_limit": null,
+                "values": { "latency": 0.1 },
+                "absent": { "power": "no GPU" },
+            })
         );
         assert_eq!(document["runs"][1]["values"]["power"], Value::Null);
     }

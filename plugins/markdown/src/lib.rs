@@ -25,6 +25,7 @@ impl Report for Markdown {
             Some(format!("### {title}")),
             Some(setup(&facts, overview.runs)),
             overview::ending_note(&facts, overview.runs).map(|note| format!("> {}", escaped(&note))),
+            overview.cut_note.as_deref().map(|note| format!("> {}", escaped(note))),
             overview::synthetic_note(&facts).map(|note| format!("> {}", escaped(&note))),
             (!overview.rows.is_empty()).then(|| table(&overview)),
             absent(&overview),

@@ -27,9 +27,9 @@ pub mod report {
         pub_export_macro: true,
         additional_derives: [PartialEq],
         with: {
-            "harness:plugin/common@0.1.0": crate::bindings::harness::plugin::common,
-            "harness:plugin/recordings@0.1.0": crate::bindings::harness::plugin::recordings,
-            "harness:plugin/log@0.1.0": crate::bindings::harness::plugin::log,
+            "harness:plugin/common@0.2.0": crate::bindings::harness::plugin::common,
+            "harness:plugin/recordings@0.2.0": crate::bindings::harness::plugin::recordings,
+            "harness:plugin/log@0.2.0": crate::bindings::harness::plugin::log,
         },
     });
 }

@@ -54,18 +54,20 @@ pub struct Plan {
     pub label: String,
     /// Served in turn: with a batch of B, iteration i serves the requests i·B to i·B + B − 1, each modulo their number.
     pub requests: Vec<Request>,
-    /// Measured iterations.
+    /// Measured iterations; the most of them where there is a time limit.
     pub iterations: u32,
     /// Iterations served first and not recorded.
     pub warmup: u32,
     /// Requests served together in one forward pass.
     pub batch: u32,
+    /// Seconds from the start of the first measured iteration after which none begins.
+    pub time_limit: Option<f64>,
 }
 
 impl Plan {
     /// A plan of 100 iterations after 3 of warm-up, one request at a time.
     pub fn new(label: impl Into<String>, requests: Vec<Request>) -> Self {
-        Self { label: label.into(), requests, iterations: 100, warmup: 3, batch: 1 }
+        Self { label: label.into(), requests, iterations: 100, warmup: 3, batch: 1, time_limit: None }
     }
 
     /// Sets the number of measured iterations.
@@ -87,6 +89,21 @@ impl Plan {
     pub fn batch(mut self, size: u32) -> Self {
         self.batch = size;
         self
+    }
+
+    /// Sets how many seconds, over 0, may pass since the start of the first measured iteration until none begins any more. The
+    /// first is always served, and one that has begun to its end. [`Run::extent`] says how many it were.
+    #[must_use]
+    pub fn time_limit(mut self, seconds: f64) -> Self {
+        self.time_limit = Some(seconds);
+        self
+    }
+}
+
+impl Generation {
+    /// Seconds from the request to its first token; none when it gave no token.
+    pub fn time_to_first_token(&self) -> Option<f64> {
+        self.token_times.first().copied()
     }
 }
 

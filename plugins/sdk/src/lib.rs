@@ -42,16 +42,15 @@
 pub mod bindings;
 mod description;
 mod error;
-pub mod format;
 mod host;
 pub mod log;
 mod metric;
 pub mod metrics;
+mod options;
 mod output;
 pub mod overview;
 mod recording;
 mod settings;
-pub mod statistics;
 pub mod testing;
 #[cfg(target_family = "wasm")]
 mod wasm;
@@ -59,13 +58,20 @@ mod wasm;
 pub use bindings::harness::plugin::common::{Description, Setting};
 pub use bindings::harness::plugin::gpu::{Device as Gpu, State as GpuState};
 pub use bindings::harness::plugin::model::{Finish, Generation, Info as ModelInfo, Prompt, Request, Sampling};
-pub use bindings::harness::plugin::recordings::{Absence, Direction};
+pub use bindings::harness::plugin::recordings::{Absence, Direction, Ending, Extent};
 pub use error::{Error, ModelError};
+pub use harness_figures::{format, statistics};
 pub use host::{Host, Plan};
 pub use metric::{Metric, Reading};
+pub use options::SettingField;
 pub use output::{Artifact, Output};
 pub use recording::{Facts, Recording, Run};
 pub use settings::{SettingValue, Settings};
+
+/// The README's plugin, as a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// The recipes of the plugin authors' guide, as tests.
 #[cfg(doctest)]

@@ -1,7 +1,9 @@
 //! What every report shows of a recording: averages with their spread, what is missing and why, and what ran where.
 
 use crate::format::{count, plural};
-use crate::statistics::{mean, standard_deviation};
+use crate::statistics::{
+    CONFIDENCE, Distribution, Interval, coefficient_of_variation, differs, mean, mean_interval, standard_deviation,
+};
 use crate::{Facts, Metric, Reading, Recording, Run, metrics};
 
 /// The metrics of the documented test, in the order in which reports show them.
@@ -50,6 +52,8 @@ pub struct Overview {
     pub rows: Vec<Row>,
     /// Metrics without a figure, those of the documented test first.
     pub missing: Vec<Missing>,
+    /// A line that must be shown where a plan's time limit ended a run before all its iterations.
+    pub cut_note: Option<String>,
     /// Whether the documented test's metrics are to be expected: not where a workload sums up nothing but figures of
     /// its own.
     pub of_the_method: bool,
@@ -92,6 +96,17 @@ impl Row {
         standard_deviation(&self.values)
     }
 
+    /// The standard deviation as a share of the runs' mean; none of fewer than two runs, or where the mean is 0.
+    pub fn coefficient_of_variation(&self) -> Option<f64> {
+        coefficient_of_variation(&self.values)
+    }
+
+    /// The interval that the mean of such runs lies in with 95% confidence, in the metric's unit: Student's t over the runs'
+    /// values; none of fewer than two.
+    pub fn interval(&self) -> Option<Interval> {
+        mean_interval(&self.values, CONFIDENCE)
+    }
+
     /// Whether the average is one of sensor samples, of which a run had fewer than [`FEWEST_SAMPLES`].
     pub fn has_too_few_samples(&self) -> bool {
         self.metric.sampled && self.samples.is_some_and(|samples| samples.fewest < FEWEST_SAMPLES)
@@ -100,8 +115,7 @@ impl Row {
     /// The mean of the runs, in the metric's unit, where the workload's summary says something else.
     pub fn contradiction(&self) -> Option<f64> {
         let mean = mean(&self.values)?;
-        let scale = mean.abs().max(self.average.abs());
-        ((mean - self.average).abs() > TOLERANCE * scale).then_some(mean)
+        differs(mean, self.average, TOLERANCE).then_some(mean)
     }
 }
 
@@ -126,7 +140,7 @@ impl Overview {
             METHOD.iter().for_each(|metric| miss(&metric.name));
         }
         runs.iter().flat_map(|run| run.absences()).for_each(|absence| miss(&absence.metric));
-        Self { runs: runs.len(), rows, missing, of_the_method }
+        Self { runs: runs.len(), rows, missing, cut_note: cut_note(&runs), of_the_method }
     }
 
     /// What is missing of the documented test, where it is to be expected: metrics that share a reason together.
@@ -154,6 +168,47 @@ impl Row {
         let values = values(runs, name).unwrap_or_default();
         Self { metric: reading.metric, average: reading.value, values, samples }
     }
+}
+
+fn cut_note(runs: &[Box<dyn Run>]) -> Option<String> {
+    const NAMED: usize = 3;
+    let cut: Vec<String> = runs
+        .iter()
+        .map(|run| (run.label(), run.extent()))
+        .filter(|(_, extent)| extent.was_cut())
+        .map(|(label, extent)| {
+            format!("'{label}' served {} of {}", count(extent.iterations.into()), count(extent.asked.into()))
+        })
+        .collect();
+    let more = cut.len().checked_sub(NAMED + 1).map(|more| format!(", and {} more", more + 1)).unwrap_or_default();
+    (!cut.is_empty()).then(|| {
+        format!(
+            "Time limit: {} of {} ended before all iterations: {}{more}. Figures are of what was served.",
+            cut.len(),
+            plural(runs.len(), "run"),
+            cut.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", "),
+        )
+    })
+}
+
+/// The metrics whose samples reports describe, as their tail is what a user of the model waits for.
+pub static DESCRIBED: &[&Metric] = &[&metrics::LATENCY, &metrics::TIME_TO_FIRST_TOKEN, &metrics::INTER_TOKEN_LATENCY];
+
+/// The most samples that [`distribution`] describes: together they must fit a plugin's memory.
+pub const MOST_DESCRIBED: usize = 1 << 21;
+
+/// What a metric's samples of all runs together are like; none where there are none, or more than [`MOST_DESCRIBED`]. It
+/// describes what was seen. How far off a mean may be is another question: see [`Row::interval`].
+pub fn distribution(runs: &[Box<dyn Run>], metric: &str) -> Option<Distribution> {
+    let mut all = Vec::new();
+    for run in runs {
+        let samples = run.samples(metric).unwrap_or_default();
+        if all.len() + samples.len() > MOST_DESCRIBED {
+            return None;
+        }
+        all.extend(samples);
+    }
+    Distribution::of(all)
 }
 
 fn place(metric: &str) -> usize {
@@ -351,6 +406,21 @@ mod tests {
     }
 
     #[test]
+    fn samples_of_all_runs_are_described_together_and_intervals_are_between_runs() {
+        let sampled = |label, latency: f64| {
+            FakeRun::new(label).value(&metrics::LATENCY, latency).samples(&metrics::LATENCY, &[latency; 3])
+        };
+        let recording = FakeRecording::new().run(sampled("run 1", 1.0)).run(sampled("run 2", 3.0));
+        let runs = recording.runs();
+        let latencies = distribution(&runs, "latency").unwrap();
+        assert_eq!((latencies.count, latencies.percentile("p50"), latencies.percentile("p90")), (6, Some(2.0), None));
+        assert_eq!(distribution(&runs, "power"), None);
+        // 2 ± 12.706 · √2 / √2: one degree of freedom, however many samples.
+        let interval = Overview::of(&recording).rows[0].interval().unwrap();
+        assert!((interval.half_width() - 12.706).abs() < 1e-3, "{interval:?}");
+    }
+
+    #[test]
     fn a_workload_with_figures_of_its_own_owes_none_of_the_method() {
         let own = Metric::new("own", "s", "Its own.", crate::Direction::Neither);
         let recording =
@@ -358,6 +428,29 @@ mod tests {
         let overview = Overview::of(&recording);
         assert_eq!(overview.missing.len(), 1);
         assert!(overview.missing_of_the_method().is_empty());
+    }
+
+    #[test]
+    fn runs_that_their_time_limit_ended_are_named() {
+        use crate::testing::FakeHost;
+        use crate::{Host, Plan};
+        let host = FakeHost::new();
+        let run = |label: &str, limit: f64| {
+            let plan = Plan::new(label, Vec::new()).iterations(1000).time_limit(limit);
+            host.measure(&plan).unwrap().extent()
+        };
+        let recording = FakeRecording::new()
+            .run(FakeRun::new("long").extent(run("long", 1000.0)))
+            .run(FakeRun::new("short").extent(run("short", 0.35)));
+        assert_eq!(
+            Overview::of(&recording).cut_note.unwrap(),
+            "Time limit: 1 of 2 runs ended before all iterations: 'short' served 4 of 1,000. Figures are of what was served."
+        );
+        assert_eq!(Overview::of(&FakeRecording::new().run(run_of_defaults())).cut_note, None);
+    }
+
+    fn run_of_defaults() -> FakeRun {
+        FakeRun::new("run 1")
     }
 
     #[test]

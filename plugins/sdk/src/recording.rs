@@ -1,11 +1,13 @@
 //! What the host recorded.
 
-use crate::{Absence, Metric, Reading};
+use crate::{Absence, Ending, Extent, Metric, Reading};
 
 /// One measured run: requests served back to back.
 pub trait Run {
     /// As the plan named it.
     fn label(&self) -> String;
+    /// How much it served, which is less than the plan asked for where its time limit ended it.
+    fn extent(&self) -> Extent;
     /// Every metric that this run recorded, in the order in which the host lists them.
     fn metrics(&self) -> Vec<Metric>;
     /// The run's single figure for a metric, in the metric's unit; none when it was not recorded.
@@ -16,6 +18,13 @@ pub trait Run {
     fn times(&self, metric: &str) -> Option<Vec<f64>>;
     /// Metrics that this run could not measure, and why.
     fn absences(&self) -> Vec<Absence>;
+}
+
+impl Extent {
+    /// Whether the plan's time limit ended the run before all its iterations.
+    pub fn was_cut(&self) -> bool {
+        self.ending == Ending::TimeLimit
+    }
 }
 
 /// A whole invocation: what ran where, each run, and the summary that the workload returned.

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 
 use crate::{
-    Absence, Description, Facts, Finish, Generation, Gpu, GpuState, Host, Metric, ModelError, ModelInfo, Plan, Reading,
-    Recording, Request, Run, Settings, metrics,
+    Absence, Description, Ending, Extent, Facts, Finish, Generation, Gpu, GpuState, Host, Metric, ModelError,
+    ModelInfo, Plan, Reading, Recording, Request, Run, Settings, metrics,
 };
 
 /// The described settings at their defaults, but for those given.
@@ -36,7 +36,8 @@ pub struct FakeHost {
 type Answer = Box<dyn Fn(&Plan) -> Result<FakeRun, ModelError>>;
 
 impl FakeHost {
-    /// A host whose runs have a latency of 100 ms and a throughput that fits, on a model of GPT-2's size.
+    /// A host whose runs have a latency of 100 ms and a throughput that fits, on a model of GPT-2's size. A plan's time limit ends
+    /// them when it would end real ones that are as fast.
     pub fn new() -> Self {
         Self { model: gpt2(), answer: Box::new(|plan| Ok(steady_run(plan))), plans: RefCell::default() }
     }
@@ -91,7 +92,7 @@ impl Host for FakeHost {
             text: "a".repeat(count),
             finish: Finish::Length,
             latency: LATENCY,
-            time_to_first_token: LATENCY / 10.0,
+            token_times: (1..=count).map(|token| LATENCY * token as f64 / count as f64).collect(),
         })
     }
 
@@ -114,8 +115,19 @@ impl Host for FakeHost {
 const LATENCY: f64 = 0.1;
 
 fn steady_run(plan: &Plan) -> FakeRun {
-    let samples = vec![LATENCY; plan.iterations as usize];
+    let within = |seconds: f64| ((seconds / LATENCY).ceil() as u32).max(1);
+    let iterations = plan.time_limit.map_or(plan.iterations, |limit| plan.iterations.min(within(limit)));
+    let samples = vec![LATENCY; iterations as usize];
     FakeRun::new(&plan.label)
+        .extent(Extent {
+            iterations,
+            asked: plan.iterations,
+            warmup: plan.warmup,
+            batch: plan.batch,
+            wall_time: f64::from(iterations) * LATENCY,
+            time_limit: plan.time_limit,
+            ending: if iterations < plan.iterations { Ending::TimeLimit } else { Ending::AllServed },
+        })
         .value(&metrics::THROUGHPUT, f64::from(plan.batch) / LATENCY)
         .value(&metrics::LATENCY, LATENCY)
         .samples(&metrics::LATENCY, &samples)
@@ -142,6 +154,7 @@ fn gpt2() -> ModelInfo {
 #[derive(Clone, Debug, Default)]
 pub struct FakeRun {
     label: String,
+    extent: Option<Extent>,
     values: Vec<(Metric, f64)>,
     samples: Vec<(String, Vec<f64>)>,
     times: Vec<(String, Vec<f64>)>,
@@ -152,6 +165,13 @@ impl FakeRun {
     /// A run without figures.
     pub fn new(label: impl Into<String>) -> Self {
         Self { label: label.into(), ..Self::default() }
+    }
+
+    /// Sets how much it served; unless set it is what the contract's defaults ask for, in no time.
+    #[must_use]
+    pub fn extent(mut self, extent: Extent) -> Self {
+        self.extent = Some(extent);
+        self
     }
 
     /// Adds a metric's figure, in its unit.
@@ -190,6 +210,18 @@ fn series(of: &[(String, Vec<f64>)], metric: &str) -> Option<Vec<f64>> {
 impl Run for FakeRun {
     fn label(&self) -> String {
         self.label.clone()
+    }
+
+    fn extent(&self) -> Extent {
+        self.extent.unwrap_or(Extent {
+            iterations: 100,
+            asked: 100,
+            warmup: 3,
+            batch: 1,
+            wall_time: 0.0,
+            time_limit: None,
+            ending: Ending::AllServed,
+        })
     }
 
     fn metrics(&self) -> Vec<Metric> {

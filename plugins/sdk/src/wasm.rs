@@ -5,8 +5,8 @@ use crate::bindings::exports::harness::plugin::workload::Guest as GuestWorkload;
 use crate::bindings::harness::plugin::{bench, common, gpu, model, recordings};
 use crate::bindings::report::exports::harness::plugin::report::{self, Guest as GuestReport};
 use crate::{
-    Absence, Artifact, Description, Error, Facts, Generation, Gpu, GpuState, Host, Metric, ModelError, ModelInfo,
-    Output, Plan, Reading, Recording, Report, Request, Run, Settings, Workload,
+    Absence, Artifact, Description, Error, Extent, Facts, Generation, Gpu, GpuState, Host, Metric, ModelError,
+    ModelInfo, Output, Plan, Reading, Recording, Report, Request, Run, Settings, Workload,
 };
 
 impl<T: Workload> GuestWorkload for Exported<T> {
@@ -54,6 +54,9 @@ impl Host for Imports {
         handle.set_iterations(plan.iterations);
         handle.set_warmup(plan.warmup);
         handle.set_batch(plan.batch);
+        if let Some(seconds) = plan.time_limit {
+            handle.set_time_limit(seconds);
+        }
         Ok(Box::new(bench::measure(&handle)?))
     }
 
@@ -69,6 +72,10 @@ impl Host for Imports {
 impl Run for recordings::Run {
     fn label(&self) -> String {
         self.label()
+    }
+
+    fn extent(&self) -> Extent {
+        self.extent()
     }
 
     fn metrics(&self) -> Vec<Metric> {

@@ -1,12 +1,18 @@
 //! One file a command.
 
+mod baseline;
+mod compare;
+mod compare_show;
 mod devices;
 mod generate;
+mod interleave;
 mod plugin;
 mod plugin_check;
 mod plugin_new;
+mod plugin_registry;
 mod plugin_test;
 mod recordings;
 mod report;
 mod run;
 mod shell;
+mod sweep;

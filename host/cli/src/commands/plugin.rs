@@ -1,22 +1,24 @@
-//! `harness plugin list` and `harness plugin inspect`; `new`, `check` and `test` are beside.
+//! `harness plugin list` and `harness plugin inspect`; the others are beside.
 
 use comfy_table::{Table, presets};
 use harness_bundle::BUILTINS;
 use harness_sandbox::{Description, Limits, Plugin};
 
 use super::plugin_check::check;
-use crate::args::{PluginAction, PluginCommand};
+use crate::args::{PluginAction, PluginCommand, PluginNamed};
 use crate::failure::Failure;
-use crate::{Outcome, config, deliver, plugins, units};
+use crate::{Outcome, config, deliver, plugins, settings, units};
 
 impl PluginCommand {
     pub(crate) fn execute(self) -> Outcome {
         match self.action {
             PluginAction::List => list(),
-            PluginAction::Inspect { plugin } => inspect(&plugin),
+            PluginAction::Inspect(named) => inspect(&named),
             PluginAction::New(new) => new.execute(),
-            PluginAction::Check { plugin } => check(&plugin),
+            PluginAction::Check(named) => check(&named),
             PluginAction::Test(test) => test.execute(),
+            PluginAction::Pull(pull) => pull.execute(),
+            PluginAction::Push(push) => push.execute(),
         }
     }
 }
@@ -33,8 +35,10 @@ fn list() -> Outcome {
     deliver::line(&table.trim_fmt())
 }
 
-fn inspect(named: &str) -> Outcome {
-    let plugin = config::read(None)?.plugins.load(&plugins::sandbox()?, named, None)?;
+fn inspect(named: &PluginNamed) -> Outcome {
+    let config = config::read(named.config.as_deref())?;
+    let plugins = settings::plugins(&named.registries, &config);
+    let plugin = plugins.load(&plugins::sandbox()?, &named.plugin, None)?;
     let description = describe(&plugin)?;
     deliver::line(&format!("{} {}: {}\n", description.name, description.version, description.summary))?;
     let mut facts = plain_table();
@@ -45,16 +49,16 @@ fn inspect(named: &str) -> Outcome {
     facts.add_row(["imports", &plugin.imports().join("\n")]);
     deliver::line(&facts.trim_fmt())?;
     if plugin.is_workload() {
-        settings("settings of the workload (--set in `harness run`)", &description)?;
+        settable("settings of the workload (--set in `harness run`)", &description)?;
     }
     if plugin.is_report() {
         let report = plugin.describe_report(&Limits::default())?;
-        settings("settings of the report (--set in `harness report`)", &report)?;
+        settable("settings of the report (--report-set in `harness run`, --set in `harness report`)", &report)?;
     }
     Ok(())
 }
 
-fn settings(title: &str, description: &Description) -> Outcome {
+fn settable(title: &str, description: &Description) -> Outcome {
     if description.settings.is_empty() {
         return deliver::line(&format!("\n{title}: none"));
     }
@@ -68,7 +72,7 @@ fn settings(title: &str, description: &Description) -> Outcome {
 }
 
 /// What the plugin says of itself, as a workload if it is one.
-fn describe(plugin: &Plugin) -> Result<Description, Failure> {
+pub(super) fn describe(plugin: &Plugin) -> Result<Description, Failure> {
     let limits = Limits::default();
     Ok(if plugin.is_workload() { plugin.describe_workload(&limits)? } else { plugin.describe_report(&limits)? })
 }

@@ -2,25 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use harness_bundle::builtin;
 use harness_sandbox::{CONTRACT_VERSIONS, Description, Limits, Plugin};
 
 use super::plugin::{kind, plain_table};
-use crate::{Outcome, config, deliver, plugins, units};
+use crate::args::PluginNamed;
+use crate::{Outcome, config, deliver, plugins, settings, units};
 
 /// Loads it twice, asks it what it is, and says so; what is wrong with it is an error like any other.
-pub(crate) fn check(named: &str) -> Outcome {
+pub(crate) fn check(named: &PluginNamed) -> Outcome {
+    let config = config::read(named.config.as_deref())?;
+    let component = settings::plugins(&named.registries, &config).find(&named.plugin, None)?;
     let sandbox = plugins::sandbox()?;
-    let known = config::read(None)?.plugins;
-    let (plugin, first) = timed(|| known.load(&sandbox, named, None))?;
-    let (_, again) = timed(|| known.load(&sandbox, named, None))?;
+    let (plugin, first) = timed(|| component.load(&sandbox))?;
+    let (_, again) = timed(|| component.load(&sandbox))?;
     let limits = Limits::default();
     let workload = plugin.is_workload().then(|| plugin.describe_workload(&limits)).transpose()?;
     let report = plugin.is_report().then(|| plugin.describe_report(&limits)).transpose()?;
 
-    deliver::line(&format!("{named} can be used: {}\n", kind(&plugin)))?;
+    deliver::line(&format!("{} can be used: {}\n", named.plugin, kind(&plugin)))?;
     let mut facts = plain_table();
-    facts.add_row(["size", &size(named)]);
+    facts.add_row(["size", &format!("{} bytes", units::count(component.bytes.len() as u64))]);
     facts.add_row(["sha256", plugin.sha256()]);
     facts.add_row(["contract", &contract(&plugin)]);
     facts.add_row([
@@ -40,15 +41,6 @@ pub(crate) fn check(named: &str) -> Outcome {
 fn timed<T, E>(work: impl FnOnce() -> Result<T, E>) -> Result<(T, Duration), E> {
     let start = Instant::now();
     Ok((work()?, start.elapsed()))
-}
-
-fn size(named: &str) -> String {
-    let bytes = match (std::fs::metadata(named), builtin(named)) {
-        (Ok(file), _) if file.is_file() => file.len(),
-        (_, Some(builtin)) => builtin.wasm.len() as u64,
-        _ => return "?".into(),
-    };
-    format!("{} bytes", units::count(bytes))
 }
 
 fn contract(plugin: &Plugin) -> String {

@@ -1,9 +1,9 @@
 //! `harness plugin test`: tries a plugin as it will be used, on a model that computes nothing.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use harness_core::{Budget, Facts, MeasureError, NoGpus, NoSensors, Recorder, Session, session::Broken};
+use harness_core::{Budget, Facts, MeasureError, NoGpus, NoSensors, PluginCost, Recorder, Session, session::Broken};
 use harness_engine::{SimulatedSettings, load_simulated};
 use harness_sandbox::{LogLevel, Output, Plugin};
 
@@ -17,7 +17,7 @@ impl PluginTest {
     pub(crate) fn execute(self) -> Outcome {
         let sandbox = plugins::sandbox()?;
         let config = config::read(self.config.as_deref())?;
-        let plugin = config.plugins.load(&sandbox, &self.plugin, None)?;
+        let plugin = settings::plugins(&self.registries, &config).load(&sandbox, &self.plugin, None)?;
         let limits = settings::limits(&self.limits, &config);
         let log = Arc::new(PluginLog { screen: Screen::new(false), least: LogLevel::Info });
         if plugin.is_workload() {
@@ -32,8 +32,9 @@ impl PluginTest {
             let values = plugin.describe_report(&limits)?.values(&self.plugin, set, false)?;
             for sample in samples::all(&sandbox)? {
                 let start = Instant::now();
-                let output =
-                    plugin.render(Arc::clone(&sample.recording), &values, &limits, Arc::<PluginLog>::clone(&log))?;
+                let recording = Arc::clone(&sample.recording);
+                let (output, cost) =
+                    plugin.render_measured(recording, &values, &limits, Arc::<PluginLog>::clone(&log))?;
                 let time = start.elapsed();
                 deliver::line(&format!(
                     "report on a recording {}: {} in {}",
@@ -41,6 +42,7 @@ impl PluginTest {
                     made(&output),
                     units::milliseconds(time)
                 ))?;
+                deliver::line(&format!("  {}", spent(&cost)))?;
             }
         }
         deliver::line(&format!("{} does what a plugin should", self.plugin))
@@ -81,6 +83,9 @@ fn run(
         units::count(work.new_tokens),
         units::milliseconds(time)
     ))?;
+    if let Some(cost) = &recording.plugin_cost {
+        deliver::line(&format!("  {}", spent(cost)))?;
+    }
     for reading in &recording.summary {
         let remark = match (reading.host_value, reading.unmeasured) {
             (Some(host), _) => format!("  but the mean of the runs is {host}"),
@@ -100,6 +105,18 @@ fn run(
             if wrong == 1 { "is" } else { "are" }
         ))),
     }
+}
+
+/// What the plugin cost beside the model.
+fn spent(cost: &PluginCost) -> String {
+    format!(
+        "cost: {} in the plugin, {} calls of the host, {} bytes to it and {} from it, {} bytes of memory",
+        units::milliseconds(Duration::from_secs_f64(cost.guest_time)),
+        units::count(cost.host_calls),
+        units::count(cost.bytes_to_host),
+        units::count(cost.bytes_to_guest),
+        units::count(cost.memory_peak),
+    )
 }
 
 fn made(output: &Output) -> String {

@@ -6,26 +6,19 @@ use harness_core::Recording;
 use harness_sandbox::LogLevel;
 
 use crate::args::Report;
+use crate::baselines::latest;
 use crate::deliver::Ready;
-use crate::failure::Failure;
 use crate::log::PluginLog;
 use crate::progress::Screen;
-use crate::{Outcome, config, places, plugins, settings};
+use crate::report_set::ReportSets;
+use crate::{Outcome, config, plugins, settings};
 
 impl Report {
     pub(crate) fn execute(self) -> Outcome {
         let config = config::read(self.config.as_deref())?;
         let path = match self.recording {
             Some(path) => path,
-            None => {
-                let folder = settings::recordings(&config);
-                places::list(&folder)?.into_iter().next().ok_or_else(|| {
-                    Failure::usage(format!(
-                        "there is no recording in {}; `harness run --quick` makes one, or name a file",
-                        folder.display()
-                    ))
-                })?
-            }
+            None => latest(&settings::recordings(&config))?,
         };
         let recording = Recording::read(&path)?;
         let screen = Screen::new(false);
@@ -34,7 +27,11 @@ impl Report {
         }
         let limits = settings::limits(&self.limits, &config);
         let target = settings::report_target(self.with.as_deref().unwrap_or("default"))?;
-        let ready = Ready::new(&plugins::sandbox()?, &config.plugins, &target, &self.set, &limits)?;
+        let plugins = settings::plugins(&self.registries, &config);
+        let sets = ReportSets::new(&config.report_set, Vec::new(), &plugins)?;
+        let mut set = sets.of(std::slice::from_ref(&target))?.remove(0);
+        set.extend(self.set);
+        let ready = Ready::new(&plugins::sandbox()?, &plugins, &target, &set, &limits)?;
         ready.deliver(&Arc::new(recording), &limits, Arc::new(PluginLog { screen, least: LogLevel::Info }))
     }
 }

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use harness_core::session::Broken;
-use harness_core::{MeasureError, Recorder, Recording, Session, Status, StopFlag, Work};
+use harness_core::{MeasureError, Recorder, Recording, Session, Status, StopFlag, Warning, Work};
 use harness_engine::Loaded;
 use harness_sandbox::{Description, LogLevel, Plugin, PluginError};
 
+use super::sweep;
 use crate::args::Run;
 use crate::deliver::Ready;
 use crate::estimate::{self, Pace};
@@ -22,106 +23,122 @@ impl Run {
     pub(crate) fn execute(self) -> Outcome {
         let settings = RunSettings::resolve(self)?;
         let screen = Screen::new(settings.quiet);
-        // All that can be refused is refused before the model is loaded, and before a test of an hour has run.
-        let sandbox = plugins::sandbox()?;
-        let plugin = settings.known.load(&sandbox, &settings.plugin, settings.pin.as_ref())?;
-        let description = plugin.describe_workload(&settings.limits)?;
-        let values = description.values(&settings.plugin, &settings.set, settings.quick)?;
-        let reports = reports(&settings, &plugin)
-            .iter()
-            .map(|target| Ready::new(&sandbox, &settings.known, target, &[], &settings.limits))
-            .collect::<Result<Vec<_>, _>>()?;
-
-        let mut loaded = model::ready(&settings.model, settings.seed)?;
-        // A CPU that was not asked for is said in one line with the time that it will take.
-        let held_back = usize::from(loaded.auto_cpu && !settings.quiet);
-        for note in loaded.notes.iter().skip(held_back) {
-            screen.say(note);
+        if settings.dry_run || !settings.sweep.is_empty() {
+            return sweep::run(&settings, &screen);
         }
-        let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
-        if let Some(note) = &telemetry.note {
-            screen.say(note);
+        record(&settings, &screen).map(drop)
+    }
+}
+
+/// Makes one recording, reports it, and says where it is.
+pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Recording>, Failure> {
+    // All that can be refused is refused before the model is loaded, and before a test of an hour has run.
+    let sandbox = plugins::sandbox()?;
+    let plugin = settings.plugins.load(&sandbox, &settings.plugin, settings.pin.as_ref())?;
+    let description = plugin.describe_workload(&settings.limits)?;
+    let values = description.values(&settings.plugin, &settings.set, settings.quick)?;
+    let targets = reports(settings, &plugin);
+    let mut reports = Vec::new();
+    for (target, set) in targets.iter().zip(settings.report_sets.of(&targets)?) {
+        let ready = Ready::new(&sandbox, &settings.plugins, target, &set, &settings.limits)?;
+        if !set.is_empty() {
+            ready.try_settings(&settings.limits)?;
         }
-        let work = rehearse(&settings, &plugin, &values, &loaded, &telemetry);
-        if held_back > 0 {
-            let time = work.and_then(|work| foretell(&settings, &plugin, &description, &mut loaded, &telemetry, &work));
-            let note = loaded.notes.first().map(String::as_str).unwrap_or_default();
-            screen.say(&format!("{note}{}", time.unwrap_or_default()));
+        reports.push(ready);
+    }
+
+    let mut loaded = model::ready(&settings.model, settings.seed)?;
+    // A CPU that was not asked for is said in one line with the time that it will take.
+    let held_back = usize::from(loaded.auto_cpu && !settings.quiet);
+    for note in loaded.notes.iter().skip(held_back) {
+        screen.say(note);
+    }
+    let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
+    if let Some(note) = &telemetry.note {
+        screen.say(note);
+    }
+    let work = rehearse(settings, &plugin, &values, &loaded, &telemetry);
+    if held_back > 0 {
+        let time = work.and_then(|work| foretell(settings, &plugin, &description, &mut loaded, &telemetry, &work));
+        let note = loaded.notes.first().map(String::as_str).unwrap_or_default();
+        screen.say(&format!("{note}{}", time.unwrap_or_default()));
+    }
+
+    let start = jiff::Timestamp::now();
+    let facts = facts::gather(
+        &start.to_string(),
+        settings.seed,
+        loaded.backend.info(),
+        &plugin,
+        &description,
+        &values,
+        telemetry.facts,
+    );
+    let path = settings.recording.clone().unwrap_or_else(|| new_recording(settings, &start, &description));
+    let recorder = Recorder::create(&path, facts)?;
+
+    let stop = interrupt::watch()?;
+    let display =
+        Arc::new(Display::new(screen.clone(), work.map(|work| Total { runs: work.runs, iterations: work.iterations })));
+    let mut session = Session::new(
+        loaded.backend,
+        loaded.tokenizer,
+        loaded.clock,
+        telemetry.sensors,
+        recorder,
+        settings.seed,
+        settings.budget,
+    );
+    session.observe(Arc::<Display>::clone(&display));
+    session.stop_on(stop.clone());
+
+    let log = Arc::new(PluginLog { screen: screen.clone(), least: LogLevel::Info });
+    let (session, result) =
+        plugin.run(session, telemetry.gpus, &values, &settings.limits, Arc::<PluginLog>::clone(&log));
+    display.stop();
+
+    let (recording, failure) = end(session, result, &stop, &path, &settings.plugin)?;
+    let recording = Arc::new(recording);
+    for reading in &recording.summary {
+        if reading.unmeasured {
+            screen.warn(&format!("the plugin gives {}, which no run recorded", reading.metric.name));
         }
-
-        let start = jiff::Timestamp::now();
-        let facts = facts::gather(
-            &start.to_string(),
-            settings.seed,
-            loaded.backend.info(),
-            &plugin,
-            &description,
-            &values,
-            telemetry.facts,
-        );
-        let path = settings.recording.clone().unwrap_or_else(|| new_recording(&settings, &start, &description));
-        let recorder = Recorder::create(&path, facts)?;
-
-        let stop = StopFlag::default();
-        interrupt::watch(stop.clone())?;
-        let display = Arc::new(Display::new(
-            screen.clone(),
-            work.map(|work| Total { runs: work.runs, iterations: work.iterations }),
-        ));
-        let mut session = Session::new(
-            loaded.backend,
-            loaded.tokenizer,
-            loaded.clock,
-            telemetry.sensors,
-            recorder,
-            settings.seed,
-            settings.budget,
-        );
-        session.observe(Arc::<Display>::clone(&display));
-        session.stop_on(stop.clone());
-
-        let log = Arc::new(PluginLog { screen: screen.clone(), least: LogLevel::Info });
-        let (session, result) =
-            plugin.run(session, telemetry.gpus, &values, &settings.limits, Arc::<PluginLog>::clone(&log));
-        display.stop();
-
-        let (recording, failure) = end(session, result, &stop, &path, &settings.plugin)?;
-        let recording = Arc::new(recording);
-        for reading in &recording.summary {
-            if reading.unmeasured {
-                screen.warn(&format!("the plugin gives {}, which no run recorded", reading.metric.name));
+        if let Some(host) = reading.host_value {
+            screen.warn(&format!(
+                "the plugin gives {} as {}, but the mean of the recorded runs is {host}; the recording has both",
+                reading.metric.name, reading.value
+            ));
+        }
+    }
+    for warning in Warning::of(&recording) {
+        screen.warn(&warning.to_string());
+    }
+    // What was recorded is shown also where the rest failed, and one report's failure is not another's.
+    let mut failure = failure;
+    if failure.is_none() || !recording.runs.is_empty() {
+        for report in &reports {
+            match report.deliver(&recording, &settings.limits, Arc::<PluginLog>::clone(&log)) {
+                // Who reads stdout has enough; a file may still be wanted.
+                Ok(()) | Err(Failure::Closed) => {}
+                Err(error) if failure.is_none() => failure = Some(error),
+                Err(error) => error.print(),
             }
-            if let Some(host) = reading.host_value {
-                screen.warn(&format!(
-                    "the plugin gives {} as {}, but the mean of the recorded runs is {host}; the recording has both",
-                    reading.metric.name, reading.value
-                ));
-            }
         }
-        // What was recorded is shown also where the rest failed, and one report's failure is not another's.
-        let mut failure = failure;
-        if failure.is_none() || !recording.runs.is_empty() {
-            for report in &reports {
-                match report.deliver(&recording, &settings.limits, Arc::<PluginLog>::clone(&log)) {
-                    // Who reads stdout has enough; a file may still be wanted.
-                    Ok(()) | Err(Failure::Closed) => {}
-                    Err(error) if failure.is_none() => failure = Some(error),
-                    Err(error) => error.print(),
-                }
-            }
+    }
+    match failure {
+        None => {
+            screen.say(&format!("recorded in {}", path.display()));
+            Ok(recording)
         }
-        match failure {
-            None => {
-                screen.say(&format!("recorded in {}", path.display()));
-                Ok(())
-            }
-            Some(failure) => Err(failure.and(&kept(&path, recording.runs.len()))),
-        }
+        Some(failure) => Err(failure.and(&kept(&path, recording.runs.len()))),
     }
 }
 
 /// The reports that the user named, or else the workload's own, or else the default one.
 fn reports(settings: &RunSettings, plugin: &Plugin) -> Vec<ReportTarget> {
+    if !settings.sweep.is_empty() {
+        return Vec::new();
+    }
     if !settings.reports.is_empty() {
         return settings.reports.clone();
     }
@@ -129,7 +146,7 @@ fn reports(settings: &RunSettings, plugin: &Plugin) -> Vec<ReportTarget> {
     vec![ReportTarget { plugin: own, out: None }]
 }
 
-fn rehearse(
+pub(super) fn rehearse(
     settings: &RunSettings,
     plugin: &Plugin,
     values: &[(String, String)],

@@ -1,6 +1,6 @@
 // What is measured: one run for each prompt length.
 
-import { Plan, measure } from 'harness:plugin/bench@0.1.0';
+import { Plan, measure } from 'harness:plugin/bench@0.2.0';
 
 import { mean, positive } from './sweep.js';
 

@@ -24,7 +24,7 @@ fn description() -> Description {
         name: "hostile".into(),
         version: "0".into(),
         summary: "Breaks rules.".into(),
-        settings: vec![setting("act", "nothing"), setting("count", "1000000")],
+        settings: vec![setting("act", "nothing"), setting("count", "1000000"), setting("seconds", "0.01")],
     }
 }
 
@@ -84,6 +84,27 @@ fn common(act: &str) {
         "log-escape" => log::log(log::Level::Warn, "a\u{1b}[31mred\rline"),
         "sleep" => std::thread::sleep(std::time::Duration::from_secs(3600)),
         "file" => std::fs::read("/etc/hostname").map(|_| ()).expect("no file"),
+        "write" => std::fs::write("/tmp/hostile", "x").expect("no file"),
+        "folder" => std::fs::read_dir("/").map(|_| ()).expect("no folder"),
+        "datagram" => std::net::UdpSocket::bind("127.0.0.1:0").map(|_| ()).expect("no socket"),
+        "lookup" => {
+            use std::net::ToSocketAddrs;
+            ("localhost", 80).to_socket_addrs().map(|_| ()).expect("no name service")
+        }
+        "listen" => std::net::TcpListener::bind("127.0.0.1:0").map(|_| ()).expect("no socket"),
+        "input" => {
+            let mut input = String::new();
+            std::io::Read::read_to_string(&mut std::io::stdin(), &mut input).unwrap();
+            assert!(input.is_empty());
+        }
+        "random" => {
+            use std::hash::{BuildHasher, RandomState};
+            log::log(log::Level::Info, &format!("drew {:x}", RandomState::new().hash_one(0)));
+        }
+        "log-line" => log::log(log::Level::Warn, &"long ".repeat(1 << 20)),
+        "huge-list" => drop(model::decode(&vec![1; 20 << 20])),
+        "huge-plan" => drop(Plan::new("x", &vec![request(1); (1 << 20) + 1])),
+        "tall-text" => drop(plan("x", Request { prompt: Prompt::Text("x".repeat(5 << 20)), ..request(1) })),
         "socket" => std::net::TcpStream::connect("127.0.0.1:1").map(|_| ()).expect("no socket"),
         "environment" => assert!(std::env::vars().next().is_none() && std::env::args().next().is_none()),
         "clock" => {
@@ -116,8 +137,9 @@ impl workload::Guest for Hostile {
     fn run(settings: Vec<(String, String)>) -> Result<Vec<Reading>, Failure> {
         let act = value(&settings, "act");
         let count: u64 = value(&settings, "count").parse().unwrap();
-        common(&act);
+        // Before anything is broken, so that there is something to keep.
         let first = measure(&plan("first", request(2))).map_err(error)?;
+        common(&act);
         match act.as_str() {
             "panic-after-a-run" => panic!("in the middle"),
             "no-iterations" => {
@@ -149,10 +171,33 @@ impl workload::Guest for Hostile {
                 let sampling = Sampling { temperature: f32::NAN, top_k: None, top_p: None, seed: 0 };
                 measure(&plan("bad", Request { sampling: Some(sampling), ..request(1) })).map_err(error)?;
             }
+            "samples" => {
+                let plan = plan("long", request(1));
+                plan.set_iterations(100_000);
+                let run = measure(&plan).map_err(error)?;
+                let mut hoard = Vec::new();
+                loop {
+                    hoard.push(run.samples("latency"));
+                }
+            }
+            "readings" => return Ok((0..20_000).map(|i| reading(&format!("x{i}"), 1.0)).collect()),
+            "long-help" => {
+                let mut long = reading("x", 1.0);
+                long.metric.help = "long ".repeat(1 << 20);
+                return Ok(vec![long]);
+            }
+            "long-failure" => return Err(Failure::Other("\u{1b}[31mlong ".repeat(1 << 20))),
             "many-iterations" => {
                 let plan = plan("many", request(1));
                 plan.set_iterations(u32::MAX);
                 measure(&plan).map_err(error)?;
+            }
+            "time-limit" => {
+                let plan = plan("limited", request(2));
+                plan.set_iterations(1000);
+                plan.set_time_limit(value(&settings, "seconds").parse().unwrap());
+                let extent = measure(&plan).map_err(error)?.extent();
+                log::log(log::Level::Info, &format!("{extent:?}"));
             }
             "wrong-mean" => return Ok(vec![reading("latency", 1e9)]),
             "nan" => return Ok(vec![reading("x", f64::NAN)]),
@@ -199,6 +244,16 @@ impl report::Guest for Hostile {
             "unnamed" => Output::Files(vec![file("")]),
             "twins" => Output::Files(vec![file("a.txt"), file("A.txt")]),
             "files" => Output::Files(vec![file("a.txt"), file("b.txt")]),
+            "runs" => loop {
+                std::mem::forget(recording.runs());
+            },
+            "parent" => Output::Files(vec![file("..")]),
+            "hidden" => Output::Files(vec![file(".profile")]),
+            "backslash" => Output::Files(vec![file("..\\outside")]),
+            "control" => Output::Files(vec![file("a\u{1b}[31m\n.txt")]),
+            "nul" => Output::Files(vec![file("a\0.txt")]),
+            "long-name" => Output::Files(vec![file(&"x".repeat(256))]),
+            "many-files" => Output::Files((0..2_000).map(|i| file(&format!("{i}.txt"))).collect()),
             "nothing" => Output::Text(format!("{} runs\n", recording.runs().len())),
             other => return Err(Failure::Other(format!("no act '{other}'"))),
         })

@@ -1,0 +1,44 @@
+#!/bin/sh
+# Gates a change: records the documented test (or what the arguments say), compares it with a baseline, and fails with exit
+# code 3 if a metric got worse by more than PERCENT. Without a baseline there is nothing to compare: the recording becomes it.
+#
+#   gate.sh BASELINE.jsonl [arguments of harness run…]
+#
+# HARNESS   the binary [harness]
+# PERCENT   what may get worse, in percent [3]
+# RECORDING where to record, a file that is not there yet [a new one in a temporary folder]
+#
+# Exit codes are those of harness: 0 done, 1 it ran and failed, 2 something can't be used, 3 a regression, 4 the baseline did
+# other work or another shape of model, so that it has to be made anew.
+set -eu
+
+if [ $# -lt 1 ]; then
+    echo "usage: gate.sh BASELINE.jsonl [arguments of harness run...]" >&2
+    exit 2
+fi
+baseline=$1
+shift
+harness=${HARNESS:-harness}
+percent=${PERCENT:-3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+recording=${RECORDING:-$work/recording.jsonl}
+
+"$harness" run --quiet --recording "$recording" "$@" >&2
+
+if [ ! -e "$baseline" ]; then
+    cp "$recording" "$baseline"
+    echo "no baseline yet: $baseline is one now" >&2
+    exit 0
+fi
+
+# Not the condition of an if: its exit code is wanted.
+set +e
+"$harness" compare "$baseline" "$recording" --fail-on-regression "$percent" --format markdown >"$work/comparison.md"
+code=$?
+set -e
+cat "$work/comparison.md"
+if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then
+    cat "$work/comparison.md" >>"$GITHUB_STEP_SUMMARY"
+fi
+exit "$code"

@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+"""Writes scipy.json: what scipy (1.17) and numpy make of fixed data. Run it with no arguments; needs scipy alone."""
+
+import json
+import pathlib
+
+import numpy as np
+import scipy
+from scipy import stats
+
+rng = np.random.Generator(np.random.PCG64(6))
+SETS = {
+    "normal": rng.normal(10.0, 0.1, 10),
+    "skewed": rng.lognormal(-5.0, 0.5, 100),
+    "heavy": rng.standard_t(2, 1000) * 1e-3 + 1.0,
+    "long": rng.gamma(4.0, 1e-3, 3000),
+    "two": np.array([3.0, 4.5]),
+    "tied": np.array([1.0, 1.0, 2.0, 2.0, 2.0, 7.0]),
+    "negative": -rng.uniform(1e6, 2e6, 30),
+    "tiny": rng.normal(1e-9, 1e-11, 12),
+}
+PAIRS = [("normal", "skewed"), ("two", "tied"), ("heavy", "long"), ("tied", "normal"), ("tiny", "tiny"), ("negative", "two")]
+P = [[0.01, 0.04, 0.03, 0.005], [0.5], [0.2, 0.2, 0.9], [1e-9, 0.049, 0.0125, 0.8, 0.02, 0.02]]
+
+
+def describe(x):
+    q1, q3 = np.quantile(x, [0.25, 0.75])
+    outside = lambda k: int(((x < q1 - k * (q3 - q1)) | (x > q3 + k * (q3 - q1))).sum())
+    low, high = stats.t.interval(0.95, len(x) - 1, loc=x.mean(), scale=stats.sem(x))
+    return {
+        "values": x.tolist(),
+        "mean": x.mean(),
+        "standard_deviation": x.std(ddof=1),
+        "coefficient_of_variation": stats.variation(x, ddof=1) * np.sign(x.mean()),
+        "median_absolute_deviation": stats.median_abs_deviation(x),
+        "minimum": x.min(),
+        "maximum": x.max(),
+        "percentiles": {f"p{p:g}": np.quantile(x, p / 100) for p in (50, 90, 95, 99, 99.9)},
+        "outside": outside(1.5),
+        "far": outside(3),
+        "interval": [low, high],
+    }
+
+
+def compare(a, b):
+    test = stats.ttest_ind(b, a, equal_var=False)
+    return {"p": test.pvalue, "freedom": test.df, "difference": b.mean() - a.mean()}
+
+
+def bisected(a, b):
+    """The ratio interval by its definition: the ratios k for which Welch's statistic of b and k*a stays within t."""
+    test = stats.ttest_ind(b, a, equal_var=False)
+    t = stats.t.ppf(0.975, test.df)
+    va, vb = a.var(ddof=1) / len(a), b.var(ddof=1) / len(b)
+    outside = lambda k: abs(b.mean() - k * a.mean()) - t * np.sqrt(vb + k * k * va)
+    ratio = b.mean() / a.mean()
+    ends = []
+    for step in (-1, 1):
+        near, far = ratio, ratio + step * abs(ratio)
+        while outside(far) < 0:
+            far += step * abs(ratio)
+            if abs(far) > 1e3 * abs(ratio):
+                return None
+        for _ in range(200):
+            middle = (near + far) / 2
+            near, far = (near, middle) if outside(middle) > 0 else (middle, far)
+        ends.append((near + far) / 2)
+    return ends
+
+
+def holm(p):
+    order, corrected, least = np.argsort(p, kind="stable"), [0.0] * len(p), 0.0
+    for rank, index in enumerate(order):
+        least = max(least, min(1.0, p[index] * (len(p) - rank)))
+        corrected[index] = least
+    return corrected
+
+
+result = {
+    "scipy": scipy.__version__,
+    "sets": {name: describe(x) for name, x in SETS.items()},
+    "pairs": [
+        {"first": a, "second": b, **compare(SETS[a], SETS[b]), "ratio": bisected(SETS[a], SETS[b])} for a, b in PAIRS
+    ],
+    "t": [{"freedom": f, "quantile": stats.t.ppf(0.975, f)} for f in (1, 2, 9, 30, 99, 999)],
+    "holm": [{"p": p, "corrected": holm(np.array(p))} for p in P],
+}
+path = pathlib.Path(__file__).with_name("scipy.json")
+path.write_text(json.dumps(result, indent=1) + "\n")

@@ -1,0 +1,136 @@
+//! Recordings kept under a name, and how a side of a comparison is found.
+
+use std::path::{Path, PathBuf};
+
+use harness_core::Recording;
+use harness_core::compare::Named;
+
+use crate::failure::Failure;
+use crate::places;
+
+/// Says that a baseline is meant, and no file.
+const PREFIX: &str = "baseline:";
+
+/// The baselines of a folder of recordings.
+pub(crate) struct Baselines {
+    folder: PathBuf,
+}
+
+impl Baselines {
+    pub(crate) fn new(recordings: &Path) -> Self {
+        Self { folder: recordings.join("baselines") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.jsonl"))
+    }
+
+    /// Keeps a copy of the recording.
+    pub(crate) fn save(&self, name: &str, recording: &Path, replace: bool) -> Result<PathBuf, Failure> {
+        if !valid(name) {
+            return Err(Failure::usage(format!(
+                "'{name}' can't name a baseline; use letters, digits, '.', '-' and '_', beginning with a letter or a digit"
+            )));
+        }
+        let read = Recording::read(recording)?;
+        if read.runs.is_empty() {
+            return Err(Failure::Incomparable(format!(
+                "{} has no finished run ({}), so nothing can be compared with it",
+                recording.display(),
+                read.status.as_str()
+            )));
+        }
+        let path = self.path(name);
+        if path.exists() && !replace {
+            return Err(Failure::usage(format!(
+                "there is a baseline '{name}'; --replace takes its place, or choose another name"
+            )));
+        }
+        let failed = |error: std::io::Error| {
+            Failure::failed(format!("can't keep the baseline as {}: {error}; free space there", path.display()))
+        };
+        std::fs::create_dir_all(&self.folder).map_err(failed)?;
+        // Whole or not at all: a copy that is cut would be taken for a recording that was.
+        let partial = self.folder.join(format!(".{name}.{}", std::process::id()));
+        let copied = std::fs::copy(recording, &partial).and_then(|_| std::fs::rename(&partial, &path));
+        if let Err(error) = copied {
+            // What can't be removed is hidden, and no baseline.
+            let _ = std::fs::remove_file(&partial);
+            return Err(failed(error));
+        }
+        Ok(path)
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Failure> {
+        let path = self.path(name);
+        if !valid(name) || !path.exists() {
+            return Err(self.unknown(name)?);
+        }
+        std::fs::remove_file(&path)
+            .map_err(|error| Failure::failed(format!("can't remove {}: {error}", path.display())))
+    }
+
+    /// Names and files, by name.
+    pub(crate) fn list(&self) -> Result<Vec<(String, PathBuf)>, Failure> {
+        let named = |path: PathBuf| Some((path.file_stem()?.to_str()?.to_owned(), path));
+        let mut found: Vec<_> = places::list(&self.folder)?.into_iter().filter_map(named).collect();
+        found.retain(|(name, _)| valid(name));
+        found.sort();
+        Ok(found)
+    }
+
+    /// Reads what `side` names: `baseline:NAME`, a file, or a baseline where there is no such file.
+    pub(crate) fn read(&self, side: &str) -> Result<Named, Failure> {
+        let path = match side.strip_prefix(PREFIX) {
+            Some(name) if valid(name) && self.path(name).exists() => self.path(name),
+            Some(name) => return Err(self.unknown(name)?),
+            None if !Path::new(side).exists() && valid(side) && self.path(side).exists() => self.path(side),
+            None if !Path::new(side).exists() => {
+                return Err(Failure::usage(format!(
+                    "there is no recording {side} and no baseline of that name; `harness recordings` and \
+                     `harness baseline list` show those there are"
+                )));
+            }
+            None => PathBuf::from(side),
+        };
+        let recording = Recording::read(&path)?;
+        Ok(Named { path, recording })
+    }
+
+    fn unknown(&self, name: &str) -> Result<Failure, Failure> {
+        let known: Vec<String> = self.list()?.into_iter().map(|(name, _)| name).collect();
+        let known = match known.is_empty() {
+            true => format!("there is none in {}", self.folder.display()),
+            false => format!("there are: {}", known.join(", ")),
+        };
+        Ok(Failure::usage(format!("there is no baseline '{name}'; {known}; `harness baseline save NAME` keeps one")))
+    }
+}
+
+/// Whether a name is a file's plain name, too. Nothing that starts with a dot is.
+fn valid(name: &str) -> bool {
+    name.len() <= 100
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
+}
+
+/// The newest recording of a folder; an error where there is none.
+pub(crate) fn latest(recordings: &Path) -> Result<PathBuf, Failure> {
+    places::list(recordings)?.into_iter().next().ok_or_else(|| {
+        Failure::usage(format!(
+            "there is no recording in {}; `harness run --quick` makes one, or name a file",
+            recordings.display()
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_in_their_folder() {
+        assert!(["main", "v1.2", "2026-11-25_f16"].iter().all(|name| valid(name)));
+        assert!(["", ".", "..", "../x", "a/b", ".hidden", "-x", "a b", "ä"].iter().all(|name| !valid(name)));
+    }
+}

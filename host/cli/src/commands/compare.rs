@@ -1,0 +1,98 @@
+//! `harness compare`.
+
+use harness_core::compare::{Comparison, Named, Options, THRESHOLD, Verdict, compare};
+use harness_core::{Status, Warning, format};
+
+use super::compare_show::{Shown, changed, names};
+use super::interleave;
+use crate::args::{Compare, CompareFormat};
+use crate::baselines::Baselines;
+use crate::failure::Failure;
+use crate::log::tell;
+use crate::{Outcome, config, deliver, settings};
+
+impl Compare {
+    pub(crate) fn execute(self) -> Outcome {
+        let recordings = settings::recordings(&config::read(self.config.as_deref())?);
+        let baselines = Baselines::new(&recordings);
+        let limit = self.fail_on_regression;
+        // A limit that no change reaches before it counts would never be one.
+        let threshold = self.threshold.unwrap_or_else(|| limit.map_or(THRESHOLD, |limit| limit.min(THRESHOLD)));
+        let options = Options { metrics: self.metrics.clone(), threshold, force: self.force };
+        let (base, news) = match self.interleave.as_slice() {
+            [a, b] => {
+                let (base, new) = interleave::run(a, b, self.rounds, &recordings, self.config.as_deref(), &options)?;
+                (base, vec![new])
+            }
+            _ => self.read(&baselines)?,
+        };
+        for named in base.iter().chain(news.iter().flatten()) {
+            warn(named);
+        }
+        let own = |new: &&Named| base.iter().any(|base| base.recording.same(&new.recording));
+        if let Some(new) = news.iter().flatten().find(own) {
+            tell(&format!(
+                "warning: {} is in the base, too: nothing is found between a recording and itself",
+                new.path.display()
+            ));
+        }
+        let comparisons = compare(&base, &news, &options)?;
+        let shown = Shown { base: &base, news: &news, comparisons: &comparisons, threshold };
+        deliver::line(&match self.format {
+            CompareFormat::Table => shown.table(),
+            CompareFormat::Markdown => shown.markdown(),
+            CompareFormat::Json => shown.json(),
+        })?;
+        limit.map_or(Ok(()), |limit| gate(&news, &comparisons, limit))
+    }
+
+    fn read(&self, baselines: &Baselines) -> Result<(Vec<Named>, Vec<Vec<Named>>), Failure> {
+        let read = |sides: &[String]| sides.iter().map(|side| baselines.read(side)).collect::<Result<Vec<_>, _>>();
+        match self.sides.split_first() {
+            Some((base, news)) => {
+                let base = vec![baselines.read(base)?];
+                Ok((base, read(news)?.into_iter().map(|new| vec![new]).collect()))
+            }
+            None => Ok((read(&self.base)?, vec![read(&self.new)?])),
+        }
+    }
+}
+
+/// What the reader should know of a recording before they trust it.
+fn warn(named: &Named) {
+    let (path, recording) = (named.path.display(), &named.recording);
+    for note in &recording.notes {
+        tell(&format!("warning: {note}"));
+    }
+    if recording.status != Status::Complete && !recording.runs.is_empty() {
+        let runs = format::plural(recording.runs.len(), "finished run");
+        tell(&format!("warning: {path} is {}: compared by its {runs}", recording.status.as_str()));
+    }
+    for warning in Warning::of(recording) {
+        tell(&format!("warning: {path}: {warning}"));
+    }
+}
+
+/// Whether a pipeline may go on.
+fn gate(news: &[Vec<Named>], comparisons: &[Comparison], limit: f64) -> Outcome {
+    let mut regressions = Vec::new();
+    let mut ambiguous = Vec::new();
+    for (new, comparison) in news.iter().zip(comparisons) {
+        let of = if news.len() > 1 { format!(" in {}", names(new)) } else { String::new() };
+        for row in &comparison.rows {
+            if row.regressed_beyond(limit) {
+                regressions.push(format!("{}{of} is worse: {}", row.metric.name, changed(row)));
+            } else if row.verdict == Some(Verdict::Ambiguous) {
+                ambiguous.push(format!("{}{of}", row.metric.name));
+            }
+        }
+    }
+    if !ambiguous.is_empty() {
+        tell(&format!("ambiguous, so not held against it: {}; more runs tell", ambiguous.join(", ")));
+    }
+    if regressions.is_empty() {
+        return Ok(());
+    }
+    let allowed = limit * 100.0;
+    Err(Failure::Regression(format!("{}; up to {allowed} % is allowed", regressions.join("; "))))
+}

@@ -1,0 +1,247 @@
+//! A comparison as a table, as Markdown and as JSON.
+
+use std::path::Path;
+
+use comfy_table::{Cell, CellAlignment};
+use harness_core::compare::{Comparison, Difference, Figure, Named, Row};
+use harness_core::format::{Scale, count, plural};
+use harness_core::metric::Direction;
+use harness_core::statistics::{CONFIDENCE, Interval};
+use serde_json::{Value, json};
+
+use super::plugin::plain_table;
+
+/// The document's form; another number means that something changed its meaning.
+const SCHEMA: &str = "harness-comparison/1";
+
+const HEAD: [&str; 7] = ["metric", "base", "new", "unit", "change", "95 % interval", "verdict"];
+
+/// All that is shown.
+pub(super) struct Shown<'a> {
+    pub(super) base: &'a [Named],
+    /// One for each comparison.
+    pub(super) news: &'a [Vec<Named>],
+    pub(super) comparisons: &'a [Comparison],
+    /// The share below which a change counts for nothing.
+    pub(super) threshold: f64,
+}
+
+impl Shown<'_> {
+    pub(super) fn table(&self) -> String {
+        let mut parts = Vec::new();
+        for (new, comparison) in self.news.iter().zip(self.comparisons) {
+            parts.push(format!("base  {}\nnew   {}", side(self.base), side(new)));
+            let mut table = plain_table();
+            table.set_header(HEAD.iter().enumerate().map(|(column, text)| cell(text, column)));
+            for row in &comparison.rows {
+                table.add_row(cells(row).iter().enumerate().map(|(column, text)| cell(text, column)));
+            }
+            parts.push(table.trim_fmt());
+            let notes = self.notes(comparison, |fact| fact.to_owned());
+            parts.extend((!notes.is_empty()).then(|| notes.join("\n\n")));
+        }
+        parts.push(self.method());
+        parts.join("\n\n")
+    }
+
+    pub(super) fn markdown(&self) -> String {
+        let mut parts = Vec::new();
+        for (new, comparison) in self.news.iter().zip(self.comparisons) {
+            parts.push(format!("`{}` beside the base `{}`", side(new), side(self.base)));
+            let rule = "| --- | ---: | ---: | --- | ---: | ---: | --- |".to_owned();
+            let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
+            let head = line(&HEAD.map(ToOwned::to_owned));
+            let rows = comparison.rows.iter().map(|row| line(&cells(row).map(|cell| cell.replace('|', "\\|"))));
+            parts.push([head, rule].into_iter().chain(rows).collect::<Vec<_>>().join("\n"));
+            parts.extend(self.notes(comparison, |fact| format!("- {}", fact.trim_start())));
+        }
+        parts.push(self.method());
+        parts.join("\n\n")
+    }
+
+    /// What differs and what could not be compared; `line` makes a line of one.
+    fn notes(&self, comparison: &Comparison, line: fn(&str) -> String) -> Vec<String> {
+        let differences = |title: &str, list: &[Difference]| {
+            let lines: Vec<String> = list.iter().map(|difference| line(&format!("  {}", arrow(difference)))).collect();
+            (!lines.is_empty()).then(|| format!("{title}\n{}", lines.join("\n")))
+        };
+        let missing: Vec<String> = comparison
+            .uncompared
+            .iter()
+            .map(|missing| line(&format!("  {}: {}", missing.metric, missing.reason)))
+            .collect();
+        [
+            differences("Other work, compared because of --force:", &comparison.other_work),
+            differences("What else differs:", &comparison.facts),
+            (!missing.is_empty()).then(|| format!("Not compared:\n{}", missing.join("\n"))),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// How it was decided.
+    fn method(&self) -> String {
+        format!(
+            "± and intervals: 95 %, over runs. Better or worse: by Welch's t test on runs with Holm's correction\n\
+             over {}, and a change over {} %. Same: the whole interval is within that.",
+            plural(self.judged(), "figure"),
+            number(self.threshold * 100.0)
+        )
+    }
+
+    fn judged(&self) -> usize {
+        self.comparisons.iter().flat_map(|comparison| &comparison.rows).filter(|row| row.corrected.is_some()).count()
+    }
+
+    pub(super) fn json(&self) -> String {
+        let paths = |side: &[Named]| side.iter().map(|named| named.path.display().to_string()).collect::<Vec<_>>();
+        let comparisons: Vec<Value> = self
+            .news
+            .iter()
+            .zip(self.comparisons)
+            .map(|(new, comparison)| {
+                json!({
+                    "new": paths(new),
+                    "metrics": comparison.rows.iter().map(row_json).collect::<Vec<_>>(),
+                    "not_compared": comparison.uncompared.iter()
+                        .map(|missing| json!({ "metric": missing.metric, "reason": missing.reason })).collect::<Vec<_>>(),
+                    "facts": comparison.facts.iter().map(difference_json).collect::<Vec<_>>(),
+                    "other_work": comparison.other_work.iter().map(difference_json).collect::<Vec<_>>(),
+                })
+            })
+            .collect();
+        let document = json!({
+            "schema": SCHEMA,
+            "base": paths(self.base),
+            "confidence": CONFIDENCE,
+            "threshold": self.threshold,
+            "corrected_over": self.judged(),
+            "comparisons": comparisons,
+        });
+        format!("{document:#}")
+    }
+}
+
+fn row_json(row: &Row) -> Value {
+    let better = match row.metric.better {
+        Direction::Higher => "higher",
+        Direction::Lower => "lower",
+        Direction::Neither => "neither",
+    };
+    let interval = |interval: &Interval| json!({ "low": interval.low, "high": interval.high });
+    let figure = |figure: &Figure| {
+        json!({
+            "mean": figure.mean, "interval": figure.interval.as_ref().map(interval),
+            "coefficient_of_variation": figure.spread, "runs": figure.runs,
+        })
+    };
+    let work = row.work.map(
+        |work| json!({ "batch": work.batch, "iterations": work.iterations, "prompt_tokens_per_request": work.prompt }),
+    );
+    json!({
+        "metric": row.metric.name, "unit": row.metric.unit, "better": better, "work": work,
+        "base": figure(&row.base), "new": figure(&row.new),
+        "change": row.change, "interval": row.interval.as_ref().map(interval), "p": row.p, "p_corrected": row.corrected,
+        "verdict": row.verdict.map(|verdict| verdict.as_str()),
+    })
+}
+
+fn difference_json(difference: &Difference) -> Value {
+    json!({ "fact": difference.fact, "base": difference.base, "new": difference.new })
+}
+
+fn arrow(difference: &Difference) -> String {
+    let shown = |value: &Option<String>| {
+        value.as_deref().map_or("none", |text| if text.is_empty() { "''" } else { text }).to_owned()
+    };
+    format!("{}: {} → {}", difference.fact, shown(&difference.base), shown(&difference.new))
+}
+
+fn cell(text: &str, column: usize) -> Cell {
+    let right = [1, 2, 4, 5].contains(&column);
+    Cell::new(text).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
+}
+
+fn cells(row: &Row) -> [String; 7] {
+    let scale = Scale::of(row.base.mean, &row.metric.unit);
+    let figure = |figure: &Figure| {
+        let mean = scale.number(figure.mean, 4);
+        match &figure.interval {
+            Some(interval) => format!("{mean} ± {}", scale.number(interval.half_width(), 2)),
+            None => mean,
+        }
+    };
+    let name = row.work.map_or(row.metric.name.clone(), |work| format!("{} ({work})", row.metric.name));
+    [
+        name,
+        figure(&row.base),
+        figure(&row.new),
+        scale.symbol().to_owned(),
+        row.change.map_or("–".to_owned(), signed),
+        row.interval.as_ref().map_or("–".to_owned(), |interval| within(*interval)),
+        row.verdict.map_or("–", |verdict| verdict.as_str()).to_owned(),
+    ]
+}
+
+/// `+5.02 % (+4.90 to +5.14 %)`.
+pub(super) fn changed(row: &Row) -> String {
+    match (row.change, row.interval) {
+        (Some(change), Some(interval)) => format!("{} ({})", signed(change), within(interval)),
+        (Some(change), None) => signed(change),
+        (None, _) => {
+            let scale = Scale::of(row.new.mean, &row.metric.unit);
+            format!("{} {} where the base has none", scale.number(row.new.mean, 4), scale.symbol())
+        }
+    }
+}
+
+/// A share as a change in percent.
+fn signed(change: f64) -> String {
+    format!("{} %", bare(change))
+}
+
+fn within(interval: Interval) -> String {
+    format!("{} to {} %", bare(interval.low), bare(interval.high))
+}
+
+fn bare(change: f64) -> String {
+    match change * 100.0 {
+        percent if percent.abs() < 0.005 => "0.00".to_owned(),
+        percent => format!("{percent:+.2}"),
+    }
+}
+
+fn number(value: f64) -> String {
+    // To a hundredth of a percent, without what is left of a division.
+    ((value * 100.0).round() / 100.0).to_string()
+}
+
+/// `a.jsonl, b.jsonl`.
+pub(super) fn names(side: &[Named]) -> String {
+    side.iter().map(|named| named.path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// Many recordings would fill the screen: the first and how many more, and the folder once where they share it.
+fn side(side: &[Named]) -> String {
+    const MOST: usize = 3;
+    let runs = plural(side.iter().map(|named| named.recording.runs.len()).sum(), "run");
+    if side.len() == 1 {
+        return format!("{} ({runs})", names(side));
+    }
+    let mut folders: Vec<Option<&Path>> = side.iter().map(|named| named.path.parent()).collect();
+    folders.dedup();
+    let shared =
+        folders.first().copied().flatten().filter(|folder| folders.len() == 1 && !folder.as_os_str().is_empty());
+    let name = |named: &Named| match (shared, named.path.file_name()) {
+        (Some(_), Some(name)) => name.to_string_lossy().into_owned(),
+        _ => named.path.display().to_string(),
+    };
+    let first: Vec<String> = side.iter().take(MOST).map(name).collect();
+    let more = match side.len().saturating_sub(MOST) {
+        0 => String::new(),
+        more => format!(" and {} more", count(more as u64)),
+    };
+    let folder = shared.map(|folder| format!(" in {}", folder.display())).unwrap_or_default();
+    format!("{}{more}{folder} ({runs})", first.join(", "))
+}

@@ -1,0 +1,97 @@
+//! Runs two configurations in turn, A B B A, so that what drifts (heat, clocks, other load) hits both alike.
+//!
+//! Each recording is made by a process of its own, so that neither configuration finds the other's memory.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use harness_core::Recording;
+use harness_core::compare::{Incomparable, Named, Options, compare};
+
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::log::tell;
+
+const ORDER: [usize; 4] = [0, 1, 1, 0];
+const NAMES: [&str; 2] = ["a", "b"];
+
+/// Records both, and returns the recordings of A and of B.
+pub(super) fn run(
+    a: &str,
+    b: &str,
+    rounds: u32,
+    recordings: &Path,
+    config: Option<&Path>,
+    options: &Options,
+) -> Result<(Vec<Named>, Vec<Named>), Failure> {
+    let words = [words(a)?, words(b)?];
+    let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
+    let folder = recordings.join(format!("{time}-interleave"));
+    // The child hears of Ctrl-C, too, and ends its recording before it ends; whoever signals this process alone ends what follows.
+    let stop = interrupt::watch()?;
+    let mut sides: [Vec<Named>; 2] = Default::default();
+    let total = rounds as usize * ORDER.len();
+    for step in 0..total {
+        if stop.is_set() {
+            return Err(Failure::Interrupted(format!(
+                "interrupted; what was recorded is kept in {}",
+                folder.display()
+            )));
+        }
+        let which = ORDER[step % ORDER.len()];
+        let path = folder.join(format!("{:04}-{}.jsonl", step + 1, NAMES[which]));
+        tell(&format!("{}/{total}: {}", step + 1, NAMES[which].to_uppercase()));
+        let ended = record(&words[which], &path, config);
+        let kept = format!("what was recorded is kept in {}", folder.display());
+        ended.map_err(|failure| failure.and(if step > 0 { &kept } else { "" }))?;
+        sides[which].push(Named { recording: Recording::read(&path)?, path });
+        // That they can't be compared is better known now than at the end.
+        if step == 1 {
+            let [a, b] = &sides;
+            if let Err(error @ (Incomparable::OtherWork { .. } | Incomparable::UnknownMetric { .. })) =
+                compare(a, std::slice::from_ref(b), options)
+            {
+                return Err(error.into());
+            }
+        }
+    }
+    tell(&format!("recorded in {}", folder.display()));
+    let [a, b] = sides;
+    Ok((a, b))
+}
+
+fn words(arguments: &str) -> Result<Vec<String>, Failure> {
+    let words = shlex::split(arguments).ok_or_else(|| {
+        Failure::usage(format!("'{arguments}' has a quote that does not end; quote it as for a shell"))
+    })?;
+    let own = ["--recording", "--sweep"];
+    let taken = |word: &&String| own.iter().any(|flag| word.as_str() == *flag || word.starts_with(&format!("{flag}=")));
+    match words.iter().find(taken) {
+        Some(word) => {
+            Err(Failure::usage(format!("'{word}' can't be given to --interleave, which chooses the recordings itself")))
+        }
+        None => Ok(words),
+    }
+}
+
+fn record(words: &[String], path: &PathBuf, config: Option<&Path>) -> Result<(), Failure> {
+    let own = std::env::current_exe().map_err(|error| Failure::failed(format!("can't find this program: {error}")))?;
+    let mut command = Command::new(own);
+    command.arg("run").args(words).arg("--recording").arg(path);
+    if !words.iter().any(|word| word == "-q" || word == "--quiet") {
+        command.arg("--quiet");
+    }
+    if let Some(config) = config.filter(|_| !words.iter().any(|word| word.starts_with("--config"))) {
+        command.arg("--config").arg(config);
+    }
+    // The comparison is what belongs on stdout.
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let status = status.map_err(|error| Failure::failed(format!("can't start `harness run`: {error}")))?;
+    let shown = shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "));
+    match status.code() {
+        Some(0) => Ok(()),
+        Some(2) => Err(Failure::usage(format!("`harness run {shown}` can't be run, as it says above"))),
+        Some(130) => Err(Failure::Interrupted("interrupted".into())),
+        _ => Err(Failure::failed(format!("`harness run {shown}` failed ({status}), as it says above"))),
+    }
+}

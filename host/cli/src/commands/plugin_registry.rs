@@ -1,0 +1,60 @@
+//! `harness plugin pull` and `harness plugin push`.
+
+use harness_registry::{Artifact, Reference};
+use harness_sandbox::sha256;
+
+use super::plugin::describe;
+use crate::args::{PluginPull, PluginPush};
+use crate::failure::Failure;
+use crate::log::tell;
+use crate::{Outcome, config, deliver, plugins, settings, units};
+
+impl PluginPull {
+    pub(crate) fn execute(self) -> Outcome {
+        let config = config::read(self.config.as_deref())?;
+        let reference: Reference = self.reference.parse()?;
+        let pulled = settings::plugins(&self.registries, &config).registry().pull(&reference)?;
+        if let Some(file) = &self.output {
+            std::fs::write(file, &pulled.component)
+                .map_err(|error| Failure::usage(format!("can't write {}: {error}", file.display())))?;
+        }
+        tell(&format!(
+            "{} bytes, sha256 {}, in {}",
+            units::count(pulled.component.len() as u64),
+            sha256(&pulled.component),
+            self.output.as_deref().unwrap_or(&pulled.path).display()
+        ));
+        deliver::line(&pulled.reference.to_string())
+    }
+}
+
+impl PluginPush {
+    pub(crate) fn execute(self) -> Outcome {
+        let config = config::read(self.config.as_deref())?;
+        let reference: Reference = self.reference.parse()?;
+        let plugins = settings::plugins(&self.registries, &config);
+        // What no harness could use is not sent.
+        let component = plugins.find(&self.plugin, None)?;
+        let plugin = component.load(&plugins::sandbox()?)?;
+        let description = describe(&plugin)?;
+        let pushed = plugins.registry().push(
+            &reference,
+            &Artifact {
+                component: &component.bytes,
+                imports: plugin.imports(),
+                exports: plugin.exports(),
+                title: &description.name,
+                version: &description.version,
+                description: &description.summary,
+            },
+        )?;
+        tell(&format!(
+            "pushed {} {}, {} bytes, sha256 {}, to {reference}",
+            description.name,
+            description.version,
+            units::count(component.bytes.len() as u64),
+            plugin.sha256()
+        ));
+        deliver::line(&pushed.to_string())
+    }
+}

@@ -1,0 +1,309 @@
+//! `harness run --sweep`: one recording a point, in one folder; points that are finished are kept.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use comfy_table::{Cell, CellAlignment};
+use harness_core::format::{Scale, plural};
+use harness_core::recording::Status;
+use harness_core::statistics::{CONFIDENCE, mean, mean_interval};
+use harness_core::{Recording, metric};
+use harness_sandbox::Description;
+use serde_json::{Value, json};
+
+use super::plugin::plain_table;
+use super::run::{record, rehearse};
+use crate::chart::{Chart, Dot, Line};
+use crate::estimate::Pace;
+use crate::failure::Failure;
+use crate::progress::Screen;
+use crate::settings::{ModelSettings, RunSettings};
+use crate::sweep::{Axis, Point, points};
+use crate::{Outcome, deliver, interrupt, model, plugins, sensors, units};
+
+/// What the table shows of each point.
+const SHOWN: [&str; 4] = ["tokens_per_second", "latency", "time_to_first_token", "inter_token_latency"];
+/// What the chart shows.
+const CHARTED: &str = "tokens_per_second";
+/// Beside the points.
+const CHART: &str = "sweep.svg";
+/// Beside the points: what was swept, so that a folder is not gone on with by another sweep.
+const MANIFEST: &str = "sweep.json";
+
+/// A point and what is known of it.
+struct Known {
+    point: Point,
+    path: PathBuf,
+    /// Settings for this point alone.
+    settings: RunSettings,
+    recording: Option<Arc<Recording>>,
+    failure: Option<Failure>,
+}
+
+pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
+    let all = points(&settings.sweep)?;
+    let plugin = settings.plugins.load(&plugins::sandbox()?, &settings.plugin, settings.pin.as_ref())?;
+    let description = plugin.describe_workload(&settings.limits)?;
+    let folder = settings.recording.clone().unwrap_or_else(|| new_folder(settings, &description));
+    let mut known = Vec::new();
+    for point in &all {
+        let mut of_point = settings.clone();
+        of_point.set.extend(point.0.iter().cloned());
+        // An unknown setting is refused before anything is run.
+        description.values(&settings.plugin, &of_point.set, settings.quick)?;
+        let path = folder.join(point.file_name(&all));
+        of_point.recording = Some(path.clone());
+        known.push(Known { point: point.clone(), path, settings: of_point, recording: None, failure: None });
+    }
+    if settings.dry_run {
+        return foretell(settings, &plugin, &description, known);
+    }
+    let manifest = manifest(settings, plugin.sha256());
+    open(&folder, &manifest)?;
+    let total = known.len();
+    for (number, point) in known.iter_mut().enumerate() {
+        let heading = format!("point {}/{total}: {}", number + 1, point.point);
+        if let Some(finished) = finished(&point.path)? {
+            screen.say(&format!("{heading}: kept, as {} is finished", point.path.display()));
+            point.recording = Some(Arc::new(finished));
+            continue;
+        }
+        set_aside(&point.path, screen)?;
+        screen.say(&heading);
+        match record(&point.settings, screen) {
+            Ok(recording) => point.recording = Some(recording),
+            Err(failure @ Failure::Interrupted(_)) => {
+                return Err(failure.and(&format!(
+                    "{} of {} {} finished; the same command with --recording {} goes on",
+                    number,
+                    plural(total, "point"),
+                    if number == 1 { "is" } else { "are" },
+                    folder.display()
+                )));
+            }
+            // One point may ask for more than there is, and the next not.
+            Err(failure) => {
+                failure.print();
+                point.failure = Some(failure);
+            }
+        }
+    }
+    deliver::line(&table(&known, settings))?;
+    draw(&known, settings, &folder, screen);
+    screen.say(&format!("recorded in {}", folder.display()));
+    let failed = known.iter().filter(|point| point.failure.is_some()).count();
+    match known.into_iter().find_map(|point| point.failure) {
+        None => Ok(()),
+        // Nothing could be run at all, for one reason.
+        Some(failure) if failed == total => Err(failure),
+        Some(_) => Err(Failure::failed(format!("{failed} of {} failed, as it says above", plural(total, "point")))),
+    }
+}
+
+fn new_folder(settings: &RunSettings, description: &Description) -> PathBuf {
+    let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
+    settings.recordings.join(format!("{time}-{}-sweep", description.name))
+}
+
+/// What all points share. A folder with another is another sweep's.
+fn manifest(settings: &RunSettings, sha256: &str) -> Value {
+    let model = match &settings.model {
+        ModelSettings::Gpt2(options) => format!("{options:?}"),
+        ModelSettings::Simulated(simulated) => format!("{simulated:?}"),
+    };
+    let swept = |name: &String| settings.sweep.iter().any(|axis| axis.setting == *name);
+    let set: Vec<String> =
+        settings.set.iter().filter(|(name, _)| !swept(name)).map(|(name, value)| format!("{name}={value}")).collect();
+    json!({
+        "schema": "harness-sweep/1",
+        "swept": settings.sweep.iter().map(|axis| axis.setting.as_str()).collect::<Vec<_>>(),
+        "plugin": sha256, "set": set, "quick": settings.quick, "seed": settings.seed, "model": model,
+    })
+}
+
+/// Makes the folder, or finds that it is this sweep's.
+fn open(folder: &Path, manifest: &Value) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| {
+        Failure::usage(format!(
+            "can't make a sweep in {}: {error}; name another folder with --recording",
+            folder.display()
+        ))
+    };
+    let path = folder.join(MANIFEST);
+    let written = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+            return std::fs::write(&path, format!("{manifest:#}\n")).map_err(failed);
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    let other: Value = serde_json::from_str(&written).unwrap_or_default();
+    if other == *manifest {
+        return Ok(());
+    }
+    let differs = manifest.as_object().into_iter().flatten().filter(|(key, value)| other.get(key) != Some(value));
+    let list: Vec<String> = differs
+        .map(|(key, value)| format!("  {key}: {value} now, {} there", other.get(key).unwrap_or(&Value::Null)))
+        .collect();
+    Err(Failure::usage(format!(
+        "{} is another sweep's folder:\n{}\nname another with --recording",
+        folder.display(),
+        list.join("\n")
+    )))
+}
+
+/// The recording of a point that is done.
+fn finished(path: &Path) -> Result<Option<Recording>, Failure> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    // What can't be read is no finished point; it is set aside.
+    Ok(Recording::read(path).ok().filter(|recording| recording.status == Status::Complete))
+}
+
+/// Keeps what there is of a point that is run again.
+fn set_aside(path: &Path, screen: &Screen) -> Result<(), Failure> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let free = (1..u32::MAX).map(|number| path.with_extension(format!("jsonl.{number}"))).find(|path| !path.exists());
+    let Some(free) = free else { return Ok(()) };
+    std::fs::rename(path, &free)
+        .map_err(|error| Failure::failed(format!("can't set {} aside: {error}; move it yourself", path.display())))?;
+    screen.say(&format!("{} is not finished: kept as {}, and run again", path.display(), free.display()));
+    Ok(())
+}
+
+/// A row a point, a column a setting that is swept, then figures with their 95% intervals.
+fn table(known: &[Known], settings: &RunSettings) -> String {
+    let scales: Vec<Option<Scale>> = SHOWN.iter().map(|name| scale(known, name)).collect();
+    let columns: Vec<(&str, &Scale)> =
+        SHOWN.into_iter().zip(&scales).filter_map(|(name, scale)| Some((name, scale.as_ref()?))).collect();
+    let mut table = plain_table();
+    let swept = settings.sweep.iter().map(|axis| cell(&axis.setting));
+    let head = columns.iter().map(|(name, scale)| cell(&heading(name, scale)));
+    table.set_header(swept.chain(head).collect::<Vec<_>>());
+    for point in known {
+        let swept = point.point.0.iter().map(|(_, value)| cell(value));
+        let figures = columns.iter().map(|(name, scale)| match &point.recording {
+            Some(recording) => cell(&figure(recording, name, scale)),
+            None => cell("failed"),
+        });
+        table.add_row(swept.chain(figures).collect::<Vec<_>>());
+    }
+    format!("{}\n\n±: 95 % over the runs of a point, by Student's t.", table.trim_fmt())
+}
+
+fn heading(name: &str, scale: &Scale) -> String {
+    // A unit that the name has already is not said twice.
+    if name == "tokens_per_second" { "tokens/s".to_owned() } else { format!("{name}, {}", scale.symbol()) }
+}
+
+fn cell(text: &str) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+fn values(recording: &Recording, metric: &str) -> Vec<f64> {
+    recording.runs.iter().filter_map(|run| run.values.get(metric).copied()).collect()
+}
+
+/// One for the column, on which its least reads well.
+fn scale(known: &[Known], name: &str) -> Option<Scale> {
+    let means = known.iter().filter_map(|point| mean(&values(point.recording.as_deref()?, name)));
+    Some(Scale::of(means.reduce(f64::min)?, metric::definition(name)?.unit))
+}
+
+fn figure(recording: &Recording, name: &str, scale: &Scale) -> String {
+    let values = values(recording, name);
+    let Some(mean) = mean(&values) else { return "–".to_owned() };
+    match mean_interval(&values, CONFIDENCE) {
+        Some(interval) => format!("{} ± {}", scale.number(mean, 4), scale.number(interval.half_width(), 2)),
+        None => scale.number(mean, 4),
+    }
+}
+
+/// Draws tokens/s over the last axis that has only numbers, a line for each combination of the others.
+fn draw(known: &[Known], settings: &RunSettings, folder: &Path, screen: &Screen) {
+    let number = |value: &String| value.parse::<f64>().ok().filter(|number| number.is_finite());
+    let numeric = |axis: &Axis| axis.values.len() > 1 && axis.values.iter().all(|value| number(value).is_some());
+    let Some(along) = settings.sweep.iter().rposition(numeric) else { return };
+    let mut lines: Vec<Line> = Vec::new();
+    for point in known {
+        let Some((_, value)) = point.point.0.get(along) else { continue };
+        let values = point.recording.as_deref().map(|recording| values(recording, CHARTED)).unwrap_or_default();
+        let (Some(x), Some(y)) = (number(value), mean(&values)) else { continue };
+        let interval = mean_interval(&values, CONFIDENCE);
+        let (low, high) = interval.map_or((y, y), |interval| (interval.low, interval.high));
+        let others = point.point.0.iter().enumerate().filter(|(at, _)| *at != along);
+        let name = Point(others.map(|(_, setting)| setting.clone()).collect()).to_string();
+        let dot = Dot { x, y, low, high };
+        match lines.iter_mut().find(|line| line.name == name) {
+            Some(line) => line.points.push(dot),
+            None => lines.push(Line { name, points: vec![dot] }),
+        }
+    }
+    lines.iter_mut().for_each(|line| line.points.sort_by(|a, b| a.x.total_cmp(&b.x)));
+    let x = settings.sweep.get(along).map(|axis| axis.setting.as_str()).unwrap_or_default();
+    let title = format!("tokens/s over {x}, with 95 % intervals over runs");
+    let path = folder.join(CHART);
+    let written = match (Chart { title: &title, x, y: "tokens/s", lines }).svg() {
+        Ok(None) => return,
+        Ok(Some(svg)) => std::fs::write(&path, svg).map_err(|error| error.to_string()),
+        Err(error) => Err(error),
+    };
+    match written {
+        Ok(()) => screen.say(&format!("drawn in {}", path.display())),
+        // The recordings and the table are there all the same.
+        Err(error) => screen.warn(&format!("no chart could be drawn in {}: {error}", path.display())),
+    }
+}
+
+/// What would be run, and about how long it takes.
+fn foretell(
+    settings: &RunSettings,
+    plugin: &harness_sandbox::Plugin,
+    description: &Description,
+    known: Vec<Known>,
+) -> Outcome {
+    // The rehearsal is what the user asked for, also of a run that is to be quiet.
+    let loud = RunSettings { quiet: false, ..settings.clone() };
+    let mut loaded = model::ready(&settings.model, settings.seed)?;
+    let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
+    let stop = interrupt::watch()?;
+    let mut table = plain_table();
+    let swept = settings.sweep.iter().map(|axis| cell(&axis.setting));
+    table.set_header(swept.chain(["runs", "iterations", "about"].map(cell)).collect::<Vec<_>>());
+    let mut sum = Duration::ZERO;
+    let mut untold = 0;
+    for point in &known {
+        if stop.is_set() {
+            return Err(Failure::Interrupted("interrupted".into()));
+        }
+        let values = description.values(&settings.plugin, &point.settings.set, settings.quick)?;
+        let work = rehearse(&loud, plugin, &values, &loaded, &telemetry);
+        let time = work.and_then(|work| Some(Pace::measure(&mut loaded, &work, settings.seed)?.time(&work)));
+        match time {
+            Some(time) => sum = sum.saturating_add(time),
+            None => untold += 1,
+        }
+        let counts = work
+            .map_or(["?".to_owned(), "?".to_owned()], |work| [units::count(work.runs), units::count(work.iterations)]);
+        let time = time.map_or("?".to_owned(), units::rough);
+        let cells = point.point.0.iter().map(|(_, value)| value.clone()).chain(counts).chain([time]);
+        table.add_row(cells.map(|text| cell(&text)).collect::<Vec<_>>());
+    }
+    deliver::line(&table.trim_fmt())?;
+    let untold = match untold {
+        0 => String::new(),
+        untold => {
+            format!(", and {untold} of which that can't be told: a time limit ends them, or they may not run at all")
+        }
+    };
+    deliver::line(&format!(
+        "\n{}: about {}{untold}; nothing was run",
+        plural(known.len(), "recording"),
+        units::rough(sum)
+    ))
+}

@@ -1,0 +1,202 @@
+//! What a sweep runs: every combination of the values of some settings.
+
+use std::fmt;
+
+use crate::failure::Failure;
+
+/// The most points of a sweep: more are a mistake, or a week.
+const MOST_POINTS: usize = 10_000;
+
+/// A setting and the values it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Axis {
+    pub(crate) setting: String,
+    pub(crate) values: Vec<String>,
+}
+
+/// One combination: settings and values, in the order of the axes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Point(pub(crate) Vec<(String, String)>);
+
+impl Axis {
+    /// `1,8,64`, `16..512*2`, `0..100+25`, or several of these with commas between.
+    pub(crate) fn parse(setting: &str, text: &str) -> Result<Self, Failure> {
+        let wrong = |what: String| Failure::usage(format!("--sweep {setting}={text}: {what}"));
+        let mut values: Vec<String> = Vec::new();
+        for part in text.split(',').map(str::trim) {
+            if part.is_empty() {
+                return Err(wrong("there is a value missing; write such as 1,8,64".into()));
+            }
+            match part.split_once("..") {
+                Some((first, rest)) => values.extend(range(first, rest).map_err(&wrong)?),
+                None => values.push(part.to_owned()),
+            }
+            if values.len() > MOST_POINTS {
+                return Err(wrong(format!("it has more than {MOST_POINTS} values")));
+            }
+        }
+        Self::new(setting, values)
+    }
+
+    /// Of values as they are.
+    pub(crate) fn new(setting: &str, values: Vec<String>) -> Result<Self, Failure> {
+        let twice = |(at, value): (usize, &String)| values[..at].contains(value).then(|| value.clone());
+        if values.is_empty() {
+            return Err(Failure::usage(format!("the sweep of '{setting}' has no values; leave it out, or give some")));
+        }
+        if let Some(twice) = values.iter().enumerate().find_map(twice) {
+            return Err(Failure::usage(format!("the sweep of '{setting}' has the value '{twice}' twice")));
+        }
+        Ok(Self { setting: setting.to_owned(), values })
+    }
+}
+
+/// The numbers of `FIRST..LAST+STEP` or `FIRST..LAST*FACTOR`.
+fn range(first: &str, rest: &str) -> Result<Vec<String>, String> {
+    let form = || {
+        format!(
+            "'{first}..{rest}' is no range; write FIRST..LAST+STEP or FIRST..LAST*FACTOR, such as 16..512*2, in whole numbers"
+        )
+    };
+    let number = |text: &str| text.trim().parse::<u64>().map_err(|_| form());
+    let (last, step, times) = match (rest.split_once('+'), rest.split_once('*')) {
+        (Some((last, step)), None) => (number(last)?, number(step)?, false),
+        (None, Some((last, factor))) => (number(last)?, number(factor)?, true),
+        _ => return Err(form()),
+    };
+    let first = number(first)?;
+    if last < first {
+        return Err(format!("'{first}..{rest}' ends before it begins"));
+    }
+    if step == 0 || (times && (step == 1 || first == 0)) {
+        return Err(format!(
+            "'{first}..{rest}' never gets on; use a step over 0, or a factor over 1 from a number over 0"
+        ));
+    }
+    let mut values = Vec::new();
+    let mut next = Some(first);
+    while let Some(value) = next.filter(|&value| value <= last) {
+        values.push(value.to_string());
+        if values.len() > MOST_POINTS {
+            return Err(format!("'{first}..{rest}' has more than {MOST_POINTS} values"));
+        }
+        next = if times { value.checked_mul(step) } else { value.checked_add(step) };
+    }
+    Ok(values)
+}
+
+/// Every combination, the last axis changing fastest.
+pub(crate) fn points(axes: &[Axis]) -> Result<Vec<Point>, Failure> {
+    if let Some(twice) = axes
+        .iter()
+        .enumerate()
+        .find_map(|(at, axis)| axes[..at].iter().any(|other| other.setting == axis.setting).then_some(&axis.setting))
+    {
+        return Err(Failure::usage(format!("--sweep has '{twice}' twice; give all of its values at once")));
+    }
+    let mut points = vec![Point(Vec::new())];
+    for axis in axes {
+        if points.len().saturating_mul(axis.values.len()) > MOST_POINTS {
+            return Err(Failure::usage(format!("the sweep has more than {MOST_POINTS} points; use fewer values")));
+        }
+        let with = |point: &Point, value: &String| {
+            let mut settings = point.0.clone();
+            settings.push((axis.setting.clone(), value.clone()));
+            Point(settings)
+        };
+        points = points.iter().flat_map(|point| axis.values.iter().map(move |value| with(point, value))).collect();
+    }
+    Ok(points)
+}
+
+impl fmt::Display for Point {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings: Vec<String> = self.0.iter().map(|(setting, value)| format!("{setting}={value}")).collect();
+        f.write_str(&settings.join(" "))
+    }
+}
+
+impl Point {
+    /// A plain file name that no other point of the sweep has.
+    pub(crate) fn file_name(&self, all: &[Self]) -> String {
+        const MOST: usize = 120;
+        let plain = |point: &Self| -> String {
+            let text = point.to_string().replace(' ', "_");
+            let plain = |c: char| if c.is_ascii_alphanumeric() || "-.=_".contains(c) { c } else { '_' };
+            text.chars().take(MOST).map(plain).collect()
+        };
+        let name = plain(self);
+        // Texts that differ only in what a file name can't hold are told apart by their place.
+        match all.iter().filter(|other| plain(other) == name).count() {
+            0 | 1 => format!("{name}.jsonl"),
+            _ => {
+                let place = all.iter().position(|other| other == self).unwrap_or(all.len());
+                format!("{name}-{}.jsonl", place + 1)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn values(text: &str) -> Vec<String> {
+        Axis::parse("x", text).unwrap().values
+    }
+
+    #[test]
+    fn lists_and_ranges() {
+        assert_eq!(values("1,8,64"), ["1", "8", "64"]);
+        assert_eq!(values("16..512*2"), ["16", "32", "64", "128", "256", "512"]);
+        assert_eq!(values("0..100+25"), ["0", "25", "50", "75", "100"]);
+        assert_eq!(values("1..7+4"), ["1", "5"]);
+        assert_eq!(values("1, 8..32*2, 0.5"), ["1", "8", "16", "32", "0.5"]);
+        assert_eq!(values("18446744073709551615..18446744073709551615+1").len(), 1);
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused() {
+        for text in
+            ["", "1,,2", "1..8", "1..8*1", "0..8*2", "1..8+0", "8..1+1", "a..b+1", "1..8*2+1", "1,1", "1..99999+1"]
+        {
+            assert!(Axis::parse("x", text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_product_of_two_axes() {
+        let axes = [Axis::parse("batch", "1,8").unwrap(), Axis::parse("prompt-tokens", "16,32").unwrap()];
+        let points = points(&axes).unwrap();
+        let shown: Vec<String> = points.iter().map(Point::to_string).collect();
+        assert_eq!(
+            shown,
+            [
+                "batch=1 prompt-tokens=16",
+                "batch=1 prompt-tokens=32",
+                "batch=8 prompt-tokens=16",
+                "batch=8 prompt-tokens=32"
+            ]
+        );
+        assert_eq!(points[3].file_name(&points), "batch=8_prompt-tokens=32.jsonl");
+        assert!(super::points(&[axes[0].clone(), axes[0].clone()]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn parsing_never_panics(text in ".*") {
+            let _ = Axis::parse("x", &text);
+        }
+
+        #[test]
+        fn file_names_are_plain_and_differ(values in prop::collection::hash_set("[^,]{1,12}", 1..8)) {
+            let points: Vec<Point> = values.into_iter().map(|value| Point(vec![("prompt".into(), value)])).collect();
+            let mut names: Vec<String> = points.iter().map(|point| point.file_name(&points)).collect();
+            prop_assert!(names.iter().all(|name| !name.contains('/') && !name.starts_with('.')));
+            names.sort();
+            names.dedup();
+            prop_assert_eq!(names.len(), points.len());
+        }
+    }
+}

@@ -1,0 +1,228 @@
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::recording::{Facts, Status};
+use crate::run::Run;
+
+fn run(values: &[(&str, f64)]) -> Run {
+    let mut run = Run { label: "run".into(), iterations: 10, batch: 1, ..Run::default() };
+    run.values.extend(values.iter().map(|(name, value)| ((*name).to_owned(), *value)));
+    run.values.insert("prompt_tokens".into(), 190.0);
+    run
+}
+
+fn named(path: &str, facts: &[(&str, &str)], runs: Vec<Run>) -> Named {
+    let facts: Facts = facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let mut recording =
+        crate::Recorder::in_memory(facts).end(Status::Complete, None, Vec::new(), String::new()).unwrap();
+    recording.runs = runs;
+    Named { path: Path::new(path).to_owned(), recording }
+}
+
+fn latencies(path: &str, values: &[f64]) -> Vec<Named> {
+    let runs = values.iter().map(|&latency| run(&[("latency", latency), ("throughput", 1.0 / latency)])).collect();
+    vec![named(path, &[], runs)]
+}
+
+fn verdicts(base: &[f64], new: &[f64]) -> Vec<Option<Verdict>> {
+    let compared = compare(&latencies("a", base), &[latencies("b", new)], &Options::default()).unwrap();
+    compared[0].rows.iter().filter(|row| row.metric.better != Direction::Neither).map(|row| row.verdict).collect()
+}
+
+const QUIET: [f64; 6] = [1.0, 1.002, 0.999, 1.001, 0.998, 1.0];
+
+fn scaled(factor: f64) -> [f64; 6] {
+    QUIET.map(|value| value * factor)
+}
+
+#[test]
+fn a_change_is_called_by_its_direction() {
+    // Throughput comes first.
+    assert_eq!(verdicts(&QUIET, &scaled(1.05)), [Some(Verdict::Worse); 2]);
+    assert_eq!(verdicts(&QUIET, &scaled(0.95)), [Some(Verdict::Better); 2]);
+    assert_eq!(verdicts(&QUIET, &QUIET), [Some(Verdict::Same); 2]);
+}
+
+#[test]
+fn a_sure_change_under_the_threshold_is_none() {
+    assert_eq!(verdicts(&QUIET, &scaled(1.005)), [Some(Verdict::Same); 2]);
+}
+
+#[test]
+fn few_or_noisy_runs_are_ambiguous() {
+    assert_eq!(verdicts(&[1.0], &[1.05]), [Some(Verdict::Ambiguous); 2]);
+    assert_eq!(verdicts(&[1.0, 1.2, 0.8], &[1.05, 1.3, 0.9]), [Some(Verdict::Ambiguous); 2]);
+}
+
+#[test]
+fn from_nothing_to_something_is_called_without_a_share() {
+    let throttled = |path: &str, values: &[f64]| {
+        vec![named(path, &[], values.iter().map(|&time| run(&[("throttled_time", time)])).collect())]
+    };
+    let base = throttled("a", &[0.0; 5]);
+    let compared = compare(&base, &[throttled("b", &[1.0, 1.1, 0.9, 1.0, 1.0])], &Options::default()).unwrap();
+    let row = &compared[0].rows[1];
+    assert_eq!((row.metric.name.as_str(), row.change, row.verdict), ("throttled_time", None, Some(Verdict::Worse)));
+    assert!(row.regressed_beyond(0.5));
+    let compared = compare(&base, std::slice::from_ref(&base), &Options::default()).unwrap();
+    assert_eq!(compared[0].rows[1].verdict, Some(Verdict::Same));
+}
+
+#[test]
+fn what_neither_way_is_better_has_no_verdict() {
+    let compared = compare(&latencies("a", &QUIET), &[latencies("b", &QUIET)], &Options::default()).unwrap();
+    let row = compared[0].rows.iter().find(|row| row.metric.name == "prompt_tokens").unwrap();
+    assert_eq!((row.verdict, row.corrected), (None, None));
+}
+
+#[test]
+fn correction_counts_every_side_that_was_asked_about() {
+    let base = latencies("a", &QUIET);
+    let new = || latencies("b", &scaled(1.002));
+    let corrected =
+        |sides: &[Vec<Named>]| compare(&base, sides, &Options::default()).unwrap()[0].rows[0].corrected.unwrap();
+    assert!(corrected(&[new(), new(), new()]) > corrected(&[new()]));
+}
+
+#[test]
+fn other_work_is_refused_unless_forced() {
+    let side = |path: &str, batch: &str, driver: &str| {
+        let facts =
+            [("plugin.name", "default"), ("setting.batch", batch), ("setting.runs", path), ("driver.version", driver)];
+        vec![named(path, &facts, QUIET.iter().map(|&latency| run(&[("latency", latency)])).collect())]
+    };
+    let (base, new) = (side("a", "1", "580"), side("b", "8", "580"));
+    let error = compare(&base, std::slice::from_ref(&new), &Options::default()).unwrap_err();
+    let Incomparable::OtherWork { differences, .. } = &error else { panic!("{error}") };
+    let batch = Difference { fact: "setting.batch".into(), base: Some("1".into()), new: Some("8".into()) };
+    assert_eq!(differences, std::slice::from_ref(&batch));
+    assert!(error.to_string().contains("  setting.batch: '8' here, '1' in the base\n"), "{error}");
+    let forced = compare(&base, &[new], &Options { force: true, ..Options::default() }).unwrap();
+    assert_eq!(forced[0].other_work, [batch]);
+    let driver = compare(&base, &[side("b", "1", "590")], &Options::default()).unwrap();
+    let facts: Vec<&str> = driver[0].facts.iter().map(|difference| difference.fact.as_str()).collect();
+    assert_eq!(facts, ["driver.version"]);
+}
+
+#[test]
+fn recordings_of_a_side_are_pooled_by_run_and_must_have_done_the_same() {
+    let mut base = latencies("a", &QUIET[..3]);
+    base.extend(latencies("b", &QUIET[3..]));
+    let compared = compare(&base, &[latencies("c", &scaled(1.1))], &Options::default()).unwrap();
+    assert_eq!(compared[0].rows[0].base.runs, 6);
+    base.push(named("d", &[("setting.batch", "2")], vec![run(&[("latency", 1.0)])]));
+    assert!(matches!(
+        compare(&base, &[latencies("c", &QUIET)], &Options::default()),
+        Err(Incomparable::OtherWork { path, .. }) if path == Path::new("d")
+    ));
+}
+
+#[test]
+fn a_recording_is_not_counted_twice() {
+    let twice = [latencies("a", &QUIET), latencies("copy", &QUIET)].concat();
+    let error = compare(&latencies("c", &scaled(1.1)), &[twice], &Options::default()).unwrap_err();
+    assert_eq!(error, Incomparable::Twice { path: "a".into(), again: "copy".into() });
+}
+
+#[test]
+fn runs_of_different_work_are_not_pooled() {
+    let of = |tokens: f64, latency: f64| {
+        let mut run = run(&[("latency", latency)]);
+        run.values.insert("prompt_tokens".into(), tokens);
+        run
+    };
+    let side = |path: &str, factor: f64| {
+        let runs = [1.0, 1.001, 0.999].map(|latency| [of(10.0, latency * factor), of(1000.0, 9.0 * latency)]);
+        vec![named(path, &[], runs.into_iter().flatten().collect())]
+    };
+    let compared = compare(&side("a", 1.0), &[side("b", 1.2)], &Options::default()).unwrap();
+    let rows: Vec<_> = compared[0].rows.iter().filter(|row| row.metric.name == "latency").collect();
+    let seen: Vec<_> = rows.iter().map(|row| (row.work.unwrap().prompt, row.verdict.unwrap())).collect();
+    assert_eq!(seen, [(1.0, Verdict::Worse), (100.0, Verdict::Same)]);
+    // The base has a kind that the other side has not.
+    assert!(matches!(
+        compare(&side("a", 1.0), &[latencies("b", &QUIET)], &Options::default()),
+        Err(Incomparable::OtherWork { .. })
+    ));
+}
+
+#[test]
+fn a_time_limit_makes_no_other_work_but_sums_are_not_compared() {
+    let side = |path: &str, factor: f64, served: u32| {
+        let runs = QUIET.map(|latency| {
+            let mut run = run(&[("latency", latency * factor), ("energy", 30.0), ("energy_per_token", factor)]);
+            run.iterations = served;
+            run.asked = (served < 10).then_some(10);
+            run.time_limit = Some(1.0);
+            run.values.insert("prompt_tokens".into(), 19.0 * f64::from(served));
+            run
+        });
+        vec![named(path, &[("setting.seconds", "1")], runs.into())]
+    };
+    let (whole, cut, shorter) = (side("a", 1.0, 10), side("b", 1.2, 7), side("c", 1.4, 5));
+    for (base, new) in [(&whole, &cut), (&cut, &shorter)] {
+        let compared = compare(base, std::slice::from_ref(new), &Options::default()).unwrap();
+        let rows: Vec<_> = compared[0].rows.iter().map(|row| (row.metric.name.as_str(), row.verdict)).collect();
+        assert_eq!(rows, [("latency", Some(Verdict::Worse)), ("energy_per_token", Some(Verdict::Worse))]);
+        let not: Vec<&str> = compared[0].uncompared.iter().map(|metric| metric.metric.as_str()).collect();
+        assert_eq!(not, ["prompt_tokens", "energy"]);
+    }
+    let energy = Options { metrics: vec!["energy".into()], ..Options::default() };
+    let error = compare(&whole, std::slice::from_ref(&cut), &energy).unwrap_err();
+    assert!(error.to_string().ends_with("in b a time limit ended runs before all iterations"), "{error}");
+    let compared = compare(&whole, std::slice::from_ref(&whole), &energy).unwrap();
+    assert_eq!(compared[0].rows[0].verdict, Some(Verdict::Same));
+}
+
+#[test]
+fn what_is_asked_for_must_be_there() {
+    let asked = |name: &str| Options { metrics: vec![name.into()], ..Options::default() };
+    let base = latencies("a", &QUIET);
+    assert!(matches!(
+        compare(&base, std::slice::from_ref(&base), &asked("speed")),
+        Err(Incomparable::UnknownMetric { .. })
+    ));
+    let mut new = latencies("b", &QUIET);
+    new[0].recording.runs.iter_mut().for_each(|run| {
+        run.values.shift_remove("throughput");
+        run.absent.insert("throughput".into(), "the clock stood still".into());
+    });
+    let error = compare(&base, std::slice::from_ref(&new), &asked("throughput")).unwrap_err();
+    assert_eq!(error.to_string(), "throughput can't be compared: b does not have it: the clock stood still");
+    let compared = compare(&base, &[new], &Options::default()).unwrap();
+    assert_eq!(compared[0].uncompared[0].metric, "throughput");
+}
+
+#[test]
+fn a_recording_without_runs_is_no_side() {
+    let empty = vec![named("b", &[], Vec::new())];
+    assert!(matches!(
+        compare(&latencies("a", &QUIET), &[empty], &Options::default()),
+        Err(Incomparable::NoRuns { .. })
+    ));
+}
+
+proptest! {
+    #[test]
+    fn any_figures_are_compared_without_panic(
+        base in prop::collection::vec(any::<f64>(), 1..6), new in prop::collection::vec(any::<f64>(), 1..6)
+    ) {
+        let side = |path: &str, values: &[f64]| vec![named(path, &[], values.iter().map(|&v| run(&[("latency", v)])).collect())];
+        let _ = compare(&side("a", &base), &[side("b", &new)], &Options::default());
+    }
+
+    #[test]
+    fn verdicts_do_not_depend_on_the_unit_and_turn_with_the_sides(
+        base in prop::collection::vec(0.9..1.1f64, 2..10), new in prop::collection::vec(0.9..1.1f64, 2..10)
+    ) {
+        let scaled = |values: &[f64]| values.iter().map(|value| value * 1024.0).collect::<Vec<_>>();
+        let latency = |base: &[f64], new: &[f64]| verdicts(base, new)[1].unwrap();
+        let verdict = latency(&base, &new);
+        prop_assert_eq!(verdict, latency(&scaled(&base), &scaled(&new)));
+        if verdict == Verdict::Worse {
+            prop_assert!(latency(&new, &base) != Verdict::Worse && latency(&new, &base) != Verdict::Same);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What recordings did, and where: only the same work can be compared, and what else differs is listed.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::{Incomparable, Named};
+use crate::metric::name;
+use crate::run::Run;
+
+/// A fact that differs. A side with several values has all of them; none where no recording of a side has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Its name, such as `driver.version`.
+    pub fact: String,
+    /// The base's.
+    pub base: Option<String>,
+    /// The other side's.
+    pub new: Option<String>,
+}
+
+/// What a run was to serve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Work {
+    /// Requests served together.
+    pub batch: u32,
+    /// How often, also where a time limit ended the run before.
+    pub iterations: u32,
+    /// Prompt tokens of a request that was served, on average.
+    pub prompt: f64,
+}
+
+impl Work {
+    /// Of a run. A time limit ends it after as many iterations as the machine is fast: that is no other work.
+    pub(crate) fn of(run: &Run) -> Self {
+        let requests = f64::from(run.batch) * f64::from(run.iterations);
+        let prompt = run.values.get(name::prompt_tokens).copied().unwrap_or_default() / requests.max(1.0);
+        Self { batch: run.batch, iterations: run.asked.unwrap_or(run.iterations), prompt }
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "prompt {}, batch {}, {} iterations", self.prompt, self.batch, self.iterations)
+    }
+}
+
+/// Settings that say how often the same work is done again, by the convention of every plugin here.
+const REPETITIONS: &[&str] = &["setting.runs"];
+/// Facts of the work beside the settings: what is run, and the model's shape.
+const WORK: &[&str] = &[
+    "plugin.name",
+    "model.parameters",
+    "model.layers",
+    "model.heads",
+    "model.width",
+    "model.vocabulary",
+    "model.context",
+];
+/// Facts of one invocation, which differ always or are shown otherwise.
+const PASSING: &[&str] = &["start", "command", "setting.runs"];
+
+fn is_work(fact: &str) -> bool {
+    !REPETITIONS.contains(&fact) && (fact.starts_with("setting.") || WORK.contains(&fact))
+}
+
+/// What differs of the work between the base's first recording and any other, or an error unless that is forced.
+pub(super) fn check(base: &[Named], new: &[Named], force: bool) -> Result<Vec<Difference>, Incomparable> {
+    let Some((first, rest)) = base.split_first() else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for other in rest.iter().chain(new) {
+        let pair = (std::slice::from_ref(first), std::slice::from_ref(other));
+        let mut differences = differing(pair.0, pair.1, is_work);
+        let (base_kinds, new_kinds) = (works(pair.0), works(pair.1));
+        // Where a setting says it, the runs need not say it again.
+        if differences.is_empty() && !base_kinds.iter().all(|work| new_kinds.contains(work)) {
+            let list = |works: &[Work]| works.iter().map(Work::to_string).collect::<Vec<_>>().join("; ");
+            let (base, new) = (Some(list(&base_kinds)), Some(list(&new_kinds)));
+            differences.push(Difference { fact: "runs".into(), base, new });
+        }
+        if !differences.is_empty() && !force {
+            return Err(Incomparable::OtherWork { base: first.path.clone(), path: other.path.clone(), differences });
+        }
+        for difference in differences {
+            if !found.contains(&difference) {
+                found.push(difference);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What else differs.
+pub(super) fn facts(base: &[Named], new: &[Named]) -> Vec<Difference> {
+    differing(base, new, |fact| !is_work(fact) && !PASSING.contains(&fact))
+}
+
+fn differing(base: &[Named], new: &[Named], wanted: impl Fn(&str) -> bool) -> Vec<Difference> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in base.iter().chain(new).flat_map(|named| named.recording.facts.keys()) {
+        if wanted(name) && !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    let of = |name: &str| Difference { fact: name.to_owned(), base: values(base, name), new: values(new, name) };
+    names.into_iter().map(of).filter(|difference| difference.base != difference.new).collect()
+}
+
+fn values(side: &[Named], fact: &str) -> Option<String> {
+    let mut values: Vec<&str> = Vec::new();
+    for value in side.iter().filter_map(|named| named.recording.facts.get(fact)) {
+        if !values.contains(&value.as_str()) {
+            values.push(value);
+        }
+    }
+    (!values.is_empty()).then(|| values.join("; "))
+}
+
+/// Why a sum over a run says nothing.
+pub(super) fn unequal(path: &Path) -> String {
+    format!("it is a sum over a run, and in {} a time limit ended runs before all iterations", path.display())
+}
+
+/// Differences as lines.
+pub(super) fn listed(differences: &[Difference]) -> String {
+    let shown = |value: &Option<String>| value.as_deref().map_or("none".to_owned(), |value| format!("'{value}'"));
+    let line = |d: &Difference| format!("  {}: {} here, {} in the base", d.fact, shown(&d.new), shown(&d.base));
+    differences.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Kinds of runs, in the order in which they come.
+fn works(side: &[Named]) -> Vec<Work> {
+    let mut works: Vec<Work> = Vec::new();
+    for work in side.iter().flat_map(|named| &named.recording.runs).map(Work::of) {
+        if !works.contains(&work) {
+            works.push(work);
+        }
+    }
+    works
+}
+
+/// Runs to be compared with each other.
+pub(super) struct Kind {
+    /// None takes all of them.
+    pub(super) work: Option<Work>,
+}
+
+impl Kind {
+    /// A metric of each run of the kind.
+    pub(super) fn values(&self, side: &[Named], metric: &str) -> Vec<f64> {
+        self.runs(side).filter_map(|run| run.values.get(metric).copied()).collect()
+    }
+
+    /// The first recording of a side in which a time limit ended a run of the kind.
+    pub(super) fn cut(&self, side: &[Named]) -> Option<PathBuf> {
+        let cut = |named: &&Named| self.runs(std::slice::from_ref(*named)).any(|run| run.asked.is_some());
+        side.iter().find(cut).map(|named| named.path.clone())
+    }
+
+    fn runs<'a>(&self, side: &'a [Named]) -> impl Iterator<Item = &'a Run> {
+        let wanted = self.work;
+        side.iter()
+            .flat_map(|named| &named.recording.runs)
+            .filter(move |run| wanted.is_none_or(|work| Work::of(run) == work))
+    }
+}
+
+/// Each kind of run that both sides have; all runs together where there is one kind a side.
+pub(super) fn kinds(base: &[Named], new: &[Named]) -> Vec<Kind> {
+    let (base, new) = (works(base), works(new));
+    if base.len() <= 1 && new.len() <= 1 {
+        return vec![Kind { work: None }];
+    }
+    base.into_iter().filter(|work| new.contains(work)).map(|work| Kind { work: Some(work) }).collect()
+}

@@ -1,0 +1,150 @@
+//! What the reader of a recording should know before they trust its figures, each with what to do.
+
+use std::fmt;
+
+use crate::compare::Work;
+use crate::metric::name;
+use crate::recording::Recording;
+use crate::run::Run;
+use crate::statistics::{modified_z_score, quantile};
+
+/// Something that spoils figures without making them wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Warning {
+    /// Latency was outstanding in the first run.
+    SlowFirstRun {
+        /// By how much, as a share of the others' median.
+        slower: f64,
+        /// The workload's setting, where it has one of that name.
+        warmup: Option<String>,
+    },
+    /// Clocks were held down.
+    Throttled {
+        /// In so many runs.
+        runs: usize,
+        /// Of so many.
+        of: usize,
+        /// Such as `sw_power_cap`, where the driver said it.
+        reasons: Vec<String>,
+    },
+}
+
+/// The first run is compared with no fewer others: their spread has to be known.
+const FEWEST_OTHERS: usize = 4;
+/// Of the modified z-score, as Iglewicz and Hoaglin recommend.
+const OUTSTANDING: f64 = 3.5;
+/// A first run that is slower by less than this share is not worth a word.
+const WORTH_A_WORD: f64 = 0.01;
+
+impl Warning {
+    /// All that a recording gives reason for.
+    pub fn of(recording: &Recording) -> Vec<Self> {
+        [slow_first_run(recording), throttled(&recording.runs)].into_iter().flatten().collect()
+    }
+}
+
+fn slow_first_run(recording: &Recording) -> Option<Warning> {
+    let (first, others) = recording.runs.split_first()?;
+    // Where runs do different work, the first has every right to be slower.
+    if others.len() < FEWEST_OTHERS || others.iter().any(|run| Work::of(run) != Work::of(first)) {
+        return None;
+    }
+    let latency = |run: &Run| run.values.get(name::latency).copied();
+    let mut values = others.iter().map(latency).collect::<Option<Vec<_>>>()?;
+    let first = latency(first)?;
+    let score = modified_z_score(first, &values)?;
+    values.sort_by(f64::total_cmp);
+    let slower = first / quantile(&values, 0.5)? - 1.0;
+    let warmup = recording.facts.get("setting.warmup").cloned();
+    (score > OUTSTANDING && slower > WORTH_A_WORD).then_some(Warning::SlowFirstRun { slower, warmup })
+}
+
+fn throttled(runs: &[Run]) -> Option<Warning> {
+    let held = |run: &&Run| run.values.get(name::throttled_time).is_some_and(|&time| time > 0.0);
+    let held: Vec<&Run> = runs.iter().filter(held).collect();
+    if held.is_empty() {
+        return None;
+    }
+    let mut reasons: Vec<String> = Vec::new();
+    for (metric, &time) in held.iter().flat_map(|run| &run.values) {
+        let reason = metric.strip_prefix(name::throttled_time).and_then(|rest| rest.strip_prefix('_'));
+        if let Some(reason) = reason.filter(|reason| time > 0.0 && !reasons.iter().any(|known| known == reason)) {
+            reasons.push(reason.to_owned());
+        }
+    }
+    Some(Warning::Throttled { runs: held.len(), of: runs.len(), reasons })
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SlowFirstRun { slower, warmup } => {
+                let advice = match warmup {
+                    Some(warmup) => format!("raise --set warmup (it is {warmup})"),
+                    None => "let the workload serve more before it measures".to_owned(),
+                };
+                write!(
+                    f,
+                    "the first run's latency is {:.1} % over the median of the others, far out of their spread: something was not warm \
+                     yet; {advice}, or start the test twice",
+                    slower * 100.0
+                )
+            }
+            Self::Throttled { runs, of, reasons } => {
+                let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+                write!(
+                    f,
+                    "clocks were held down in {runs} of {of} runs{why}: the figures are those of a throttled GPU; cool it, or set the \
+                     same power limit and clocks wherever you compare"
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::{Facts, Recorder, Status};
+
+    fn recording(latencies: &[f64]) -> Recording {
+        let facts = Facts::from([("setting.warmup".to_owned(), "3".to_owned())]);
+        let mut recorder = Recorder::in_memory(facts);
+        for &latency in latencies {
+            let mut run = Run { batch: 1, iterations: 100, ..Run::default() };
+            run.values.insert("latency".into(), latency);
+            recorder.run(&run).unwrap();
+        }
+        recorder.end(Status::Complete, None, Vec::new(), String::new()).unwrap()
+    }
+
+    #[test]
+    fn a_first_run_that_is_far_out_is_told_with_advice() {
+        let warnings = Warning::of(&recording(&[1.10, 1.0, 1.002, 0.998, 1.001]));
+        let [Warning::SlowFirstRun { slower, warmup }] = warnings.as_slice() else { panic!("{warnings:?}") };
+        assert!((slower - 0.0995).abs() < 1e-3 && warmup.as_deref() == Some("3"));
+        assert!(warnings[0].to_string().contains("raise --set warmup (it is 3)"), "{}", warnings[0]);
+    }
+
+    #[test]
+    fn a_first_run_like_the_others_or_with_too_few_of_them_is_not() {
+        assert_eq!(Warning::of(&recording(&[1.003, 1.0, 1.002, 0.998, 1.001])), []);
+        assert_eq!(Warning::of(&recording(&[0.5, 1.0, 1.002, 0.998, 1.001])), []);
+        assert_eq!(Warning::of(&recording(&[1.5, 1.0, 1.002, 0.998])), []);
+        // Out of the spread, but by less than anybody cares about.
+        assert_eq!(Warning::of(&recording(&[1.005, 1.0, 1.0, 1.0, 1.0])), []);
+        let mut other_work = recording(&[1.5, 1.0, 1.0, 1.0, 1.0]);
+        other_work.runs[0].batch = 8;
+        assert_eq!(Warning::of(&other_work), []);
+    }
+
+    #[test]
+    fn throttled_runs_are_counted_with_their_reasons() {
+        let mut recording = recording(&[1.0, 1.0, 1.0]);
+        recording.runs[1].values.insert("throttled_time".into(), 0.5);
+        recording.runs[1].values.insert("throttled_time_sw_power_cap".into(), 0.5);
+        recording.runs[2].values.insert("throttled_time".into(), 0.0);
+        let held = Warning::Throttled { runs: 1, of: 3, reasons: vec!["sw_power_cap".into()] };
+        assert_eq!(Warning::of(&recording), [held]);
+    }
+}

@@ -1,0 +1,133 @@
+//! How often intervals hold the truth, how often `compare` calls a change where there is none, and how often it finds one:
+//! `cargo run --release -p harness-engine --example coverage`. The figures are in docs/measurements.md; `tests/coverage.rs`
+//! holds the library to them.
+//!
+//! Recordings are made by the session that `harness run` uses, on the simulated model, whose distributions are known: each run
+//! has a factor drawn from a normal distribution, each token a time drawn evenly around the set one.
+
+#![allow(clippy::print_stdout, clippy::expect_used, reason = "an example prints, and ends at what can't be")]
+#![allow(missing_docs, dead_code, reason = "tests/coverage.rs has this file as a module")]
+
+use std::time::Duration;
+
+use harness_core::compare::{Named, Options, Verdict, compare};
+use harness_core::statistics::{CONFIDENCE, mean_interval};
+use harness_core::{Budget, Facts, NoSensors, Plan, Prompt, Recorder, Request, Session, Status};
+use harness_engine::{SimulatedSettings, load_simulated};
+
+/// Runs of a recording, as the documented test has them.
+pub(crate) const RUNS: usize = 10;
+/// Iterations of a run: the spread between runs does not come from these, so few will do.
+const ITERATIONS: u32 = 10;
+const TOKENS: u32 = 5;
+const FIRST: Duration = Duration::from_micros(500);
+const NEXT: Duration = Duration::from_micros(200);
+
+/// A recording of a model that is `slower` times as slow, with so much spread between runs.
+pub(crate) fn recording(seed: u64, spread: f64, slower: f64) -> Named {
+    let settings = SimulatedSettings {
+        time_to_first_token: FIRST.mul_f64(slower),
+        time_per_token: NEXT.mul_f64(slower),
+        run_jitter: spread,
+        ..SimulatedSettings::default()
+    };
+    let loaded = load_simulated(&settings, seed);
+    let sensors = Box::new(NoSensors { reason: "simulated".into() });
+    let budget = Budget { iterations: u64::MAX, wall_time: Duration::from_secs(3600) };
+    let recorder = Recorder::in_memory(Facts::new());
+    let mut session = Session::new(loaded.backend, loaded.tokenizer, loaded.clock, sensors, recorder, seed, budget);
+    let request =
+        Request { prompt: Prompt::Synthetic(3), max_new_tokens: TOKENS, stop_at_end_of_text: false, sampling: None };
+    for number in 1..=RUNS {
+        let mut plan = Plan::new(format!("run {number}"), vec![request.clone()]);
+        (plan.iterations, plan.warmup) = (ITERATIONS, 0);
+        session.measure(&plan).expect("the simulated model serves");
+    }
+    let recording = session.into_recorder().end(Status::Complete, None, Vec::new(), String::new());
+    Named { path: format!("seed {seed}").into(), recording: recording.expect("memory can be written") }
+}
+
+/// What the mean of latencies tends to, in seconds.
+fn true_latency() -> f64 {
+    FIRST.as_secs_f64() + f64::from(TOKENS - 1) * NEXT.as_secs_f64()
+}
+
+/// The share of recordings whose 95% interval of a metric holds what its mean tends to.
+pub(crate) fn coverage(metric: &str, recordings: u64, spread: f64) -> f64 {
+    let truth = match metric {
+        "latency" => true_latency(),
+        "time_to_first_token" => FIRST.as_secs_f64(),
+        _ => NEXT.as_secs_f64(),
+    };
+    let holds = |seed: &u64| {
+        let recording = recording(*seed, spread, 1.0).recording;
+        let values: Vec<f64> = recording.runs.iter().filter_map(|run| run.values.get(metric).copied()).collect();
+        assert_eq!(values.len(), RUNS);
+        mean_interval(&values, CONFIDENCE).is_some_and(|interval| interval.contains(truth))
+    };
+    (0..recordings).filter(holds).count() as f64 / recordings as f64
+}
+
+/// Shares of pairs of recordings.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shares {
+    /// Those of which any metric was called better or worse.
+    pub(crate) any_change: f64,
+    /// Those of which latency was called worse.
+    pub(crate) latency_worse: f64,
+    /// Those of which latency was called the same.
+    pub(crate) latency_same: f64,
+}
+
+/// Compares pairs of recordings, the second of each `slower` times as slow, as `harness compare` does.
+pub(crate) fn pairs(number: u64, spread: f64, slower: f64, threshold: f64) -> Shares {
+    let options = Options { threshold, ..Options::default() };
+    let (mut any, mut worse, mut same) = (0, 0, 0);
+    for pair in 0..number {
+        // Seeds of no other pair, nor of the recordings of `coverage`.
+        let (base, new) = (recording(10_000 + 2 * pair, spread, 1.0), recording(10_001 + 2 * pair, spread, slower));
+        let comparisons = compare(&[base], &[vec![new]], &options).expect("they did the same");
+        let rows = &comparisons[0].rows;
+        let verdict = |metric: &str| rows.iter().find(|row| row.metric.name == metric).and_then(|row| row.verdict);
+        let called = |verdict| matches!(verdict, Some(Verdict::Better | Verdict::Worse));
+        any += usize::from(rows.iter().any(|row| called(row.verdict)));
+        worse += usize::from(verdict("latency") == Some(Verdict::Worse));
+        same += usize::from(verdict("latency") == Some(Verdict::Same));
+    }
+    let share = |count: usize| count as f64 / number as f64;
+    Shares { any_change: share(any), latency_worse: share(worse), latency_same: share(same) }
+}
+
+fn main() {
+    const NUMBER: u64 = 1000;
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    println!("95 % intervals that hold the truth, of {NUMBER} recordings of {RUNS} runs");
+    for spread in [0.003, 0.01] {
+        for metric in ["latency", "time_to_first_token", "inter_token_latency"] {
+            println!("  spread {:.1} %, {metric}: {}", spread * 100.0, percent(coverage(metric, NUMBER, spread)));
+        }
+    }
+    println!("no change: {NUMBER} pairs of which any metric is called better or worse; latency called the same");
+    for (spread, threshold) in [(0.003, 0.0), (0.01, 0.0), (0.003, 0.01), (0.01, 0.01)] {
+        let shares = pairs(NUMBER, spread, 1.0, threshold);
+        println!(
+            "  spread {:.1} %, threshold {:.0} %: {}; {}",
+            spread * 100.0,
+            threshold * 100.0,
+            percent(shares.any_change),
+            percent(shares.latency_same)
+        );
+    }
+    println!("a true slowdown: {NUMBER} pairs of which latency is called worse, {RUNS} runs a side, threshold 1 %");
+    for spread in [0.003, 0.005, 0.01] {
+        for slower in [1.01, 1.015, 1.02, 1.03] {
+            let shares = pairs(NUMBER, spread, slower, 0.01);
+            println!(
+                "  spread {:.1} %, {:.1} % slower: {}",
+                spread * 100.0,
+                (slower - 1.0) * 100.0,
+                percent(shares.latency_worse)
+            );
+        }
+    }
+}

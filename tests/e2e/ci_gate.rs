@@ -1,0 +1,47 @@
+//! `examples/ci-gate/gate.sh`, as a pipeline runs it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+use std::process::Output;
+
+use harness_tests::{Place, stderr, stdout, told};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/ci-gate/gate.sh");
+
+fn gate(place: &Place, more: &[&str]) -> Output {
+    place
+        .command("sh")
+        .args([SCRIPT, "main.jsonl", "--backend", "simulated", "--simulate", "run-jitter=0.003"])
+        .args(more)
+        .env("HARNESS", env!("CARGO_BIN_EXE_harness"))
+        .env("GITHUB_STEP_SUMMARY", place.path("summary.md"))
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_planted_slowdown_of_five_percent_fails_the_gate_and_none_passes() {
+    let place = Place::new();
+    let made = gate(&place, &["--seed", "1"]);
+    assert_eq!(made.status.code(), Some(0), "{}", told(&made));
+    assert!(stderr(&made).contains("no baseline yet: main.jsonl is one now"), "{}", told(&made));
+
+    for seed in ["2", "3", "4"] {
+        let same = gate(&place, &["--seed", seed]);
+        assert_eq!(same.status.code(), Some(0), "{}", told(&same));
+        let slower = ["--simulate", "time-per-token=210us", "--simulate", "time-to-first-token=525us"];
+        let slow = gate(&place, &[&["--seed", seed], &slower[..]].concat());
+        assert_eq!(slow.status.code(), Some(3), "{}", told(&slow));
+        assert!(stdout(&slow).contains("| latency |") && stdout(&slow).contains("| worse |"), "{}", told(&slow));
+    }
+    assert!(std::fs::read_to_string(place.path("summary.md")).unwrap().contains("| worse |"));
+}
+
+#[test]
+fn what_can_not_be_compared_is_told_by_its_code() {
+    let place = Place::new();
+    assert_eq!(gate(&place, &["--seed", "1"]).status.code(), Some(0));
+    assert_eq!(gate(&place, &["--set", "batch=2"]).status.code(), Some(4));
+    assert_eq!(gate(&place, &["--set", "speed=2"]).status.code(), Some(2));
+    assert_eq!(gate(&place, &["--simulate", "fail-at=500"]).status.code(), Some(1));
+}

@@ -1,0 +1,337 @@
+//! `harness compare` and `harness baseline` from outside: verdicts, exit codes, and everything that can be wrong.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+use std::process::Output;
+
+use harness_tests::{EXAMPLE, Place, stderr, stdout, told};
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_harness");
+
+fn harness(place: &Place, arguments: &[&str]) -> Output {
+    let output = place.command(BINARY).args(arguments).output().unwrap();
+    assert!(!stderr(&output).contains("panicked"), "{}", told(&output));
+    output
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or_else(|| panic!("{}", told(output)))
+}
+
+/// Ten runs that differ by 0.3 % from each other, and from those of another seed.
+fn record(place: &Place, name: &str, seed: &str, more: &[&str]) {
+    let base = ["run", "--backend", "simulated", "--quiet", "--recording", name, "--seed", seed, "--report", "csv"];
+    let small = ["--set", "iterations=10", "--set", "max-new-tokens=5", "--simulate", "run-jitter=0.003"];
+    let output = harness(place, &[&base[..], &small[..], more].concat());
+    assert!(output.status.success(), "{}", told(&output));
+}
+
+/// A base, the same again, and one that is 5 % slower.
+fn place() -> Place {
+    let place = Place::new();
+    record(&place, "base.jsonl", "1", &[]);
+    record(&place, "same.jsonl", "2", &[]);
+    let slower = ["--simulate", "time-per-token=210us", "--simulate", "time-to-first-token=525us"];
+    record(&place, "slow.jsonl", "3", &slower);
+    place
+}
+
+fn verdicts(output: &Output) -> Vec<(String, String)> {
+    let document: Value = serde_json::from_str(&stdout(output)).unwrap_or_else(|_| panic!("{}", told(output)));
+    let rows = document["comparisons"][0]["metrics"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or("none").to_owned();
+    rows.iter().map(|row| (text(&row["metric"]), text(&row["verdict"]))).collect()
+}
+
+fn verdict(output: &Output, metric: &str) -> String {
+    verdicts(output).into_iter().find(|(name, _)| name == metric).unwrap().1
+}
+
+#[test]
+fn a_slowdown_is_found_and_the_same_is_the_same() {
+    let place = place();
+    let same = harness(&place, &["compare", "base.jsonl", "same.jsonl", "--format", "json"]);
+    assert_eq!(code(&same), 0, "{}", told(&same));
+    assert!(verdicts(&same).iter().all(|(_, verdict)| verdict == "same" || verdict == "none"), "{}", told(&same));
+    let slow = harness(&place, &["compare", "base.jsonl", "slow.jsonl", "--format", "json"]);
+    assert_eq!(code(&slow), 0, "{}", told(&slow));
+    for metric in ["latency", "throughput", "tokens_per_second", "inter_token_latency"] {
+        assert_eq!(verdict(&slow, metric), "worse", "{metric}");
+    }
+    assert_eq!(verdict(&slow, "memory_peak"), "same");
+    let back = harness(&place, &["compare", "slow.jsonl", "base.jsonl", "--format", "json"]);
+    assert_eq!(verdict(&back, "latency"), "better");
+}
+
+#[test]
+fn a_gate_fails_on_what_is_beyond_it() {
+    let place = place();
+    let gate =
+        |new: &str, percent: &str| harness(&place, &["compare", "base.jsonl", new, "--fail-on-regression", percent]);
+    assert_eq!(code(&gate("same.jsonl", "3")), 0);
+    let failed = gate("slow.jsonl", "3");
+    assert_eq!(code(&failed), 3, "{}", told(&failed));
+    assert!(stdout(&failed).contains("worse"), "the table is shown all the same: {}", told(&failed));
+    assert!(
+        stderr(&failed).contains("regression: ") && stderr(&failed).contains("latency is worse: +"),
+        "{}",
+        told(&failed)
+    );
+    assert_eq!(code(&gate("slow.jsonl", "10")), 0);
+    let memory = ["compare", "base.jsonl", "slow.jsonl", "--metric", "memory_peak", "--fail-on-regression", "3"];
+    assert_eq!(code(&harness(&place, &memory)), 0);
+}
+
+#[test]
+fn tables_say_what_was_found_and_how() {
+    let place = place();
+    let table = harness(&place, &["compare", "base.jsonl", "slow.jsonl"]);
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_snapshot_path("snapshots");
+    settings.bind(|| insta::assert_snapshot!("compare_table", stdout(&table)));
+    let wide: Vec<String> =
+        stdout(&table).lines().filter(|line| line.chars().count() > 100).map(str::to_owned).collect();
+    assert!(wide.is_empty(), "{wide:?}");
+    let markdown =
+        harness(&place, &["compare", "base.jsonl", "slow.jsonl", "--format", "markdown", "--metric", "latency"]);
+    settings.bind(|| insta::assert_snapshot!("compare_markdown", stdout(&markdown)));
+}
+
+#[test]
+fn sides_are_pooled_by_run_or_compared_each_with_the_base() {
+    let place = place();
+    let pooled = ["compare", "--base", "base.jsonl", "same.jsonl", "--new", "slow.jsonl", "--format", "json"];
+    let document: Value = serde_json::from_str(&stdout(&harness(&place, &pooled))).unwrap();
+    let table = harness(&place, &pooled[..6]);
+    assert!(
+        stdout(&table).starts_with("base  base.jsonl, same.jsonl (20 runs)\nnew   slow.jsonl (10 runs)\n"),
+        "{}",
+        told(&table)
+    );
+    let latency = &document["comparisons"][0]["metrics"][1];
+    assert_eq!(
+        (&latency["metric"], &latency["base"]["runs"], &latency["new"]["runs"]),
+        (&"latency".into(), &20.into(), &10.into())
+    );
+    let each = harness(&place, &["compare", "base.jsonl", "same.jsonl", "slow.jsonl", "--format", "json"]);
+    let document: Value = serde_json::from_str(&stdout(&each)).unwrap();
+    let verdicts: Vec<&Value> =
+        document["comparisons"].as_array().unwrap().iter().map(|one| &one["metrics"][1]["verdict"]).collect();
+    assert_eq!(verdicts, ["same", "worse"]);
+}
+
+#[test]
+fn facts_that_differ_are_listed_and_other_work_is_refused() {
+    let place = place();
+    let table = harness(&place, &["compare", "base.jsonl", "same.jsonl"]);
+    assert!(stdout(&table).contains("model.weights: synthetic:1 → synthetic:2"), "{}", told(&table));
+    record(&place, "batch.jsonl", "1", &["--set", "batch=8"]);
+    let refused = harness(&place, &["compare", "base.jsonl", "batch.jsonl"]);
+    assert_eq!((code(&refused), stdout(&refused).as_str()), (4, ""), "{}", told(&refused));
+    assert!(stderr(&refused).contains("setting.batch: '8' here, '1' in the base"), "{}", told(&refused));
+    let forced = harness(&place, &["compare", "base.jsonl", "batch.jsonl", "--force"]);
+    assert_eq!(code(&forced), 0, "{}", told(&forced));
+    assert!(
+        stdout(&forced).contains("Other work, compared because of --force:\n  setting.batch: 1 → 8"),
+        "{}",
+        told(&forced)
+    );
+    let output = harness(
+        &place,
+        &[
+            "run",
+            "--backend",
+            "simulated",
+            "--quiet",
+            "--quick",
+            "--recording",
+            "other.jsonl",
+            "--plugin",
+            harness_tests::EXAMPLE,
+        ],
+    );
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(code(&harness(&place, &["compare", "base.jsonl", "other.jsonl"])), 4);
+}
+
+#[test]
+fn more_runs_of_the_same_are_the_same_work() {
+    let place = place();
+    record(&place, "short.jsonl", "4", &["--set", "runs=4"]);
+    assert_eq!(code(&harness(&place, &["compare", "base.jsonl", "short.jsonl"])), 0);
+}
+
+/// Pins exit code and message.
+#[test]
+fn runs_that_a_time_limit_ended_are_compared_but_for_their_sums() {
+    let place = Place::new();
+    for (name, seed, speed) in
+        [("a", "1", "200us"), ("b", "2", "200us"), ("slow_a", "3", "400us"), ("slow_b", "4", "400us")]
+    {
+        let base =
+            ["run", "--backend", "simulated", "--quiet", "--plugin", EXAMPLE, "--recording", name, "--seed", seed];
+        let point = ["--set", "lengths=16", "--set", "batches=1", "--set", "iterations=1000", "--set", "seconds=0.05"];
+        let speed = format!("time-per-token={speed}");
+        let output = harness(&place, &[&base[..], &point[..], &["--simulate", &speed]].concat());
+        assert!(output.status.success(), "{}", told(&output));
+    }
+    let sides = ["--base", "a", "b", "--new", "slow_a", "slow_b"];
+    let output = harness(&place, &[&["compare", "--format", "json"], &sides[..]].concat());
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    for metric in ["latency", "tokens_per_second"] {
+        assert_eq!(verdict(&output, metric), "worse", "{metric}");
+    }
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let not: Vec<&Value> =
+        document["comparisons"][0]["not_compared"].as_array().unwrap().iter().map(|metric| &metric["metric"]).collect();
+    assert_eq!(not, ["prompt_tokens", "new_tokens"]);
+    let table = harness(&place, &[&["compare"], &sides[..]].concat());
+    let said = "new_tokens: it is a sum over a run, and in a a time limit ended runs before all iterations";
+    assert!(stdout(&table).contains(said), "{}", told(&table));
+    let asked = harness(&place, &[&["compare", "--metric", "new_tokens"], &sides[..]].concat());
+    assert_eq!(code(&asked), 4, "{}", told(&asked));
+}
+
+fn refuse(name: &str, place: &Place, arguments: &[&str], expected: i32) {
+    let output = harness(place, arguments);
+    assert_eq!(code(&output), expected, "{}", told(&output));
+    assert_eq!(stdout(&output), "", "{}", told(&output));
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(&place.folder().display().to_string().replace('.', "\\."), "[folder]");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_snapshot_path("snapshots");
+    settings
+        .bind(|| insta::assert_snapshot!(format!("compare_{name}"), format!("exit {expected}\n{}", stderr(&output))));
+}
+
+#[test]
+fn bad_recordings_are_refused() {
+    let place = place();
+    let text = std::fs::read_to_string(place.path("base.jsonl")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    refuse("missing", &place, &["compare", "base.jsonl", "none.jsonl"], 2);
+    refuse("no_such_baseline", &place, &["compare", "baseline:main", "base.jsonl"], 2);
+    place.write("empty.jsonl", "");
+    refuse("empty", &place, &["compare", "base.jsonl", "empty.jsonl"], 2);
+    place.write("newer.jsonl", text.replacen("harness-recording/1", "harness-recording/2", 1));
+    refuse("newer", &place, &["compare", "newer.jsonl", "base.jsonl"], 2);
+    place.write("header.jsonl", format!("{}\n", lines[0]));
+    refuse("no_run", &place, &["compare", "base.jsonl", "header.jsonl"], 4);
+    let values = text.find("\"latency\":").unwrap() + "\"latency\":".len();
+    let end = values + text[values..].find(',').unwrap();
+    for (name, value) in [("nan", "NaN"), ("null", "null"), ("huge", "1e999")] {
+        place.write(&format!("{name}.jsonl"), format!("{}{value}{}", &text[..values], &text[end..]));
+        refuse(name, &place, &["compare", "base.jsonl", &format!("{name}.jsonl")], 2);
+    }
+    // Figures that overflow what is computed of them are no reason to panic, or to be sure of anything.
+    place.write("large.jsonl", format!("{}1e308{}", &text[..values], &text[end..]));
+    let large = harness(&place, &["compare", "base.jsonl", "large.jsonl", "--format", "json"]);
+    assert_eq!((code(&large), verdict(&large, "latency")), (0, "ambiguous".to_owned()), "{}", told(&large));
+}
+
+#[test]
+fn what_was_recorded_before_a_cut_is_compared_with_a_warning() {
+    let place = place();
+    let text = std::fs::read_to_string(place.path("base.jsonl")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    place.write("cut.jsonl", format!("{}\n{}", lines[..5].join("\n"), &lines[5][..40]));
+    let cut = harness(&place, &["compare", "base.jsonl", "cut.jsonl", "--format", "json"]);
+    assert_eq!((code(&cut), verdict(&cut, "latency")), (0, "same".to_owned()), "{}", told(&cut));
+    let said = stderr(&cut);
+    assert!(
+        said.contains("line 6 is cut") && said.contains("cut.jsonl is unfinished: compared by its 4 finished runs"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_slow_first_run_and_held_down_clocks_are_told() {
+    let place = place();
+    let text = std::fs::read_to_string(place.path("base.jsonl")).unwrap();
+    let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    lines[1]["values"]["latency"] = 0.0015.into();
+    lines[2]["values"]["throttled_time"] = 0.25.into();
+    lines[2]["values"]["throttled_time_sw_power_cap"] = 0.25.into();
+    place.write("warm.jsonl", lines.iter().map(|line| format!("{line}\n")).collect::<String>());
+    let said = stderr(&harness(&place, &["compare", "same.jsonl", "warm.jsonl"]));
+    assert!(said.contains("warning: warm.jsonl: the first run's latency is 15."), "{said}");
+    assert!(said.contains("raise --set warmup (it is 3)"), "{said}");
+    assert!(said.contains("clocks were held down in 1 of 10 runs (sw_power_cap)"), "{said}");
+    assert!(!said.contains("same.jsonl:"), "{said}");
+}
+
+#[test]
+fn bad_arguments_are_refused() {
+    let place = place();
+    let both = ["compare", "base.jsonl", "same.jsonl"];
+    let with = |more: &[&'static str]| [&both[..], more].concat();
+    refuse("threshold", &place, &with(&["--fail-on-regression", "lots"]), 2);
+    refuse("threshold_nan", &place, &with(&["--fail-on-regression", "NaN"]), 2);
+    refuse("threshold_negative", &place, &with(&["--threshold=-1"]), 2);
+    refuse("metric", &place, &with(&["--metric", "speed"]), 2);
+    refuse("metric_absent", &place, &with(&["--metric", "power", "--fail-on-regression", "3"]), 4);
+    refuse("one_side", &place, &["compare", "base.jsonl"], 2);
+    refuse("twice", &place, &["compare", "--base", "base.jsonl", "base.jsonl", "--new", "same.jsonl"], 2);
+    refuse("rounds", &place, &with(&["--rounds", "3"]), 2);
+    refuse("nothing", &place, &["compare"], 2);
+    refuse("interleave_recording", &place, &["compare", "--interleave", "--recording x", "--quick"], 2);
+    refuse("interleave_quote", &place, &["compare", "--interleave", "--set prompt='", "--quick"], 2);
+}
+
+#[test]
+fn baselines_are_kept_compared_and_removed() {
+    let place = place();
+    let saved = harness(&place, &["baseline", "save", "main", "base.jsonl"]);
+    assert_eq!(code(&saved), 0, "{}", told(&saved));
+    std::fs::remove_file(place.path("base.jsonl")).unwrap();
+    for side in ["baseline:main", "main"] {
+        let compared = harness(&place, &["compare", side, "slow.jsonl", "--fail-on-regression", "3"]);
+        assert_eq!(code(&compared), 3, "{}", told(&compared));
+    }
+    let list = harness(&place, &["baseline", "list"]);
+    assert!(stdout(&list).lines().any(|line| line.trim_start().starts_with("main ")), "{}", told(&list));
+    assert_eq!(code(&harness(&place, &["baseline", "save", "main", "slow.jsonl"])), 2);
+    assert_eq!(code(&harness(&place, &["baseline", "save", "main", "slow.jsonl", "--replace"])), 0);
+    let itself = harness(&place, &["compare", "main", "slow.jsonl", "--fail-on-regression", "3"]);
+    assert_eq!(code(&itself), 0, "{}", told(&itself));
+    assert!(stderr(&itself).contains("warning: slow.jsonl is in the base, too"), "{}", told(&itself));
+    assert_eq!(code(&harness(&place, &["baseline", "save", "../x", "slow.jsonl"])), 2);
+    // Nothing was recorded into the folder of recordings, so there is no latest.
+    assert_eq!(code(&harness(&place, &["baseline", "save", "latest"])), 2);
+    assert_eq!(code(&harness(&place, &["baseline", "remove", "main"])), 0);
+    refuse_any(&place, &["baseline", "remove", "main"], "there is no baseline 'main'");
+    place.write("header.jsonl", std::fs::read_to_string(place.path("slow.jsonl")).unwrap().lines().next().unwrap());
+    assert_eq!(code(&harness(&place, &["baseline", "save", "none", "header.jsonl"])), 4);
+}
+
+fn refuse_any(place: &Place, arguments: &[&str], message: &str) {
+    let output = harness(place, arguments);
+    assert_eq!(code(&output), 2, "{}", told(&output));
+    assert!(stderr(&output).contains(message), "{}", told(&output));
+}
+
+#[test]
+fn interleaved_configurations_are_run_in_turn_and_compared() {
+    let place = Place::new();
+    let small =
+        "--backend simulated --set runs=3 --set iterations=3 --set max-new-tokens=4 --simulate run-jitter=0.003";
+    let slower = format!("{small} --simulate time-per-token=230us");
+    let arguments =
+        ["compare", "--interleave", small, &slower, "--rounds", "1", "--fail-on-regression", "3", "--format", "json"];
+    let output = harness(&place, &arguments);
+    assert_eq!((code(&output), verdict(&output, "inter_token_latency")), (3, "worse".to_owned()), "{}", told(&output));
+    let folder = place.path(".local/share/harness/recordings");
+    let folder = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
+    let mut files: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    assert_eq!(files, ["0001-a.jsonl", "0002-b.jsonl", "0003-b.jsonl", "0004-a.jsonl"]);
+    // Other work is found out after one of each, not at the end.
+    let other = format!("{small} --set batch=2");
+    let output = harness(&place, &["compare", "--interleave", small, &other, "--rounds", "50"]);
+    assert_eq!(code(&output), 4, "{}", told(&output));
+    let wrong = harness(&place, &["compare", "--interleave", "--backend simulated --set speed=1", small]);
+    assert_eq!(code(&wrong), 2, "{}", told(&wrong));
+}
