@@ -334,12 +334,24 @@ pub fn of_machine(machine: &MachineHealth) -> Vec<Check> {
     checks
 }
 
-/// Driver and CUDA version: told, since figures depend on them.
+/// The CUDA that our own kernels are built for.
+const CUDA: u32 = 13;
+
+/// Judges the driver: its version, and that of the newest CUDA it serves, as `13.0`.
 pub fn of_driver(driver: &Reading<String>, cuda: &Reading<String>) -> Vec<Check> {
-    [("driver", driver), ("cuda", cuda)]
-        .into_iter()
-        .map(|(name, version)| known(name, version, |version| Check::pass(name, version)))
-        .collect()
+    let cuda =
+        known("cuda", cuda, |version| match version.split('.').next().and_then(|major| major.parse::<u32>().ok()) {
+            None => Check::not_known("cuda", format!("'{version}' is no version")),
+            Some(major) if major < CUDA => Check::new(
+                "cuda",
+                Verdict::Warning,
+                version,
+                "the backend fused does not run on it",
+                "install the driver 580 or newer",
+            ),
+            Some(_) => Check::pass("cuda", version),
+        });
+    vec![known("driver", driver, |version| Check::pass("driver", version)), cuda]
 }
 
 #[cfg(test)]
@@ -397,6 +409,17 @@ mod tests {
         for (name, verdict, gpu) in cases {
             assert_eq!(found(&gpu), [(name.to_owned(), verdict)]);
         }
+    }
+
+    #[test]
+    fn a_driver_that_is_too_old_for_our_kernels_is_told() {
+        let verdicts = |cuda: Reading<String>| {
+            of_driver(&Ok("580.159".into()), &cuda).into_iter().map(|check| check.verdict).collect::<Vec<_>>()
+        };
+        assert_eq!(verdicts(Ok("13.0".into())), [Verdict::Pass, Verdict::Pass]);
+        assert_eq!(verdicts(Ok("12.8".into())), [Verdict::Pass, Verdict::Warning]);
+        assert_eq!(verdicts(Ok("new".into())), [Verdict::Pass, Verdict::NotKnown]);
+        assert_eq!(verdicts(Err("no".into())), [Verdict::Pass, Verdict::NotKnown]);
     }
 
     #[test]
