@@ -38,6 +38,7 @@ pub(crate) enum Command {
     Generate(Box<Generate>),
     Plugin(PluginCommand),
     Devices(Devices),
+    Doctor(Doctor),
     Completions(Completions),
     Man(Man),
 }
@@ -454,6 +455,16 @@ pub(crate) struct PluginTest {
 /// List the devices that a model can run on, and the GPUs whose sensors can be read.
 #[derive(Debug, Args)]
 pub(crate) struct Devices {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Look for what would spoil a measurement: the state of the GPUs and of this machine, with what to do.
+///
+/// What it finds is advice: the exit code is 0 whatever that is.
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -12,6 +12,7 @@ mod deliver;
 mod estimate;
 mod facts;
 mod failure;
+mod health;
 mod interrupt;
 mod log;
 mod model;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Command::Generate(command) => command.execute(),
         Command::Plugin(command) => command.execute(),
         Command::Devices(command) => command.execute(),
+        Command::Doctor(command) => command.execute(),
         Command::Completions(command) => command.execute(),
         Command::Man(command) => command.execute(),
     };

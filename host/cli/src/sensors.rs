@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use harness_core::doctor::{Check, Verdict};
 use harness_core::{Gpus, NoGpus, NoSensors, Sensors};
 use harness_telemetry::{Nvml, Options};
 
 use crate::failure::Failure;
+use crate::health;
 use crate::settings::SensorChoice;
 
 /// The sensors of a run.
@@ -15,6 +17,8 @@ pub(crate) struct Telemetry {
     pub(crate) facts: Vec<(String, String)>,
     /// Said once, where the model runs on a GPU that can't be read.
     pub(crate) note: Option<String>,
+    /// What the quick checks of `doctor` say, where a GPU's sensors are read.
+    pub(crate) checks: Vec<Check>,
 }
 
 /// Opens NVML and the sensors that the user chose. `model_gpu` is the UUID of the GPU that the model runs on.
@@ -32,7 +36,7 @@ pub(crate) fn open(choice: &SensorChoice, model_gpu: Option<&str>) -> Result<Tel
         Err(_) => uuid_fact(model_gpu),
     };
     let without = |reason: String, note: Option<String>, gpus: Arc<dyn Gpus>, facts: Vec<(String, String)>| {
-        Ok(Telemetry { sensors: Box::new(NoSensors { reason }), gpus, facts, note })
+        Ok(Telemetry { sensors: Box::new(NoSensors { reason }), gpus, facts, note, checks: Vec::new() })
     };
     let (gpu, named) = match choice {
         SensorChoice::Off => return without("sensors are off (--sensors none)".into(), None, gpus, model_facts),
@@ -50,12 +54,15 @@ pub(crate) fn open(choice: &SensorChoice, model_gpu: Option<&str>) -> Result<Tel
         let prefix = if other { "sensors." } else { "" };
         let more = if other || model_gpu.is_none() { nvml.facts(&gpu) } else { Vec::new() };
         let more: Vec<_> = more.into_iter().map(|(name, value)| (format!("{prefix}{name}"), value)).collect();
-        Ok((sensors, more))
+        Ok((sensors, more, health::quick(&nvml, &gpu)))
     });
     match opened {
-        Ok((sensors, more)) => {
-            let facts = model_facts.into_iter().chain(more).collect();
-            Ok(Telemetry { sensors, gpus, facts, note: None })
+        Ok((sensors, more, checks)) => {
+            let noted = checks.iter().filter(|check| matches!(check.verdict, Verdict::Note | Verdict::Warning));
+            let noted = noted
+                .map(|check| (format!("check.{}", check.name), format!("{}: {}", check.verdict.as_str(), check.found)));
+            let facts = model_facts.into_iter().chain(more).chain(noted).collect();
+            Ok(Telemetry { sensors, gpus, facts, note: None, checks })
         }
         Err(reason) if named => Err(Failure::usage(format!("the sensors of GPU {gpu} can't be read: {reason}"))),
         Err(reason) => {

@@ -8,6 +8,7 @@ pub mod backend;
 pub mod clock;
 pub mod compare;
 mod cost;
+pub mod doctor;
 pub mod metric;
 pub mod plan;
 pub mod random;

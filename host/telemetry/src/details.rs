@@ -108,7 +108,7 @@ impl Facts {
     }
 }
 
-fn cuda_version(nvml: &Nvml) -> Option<String> {
+pub(crate) fn cuda_version(nvml: &Nvml) -> Option<String> {
     let version = nvml.sys_cuda_driver_version().ok()?;
     Some(format!("{}.{}", cuda_driver_version_major(version), cuda_driver_version_minor(version)))
 }

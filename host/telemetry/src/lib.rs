@@ -24,6 +24,7 @@ mod details;
 mod device;
 mod distinct;
 mod error;
+mod health;
 mod library;
 mod readings;
 mod sampler;

@@ -4,12 +4,14 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
+use harness_core::doctor::{GpuHealth, Reading};
 use harness_core::{GpuDevice, GpuState, Gpus, Sensors};
 use nvml_wrapper::error::NvmlError;
 
 use crate::details::{self, Details};
 use crate::device;
 use crate::error::explain;
+use crate::health;
 use crate::sampler::{Options, Sampler};
 
 /// Where drivers put NVML: the name that every driver installs, then the one that only development packages do.
@@ -84,6 +86,20 @@ impl Nvml {
     /// such GPU.
     pub fn facts(&self, gpu: &str) -> Vec<(String, String)> {
         details::facts(&self.library, gpu)
+    }
+
+    /// The state of a GPU given as [`Nvml::sampler`] takes it, each value with the reason where it can't be read.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such GPU, or it is lost.
+    pub fn health(&self, gpu: &str) -> Result<GpuHealth, String> {
+        health::health(&self.library, gpu)
+    }
+
+    /// The versions of the driver and of the newest CUDA that it serves.
+    pub fn versions(&self) -> (Reading<String>, Reading<String>) {
+        health::versions(&self.library)
     }
 
     /// The driver and every GPU, with what is in use now.

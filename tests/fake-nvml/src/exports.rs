@@ -99,12 +99,23 @@ figures! {
     nvmlDeviceGetCurrentClocksThrottleReasons() -> c_ulonglong, Throttle, |state, _| {
         if state.is_after(state.scenario.throttled) { nvml::nvmlClocksThrottleReasonSwPowerCap.into() } else { 0 }
     };
-    nvmlDeviceGetPowerManagementLimit() -> c_uint, Limits, |_, gpu| gpu.power_limit;
+    nvmlDeviceGetPowerManagementLimit() -> c_uint, Limits, |state, gpu| match state.scenario.sick {
+        true => gpu.power_limit - 200_000,
+        false => gpu.power_limit,
+    };
     nvmlDeviceGetPowerManagementDefaultLimit() -> c_uint, Limits, |_, gpu| gpu.power_limit;
-    nvmlDeviceGetPersistenceMode() -> c_uint, Limits, |_, _| 1;
-    nvmlDeviceGetCurrPcieLinkGeneration() -> c_uint, Limits, |_, _| 5;
+    nvmlDeviceGetApplicationsClock(_clock: c_uint) -> c_uint, Limits, |state, gpu| match state.scenario.sick {
+        true => 1200,
+        false => gpu.sm_clock,
+    };
+    nvmlDeviceGetTemperatureThreshold(_threshold: c_uint) -> c_uint, Limits, |state, gpu| match state.scenario.sick {
+        true => gpu.temperature + 1,
+        false => gpu.temperature + 42,
+    };
+    nvmlDeviceGetPersistenceMode() -> c_uint, Limits, |state, _| (!state.scenario.sick).into();
+    nvmlDeviceGetCurrPcieLinkGeneration() -> c_uint, Limits, |state, _| if state.scenario.sick { 3 } else { 5 };
     nvmlDeviceGetMaxPcieLinkGeneration() -> c_uint, Limits, |_, _| 5;
-    nvmlDeviceGetCurrPcieLinkWidth() -> c_uint, Limits, |_, _| 16;
+    nvmlDeviceGetCurrPcieLinkWidth() -> c_uint, Limits, |state, _| if state.scenario.sick { 8 } else { 16 };
     nvmlDeviceGetMaxPcieLinkWidth() -> c_uint, Limits, |_, _| 16;
     nvmlDeviceGetIndex() -> c_uint, Always, |state, gpu| {
         state.gpus().iter().position(|other| *other == gpu).unwrap_or_default() as c_uint
@@ -226,12 +237,64 @@ extern "C" fn nvmlDeviceGetCudaComputeCapability(
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetEccMode(device: nvmlDevice_t, current: *mut c_uint, pending: *mut c_uint) -> nvmlReturn_t {
-    code(gpu(device, Field::Limits).and_then(|_| put(current, 1)).and_then(|()| put(pending, 1)))
+    code(gpu(device, Field::Limits).and_then(|(state, _)| {
+        let on = c_uint::from(!state.scenario.sick);
+        put(current, on).and_then(|()| put(pending, on))
+    }))
+}
+
+/// Process 1, which every machine has, is on a GPU that is sick.
+fn processes(
+    device: nvmlDevice_t,
+    kind_is_there: bool,
+    count: *mut c_uint,
+    place: *mut nvml::nvmlProcessInfo_t,
+) -> nvmlReturn_t {
+    code(gpu(device, Field::Limits).and_then(|(state, _)| {
+        if !(state.scenario.sick && kind_is_there) {
+            return put(count, 0);
+        }
+        if count.is_null() {
+            return Err(INVALID_ARGUMENT);
+        }
+        // SAFETY: the caller's pointer, see the module.
+        let room = unsafe { *count };
+        put(count, 1)?;
+        if room == 0 {
+            return Err(INSUFFICIENT_SIZE);
+        }
+        let whole = c_uint::MAX;
+        put(
+            place,
+            nvml::nvmlProcessInfo_t { pid: 1, usedGpuMemory: 1 << 30, gpuInstanceId: whole, computeInstanceId: whole },
+        )
+    }))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
+    device: nvmlDevice_t,
+    count: *mut c_uint,
+    place: *mut nvml::nvmlProcessInfo_t,
+) -> nvmlReturn_t {
+    processes(device, true, count, place)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
+    device: nvmlDevice_t,
+    count: *mut c_uint,
+    place: *mut nvml::nvmlProcessInfo_t,
+) -> nvmlReturn_t {
+    processes(device, false, count, place)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetMigMode(device: nvmlDevice_t, current: *mut c_uint, pending: *mut c_uint) -> nvmlReturn_t {
-    code(gpu(device, Field::Limits).and_then(|_| put(current, 0)).and_then(|()| put(pending, 0)))
+    code(gpu(device, Field::Limits).and_then(|(state, _)| {
+        let on = c_uint::from(state.scenario.sick);
+        put(current, on).and_then(|()| put(pending, on))
+    }))
 }
 
 #[unsafe(no_mangle)]

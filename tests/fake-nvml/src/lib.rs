@@ -17,6 +17,7 @@
 //! | `hang:MS` | the first power reading 50 ms into the run takes that long |
 //! | `hang-start:MS`, `hang-stop:MS` | the first or the second reading of the energy counter does |
 //! | `throttled:MS` | the power cap holds clocks down from then on |
+//! | `sick` | the GPU is set and placed badly, hot, and another process is on it |
 //! | `stall`, `wrap` | the energy counter stands still, or starts anew at the second reading |
 //! | `no-driver`, `mismatch` | `nvmlInit` fails as without a loaded driver, or with another version of it |
 //!

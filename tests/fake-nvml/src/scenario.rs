@@ -50,6 +50,7 @@ pub(crate) enum Counter {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scenario {
     pub(crate) two_gpus: bool,
+    pub(crate) sick: bool,
     pub(crate) lacks: Vec<Field>,
     pub(crate) lost_after: Option<Duration>,
     pub(crate) hang: Option<Duration>,
@@ -77,6 +78,7 @@ pub(crate) fn parse(text: &str) -> Result<Scenario, String> {
                 "normal" => {}
                 "two-gpus" => scenario.two_gpus = true,
                 "throttled" => scenario.throttled = Some(Duration::ZERO),
+                "sick" => scenario.sick = true,
                 "stall" => scenario.counter = Counter::Stalls,
                 "wrap" => scenario.counter = Counter::Wraps,
                 "no-driver" => scenario.no_init = Some(NoInit::NoDriver),

@@ -4,6 +4,7 @@ mod baseline;
 mod compare;
 mod compare_show;
 mod devices;
+mod doctor;
 mod generate;
 mod interleave;
 mod plugin;

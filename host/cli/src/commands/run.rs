@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use harness_core::doctor::Verdict;
 use harness_core::session::Broken;
 use harness_core::{MeasureError, Recorder, Recording, Session, Status, StopFlag, Warning, Work};
 use harness_engine::Loaded;
@@ -56,6 +57,9 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
     if let Some(note) = &telemetry.note {
         screen.say(note);
+    }
+    for check in telemetry.checks.iter().filter(|check| check.verdict == Verdict::Warning) {
+        screen.warn(&check.line());
     }
     let work = rehearse(settings, &plugin, &values, &loaded, &telemetry);
     if held_back > 0 {
