@@ -79,9 +79,10 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         telemetry.facts,
     );
     let path = settings.recording.clone().unwrap_or_else(|| new_recording(settings, &start, &description));
+    // Before there is a recording that an interrupt could leave without its end.
+    let stop = interrupt::watch()?;
     let recorder = Recorder::create(&path, facts)?;
 
-    let stop = interrupt::watch()?;
     let display =
         Arc::new(Display::new(screen.clone(), work.map(|work| Total { runs: work.runs, iterations: work.iterations })));
     let mut session = Session::new(
