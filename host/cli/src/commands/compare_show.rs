@@ -32,6 +32,8 @@ impl Shown<'_> {
         for (new, comparison) in self.news.iter().zip(self.comparisons) {
             parts.push(format!("base  {}\nnew   {}", side(self.base), side(new)));
             let mut table = plain_table();
+            // Names stay whole, whatever the width: they are what `--metric` takes.
+            table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
             table.set_header(HEAD.iter().enumerate().map(|(column, text)| cell(text, column)));
             for row in &comparison.rows {
                 table.add_row(cells(row).iter().enumerate().map(|(column, text)| cell(text, column)));
