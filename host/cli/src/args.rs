@@ -100,6 +100,16 @@ pub(crate) struct Run {
     pub(crate) limits: Limits,
 }
 
+/// What plugins can be named by: the configuration's names, and registries.
+#[derive(Debug, Args)]
+pub(crate) struct Sources {
+    /// Configuration [default: harness.toml, where there is one]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) registries: Registries,
+}
+
 /// How plugins named by oci:// are fetched.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Registries {
@@ -177,11 +187,8 @@ pub(crate) struct Report {
     /// Setting of the report plugin
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair)]
     pub(crate) set: Vec<(String, String)>,
-    /// Configuration [default: harness.toml, where there is one]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) registries: Registries,
+    pub(crate) sources: Sources,
     #[command(flatten)]
     pub(crate) limits: Limits,
 }
@@ -350,11 +357,8 @@ pub(crate) struct PluginNamed {
     /// A file, the name of a built-in plugin, or oci://REGISTRY/NAME@sha256:DIGEST
     #[arg(value_name = "NAME|FILE|REF")]
     pub(crate) plugin: String,
-    /// Configuration [default: harness.toml, where there is one]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) registries: Registries,
+    pub(crate) sources: Sources,
 }
 
 /// Fetch a plugin from a registry, check and keep it, and print the reference that names it for good
@@ -369,11 +373,8 @@ pub(crate) struct PluginPull {
     /// Write the component here, too
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Configuration [default: harness.toml, where there is one]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) registries: Registries,
+    pub(crate) sources: Sources,
 }
 
 /// Put a plugin into a registry, and print the reference that names it for good
@@ -387,11 +388,8 @@ pub(crate) struct PluginPush {
     /// oci://REGISTRY/NAME:TAG
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// Configuration [default: harness.toml, where there is one]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) registries: Registries,
+    pub(crate) sources: Sources,
 }
 
 /// Make a folder with a plugin in it that builds and runs, to change into your own
@@ -443,11 +441,8 @@ pub(crate) struct PluginTest {
     /// Run the workload with its whole settings instead of its quick ones
     #[arg(long)]
     pub(crate) whole: bool,
-    /// Configuration [default: harness.toml, where there is one]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) registries: Registries,
+    pub(crate) sources: Sources,
     #[command(flatten)]
     pub(crate) limits: Limits,
 }

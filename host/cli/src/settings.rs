@@ -149,16 +149,30 @@ impl RunSettings {
             recording: args.recording.or(config.run.recording.clone()),
             recordings: recordings(&config),
             limits,
-            budget: Budget {
-                iterations: args.limits.max_iterations.or(config.limits.max_iterations).unwrap_or(10_000_000),
-                wall_time: limits.wall_time,
-            },
+            budget: budget(&args.limits, &config, &limits),
         })
     }
 }
 
+/// How much may be measured.
+pub(crate) fn budget(args: &args::Limits, config: &Config, limits: &Limits) -> Budget {
+    Budget {
+        iterations: args.max_iterations.or(config.limits.max_iterations).unwrap_or(10_000_000),
+        wall_time: limits.wall_time,
+    }
+}
+
+impl args::Sources {
+    /// The configuration, and what plugins can be named by.
+    pub(crate) fn read(&self) -> Result<(Config, Plugins), Failure> {
+        let config = config::read(self.config.as_deref())?;
+        let plugins = plugins(&self.registries, &config);
+        Ok((config, plugins))
+    }
+}
+
 /// What plugins can be named by.
-pub(crate) fn plugins(args: &args::Registries, config: &Config) -> Plugins {
+fn plugins(args: &args::Registries, config: &Config) -> Plugins {
     let mut plain_http = config.registries.plain_http.clone();
     plain_http.extend(args.plain_http.iter().cloned());
     let options = harness_registry::Options {

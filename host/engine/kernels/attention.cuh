@@ -39,4 +39,40 @@ struct Seen {
             for (int i = 0; i < WIDE<Real>; ++i) values[part][i] *= factor;
         }
     }
+
+    // Adds positions' values by their scores, of which `top` is the highest together with those seen before; -INFINITY
+    // is the score of a position that there is not.
+    template <int AHEAD>
+    __device__ __forceinline__ void take(const float (&scores)[AHEAD], const uint4 (&raw)[AHEAD][PARTS], float top) {
+        rescale(top);
+        float numbers[WIDE<Real>];
+#pragma unroll
+        for (int u = 0; u < AHEAD; ++u) {
+            float share = exp2f(scores[u] - top);
+            weight += share;
+#pragma unroll
+            for (int part = 0; part < PARTS; ++part) {
+                widen<Real>(raw[u][part], numbers);
+#pragma unroll
+                for (int i = 0; i < WIDE<Real>; ++i) values[part][i] += share * numbers[i];
+            }
+        }
+    }
+
+    // What all lanes of a warp have seen of the same parts, `lanes` lanes apart.
+    __device__ __forceinline__ void join(int lanes) {
+        float top = highest;
+        for (int d = lanes; d < 32; d *= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, d));
+        rescale(top);
+        for (int d = lanes; d < 32; d *= 2) {
+            weight += __shfl_xor_sync(0xffffffffu, weight, d);
+#pragma unroll
+            for (int part = 0; part < PARTS; ++part) {
+#pragma unroll
+                for (int i = 0; i < WIDE<Real>; ++i) {
+                    values[part][i] += __shfl_xor_sync(0xffffffffu, values[part][i], d);
+                }
+            }
+        }
+    }
 };

@@ -15,11 +15,11 @@
 // Needs: every block owns a tile of the hidden units; group = blocks / heads is at least 1; dp is at most 2,304; hs is
 // 16, 32, 64 or 128; the blocks are at most 384.
 #include "attention.cuh"
+#include "barriers.cuh"
 #include "choose.cuh"
 #include "common.cuh"
 #include "embedding.cuh"
 #include "generate.h"
-#include "shared_memory.cuh"
 
 namespace {
 
@@ -123,17 +123,8 @@ __device__ __forceinline__ void sync_workers() {
     asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory");
 }
 
-__device__ __forceinline__ void init_barrier(uint64_t* barrier, int count) {
-    asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(count) : "memory");
-}
-
 __device__ __forceinline__ bool try_wait(uint64_t* barrier, uint32_t parity) {
-    uint32_t done;
-    asm volatile("{\n .reg .pred p;\n mbarrier.try_wait.parity.shared.b64 p, [%1], %2;\n selp.u32 %0, 1, 0, p;\n}"
-                 : "=r"(done)
-                 : "r"(shared_address(barrier)), "r"(parity)
-                 : "memory");
-    return done != 0;
+    return ::try_wait(shared_address(barrier), parity);
 }
 
 // The same without waiting.
@@ -235,9 +226,7 @@ struct Copier {
     uint64_t policy;
     bool stopped = false;
 
-    __device__ explicit Copier(Worker<Real, Shape>& w) : w(w) {
-        asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-    }
+    __device__ explicit Copier(Worker<Real, Shape>& w) : w(w), policy(evict_first()) {}
 
     // What is on its way delays what blocks exchange. So as long as the next chunks are there, they come one at a time;
     // otherwise, as many at once as keep memory busy.
@@ -262,12 +251,8 @@ struct Copier {
         }
         uint32_t barrier = shared_address(&w.s.full[stage]);
         uint32_t to = shared_address(w.s.stages + stage * Shape::STAGE_BYTES);
-        asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
-        asm volatile(
-            "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], "
-            "%4;" ::"r"(to),
-            "l"(from), "r"(bytes), "r"(barrier), "l"(policy)
-            : "memory");
+        expect(barrier, bytes);
+        copy_bulk(to, from, bytes, barrier, policy);
         *w.s.issued = ++number;
     }
 
@@ -1040,8 +1025,8 @@ __device__ void generate(const Generate& g) {
     if (threadIdx.x == 0) {
         if (g.stages != STAGES || g.stage_bytes != Shape::STAGE_BYTES) __trap();
         for (int i = 0; i < STAGES; ++i) {
-            init_barrier(&s.full[i], 1);
-            init_barrier(&s.empty[i], WARPS);
+            init_barrier(shared_address(&s.full[i]), 1);
+            init_barrier(shared_address(&s.empty[i]), WARPS);
         }
         *s.issued = 0;
         *s.stop = 0;

@@ -79,31 +79,10 @@ __device__ void attend(const StepAttention& a) {
             top = fmaxf(top, scores[u]);
         }
         if (top == -INFINITY) continue;
-        seen.rescale(top);
-#pragma unroll
-        for (int u = 0; u < AHEAD; ++u) {
-            float share = exp2f(scores[u] - top);
-            seen.weight += share;
-#pragma unroll
-            for (int j = 0; j < PARTS; ++j) {
-                widen<Real>(v[u][j], numbers);
-#pragma unroll
-                for (int i = 0; i < W; ++i) seen.values[j][i] += share * numbers[i];
-            }
-        }
+        seen.take(scores, v, top);
     }
     // The positions of a warp together, then those of the warps.
-    float top = seen.highest;
-    for (int d = lanes; d < 32; d *= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, d));
-    seen.rescale(top);
-    for (int d = lanes; d < 32; d *= 2) {
-        seen.weight += __shfl_xor_sync(0xffffffffu, seen.weight, d);
-#pragma unroll
-        for (int j = 0; j < PARTS; ++j) {
-#pragma unroll
-            for (int i = 0; i < W; ++i) seen.values[j][i] += __shfl_xor_sync(0xffffffffu, seen.values[j][i], d);
-        }
-    }
+    seen.join(lanes);
     if (lane < lanes) {
 #pragma unroll
         for (int j = 0; j < PARTS; ++j) {
@@ -114,12 +93,12 @@ __device__ void attend(const StepAttention& a) {
         }
     }
     if (lane == 0) {
-        highest[warp] = top;
+        highest[warp] = seen.highest;
         weights[warp] = seen.weight;
     }
     __syncthreads();
     float factors[WARPS], total = 0;
-    top = highest[0];
+    float top = highest[0];
 #pragma unroll
     for (int i = 1; i < WARPS; ++i) top = fmaxf(top, highest[i]);
 #pragma unroll

@@ -9,8 +9,8 @@
 //
 // Heads are of size up to 128, m is up to 16, kp up to 1,024. With 14,160 static bytes that is less than 48 KiB.
 #include "attention.cuh"
+#include "barriers.cuh"
 #include "norm_rows.cuh"
-#include "shared_memory.cuh"
 #include "step_heads.h"
 
 namespace {
@@ -40,28 +40,12 @@ union Scratch {
     } seen;
 };
 
-// The same place in the shared memory of another block of the cluster.
-__device__ __forceinline__ uint32_t place_in(uint32_t address, int block) {
-    uint32_t there;
-    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(block));
-    return there;
-}
-
 // Writes to another block and counts the bytes on its barrier. Nothing is waited for but these bytes: a barrier of the
 // cluster after plain writes would first have them seen by the whole GPU.
 __device__ __forceinline__ void send(uint32_t to, uint32_t barrier, uint32_t value) {
     asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(to), "r"(value),
                  "r"(barrier)
                  : "memory");
-}
-
-__device__ __forceinline__ bool has_come(uint32_t barrier) {
-    uint32_t done;
-    asm volatile("{\n .reg .pred p;\n mbarrier.try_wait.parity.shared.b64 p, [%1], 0;\n selp.u32 %0, 1, 0, p;\n}"
-                 : "=r"(done)
-                 : "r"(barrier)
-                 : "memory");
-    return done;
 }
 
 __device__ __forceinline__ void copy_word(int* shared, const int* source) {
@@ -73,7 +57,7 @@ __device__ __forceinline__ void prefetch(const void* address) {
 }
 
 struct Ahead {
-    uint4 keys[AHEAD], values[AHEAD];
+    uint4 keys[AHEAD], values[AHEAD][1];
 };
 
 // Who attends for two rows does it with half of the warps each.
@@ -109,7 +93,7 @@ struct Share {
             bool there = position < old && part < parts;
             uint32_t at = start + position * parts;
             ahead.keys[u] = there ? static_cast<const uint4*>(q.cache.keys)[at] : make_uint4(0, 0, 0, 0);
-            ahead.values[u] = there ? static_cast<const uint4*>(q.cache.values)[at] : make_uint4(0, 0, 0, 0);
+            ahead.values[u][0] = there ? static_cast<const uint4*>(q.cache.values)[at] : make_uint4(0, 0, 0, 0);
         }
     }
 };
@@ -154,11 +138,9 @@ __device__ void step_heads(const StepHeads& p) {
     int own_rows = (m - block + CLUSTER - 1) / CLUSTER;
     if (threadIdx.x == 0) {
         uint32_t address = shared_address(&barrier);
-        asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(address) : "memory");
+        init_barrier(address, 1);
         asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-        asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(address),
-                     "r"(own_rows * 3 * hs * static_cast<int>(sizeof(Real)))
-                     : "memory");
+        expect(address, own_rows * 3 * hs * static_cast<int>(sizeof(Real)));
     }
     __syncwarp();
     // What is sent to a block must find it started, and its barrier initialized.
@@ -279,7 +261,7 @@ __device__ void step_heads(const StepHeads& p) {
     s.request(q, AHEAD * s.stride, next);
     // Warps that have come here are done with the sums.
     __syncthreads();
-    while (!has_come(to_count)) {
+    while (!try_wait(to_count, 0)) {
     }
 
     // From here on as in step_attention.cu, but for the new position.
@@ -298,7 +280,7 @@ __device__ void step_heads(const StepHeads& p) {
             int position = base + u * s.stride + s.first;
             if (position == s.old && s.part < s.parts) {
                 ahead.keys[u] = mine[s.parts + s.part];
-                ahead.values[u] = mine[2 * s.parts + s.part];
+                ahead.values[u][0] = mine[2 * s.parts + s.part];
             }
             widen<Real>(ahead.keys[u], numbers);
             float score = 0;
@@ -314,15 +296,7 @@ __device__ void step_heads(const StepHeads& p) {
             top = fmaxf(top, scores[u]);
         }
         if (top == -INFINITY) return;
-        seen.rescale(top);
-#pragma unroll
-        for (int u = 0; u < AHEAD; ++u) {
-            float share = exp2f(scores[u] - top);
-            seen.weight += share;
-            widen<Real>(ahead.values[u], numbers);
-#pragma unroll
-            for (int i = 0; i < W; ++i) seen.values[0][i] += share * numbers[i];
-        }
+        seen.take(scores, ahead.values, top);
     };
     // All lanes of a warp go round equally often: scores are summed across them.
     int round = AHEAD * s.stride;
@@ -335,27 +309,20 @@ __device__ void step_heads(const StepHeads& p) {
         s.request(q, base + 3 * round, next);
     }
     // The positions of a warp together, then those of the warps.
-    float top = seen.highest;
-    for (int d = s.lanes; d < 32; d *= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, d));
-    seen.rescale(top);
-    for (int d = s.lanes; d < 32; d *= 2) {
-        seen.weight += __shfl_xor_sync(0xffffffffu, seen.weight, d);
-#pragma unroll
-        for (int i = 0; i < W; ++i) seen.values[0][i] += __shfl_xor_sync(0xffffffffu, seen.values[0][i], d);
-    }
+    seen.join(s.lanes);
     auto& shared = scratch.seen;
     if (lane < s.lanes && s.part < s.parts) {
 #pragma unroll
         for (int i = 0; i < W; ++i) shared.values[warp][s.part * W + i] = seen.values[0][i];
     }
     if (lane == 0) {
-        shared.highest[warp] = top;
+        shared.highest[warp] = seen.highest;
         shared.weights[warp] = seen.weight;
     }
     __syncthreads();
     if (s.old < 0) return;
     float highest[WARPS], total = 0, sum = 0;
-    top = -INFINITY;
+    float top = -INFINITY;
 #pragma unroll
     for (int i = 0; i < WARPS; ++i) {
         highest[i] = slot_of(32 * i, own_rows) == slot ? shared.highest[i] : -INFINITY;

@@ -21,8 +21,8 @@
 // 1983). Row r is finished by block r % 4 of a cluster; a head has two clusters, one for even and one for odd rows. All
 // blocks must run at once. Each sum has one order.
 #include "attention.cuh"
+#include "barriers.cuh"
 #include "embedding.cuh"
-#include "shared_memory.cuh"
 #include "step_layers.h"
 
 namespace {
@@ -130,12 +130,6 @@ struct Fixed {
     float highest[WARPS], weights[WARPS];
 };
 
-__device__ __forceinline__ uint32_t place_in(uint32_t address, int block) {
-    uint32_t there;
-    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(block));
-    return there;
-}
-
 // Writes to another block and counts the bytes on its barrier.
 __device__ __forceinline__ void send(uint32_t to, uint32_t barrier, float4 x) {
     asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::"r"(to),
@@ -143,18 +137,8 @@ __device__ __forceinline__ void send(uint32_t to, uint32_t barrier, float4 x) {
                  : "memory");
 }
 
-__device__ __forceinline__ void expect(uint64_t* barrier, int bytes) {
-    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
-                 : "memory");
-}
-
 __device__ __forceinline__ void await_bytes(uint64_t* barrier, uint32_t parity) {
-    uint32_t done = 0;
-    while (!done) {
-        asm volatile("{\n .reg .pred p;\n mbarrier.try_wait.parity.shared.b64 p, [%1], %2;\n selp.u32 %0, 1, 0, p;\n}"
-                     : "=r"(done)
-                     : "r"(shared_address(barrier)), "r"(parity)
-                     : "memory");
+    while (!try_wait(shared_address(barrier), parity)) {
     }
 }
 
@@ -172,7 +156,7 @@ struct Step {
     static constexpr int AHEAD = ahead(ROW_TILES);
 
     struct Ahead {
-        uint4 keys[AHEAD], values[AHEAD];
+        uint4 keys[AHEAD], values[AHEAD][1];
     };
 
     const StepLayers& p;
@@ -222,14 +206,8 @@ struct Step {
                           : PHASE == UP         ? p.at.up
                                                 : p.at.down;
         int tile = PHASE == HEADS ? (i / PARTS * HEAD_COUNT + head) * PARTS + i % PARTS : cluster * tiles(PHASE) + i;
-        uint64_t policy;
-        asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
-        asm volatile(
-            "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1], %2, [%3], "
-            "%4;" ::"r"(shared_address(memory + TO) + i * BYTES),
-            "l"(of_layer + offset + (tile * ALL + rank * MINE) * 512),
-            "r"(BYTES), "r"(shared_address(full)), "l"(policy)
-            : "memory");
+        copy_bulk(shared_address(memory + TO) + i * BYTES, of_layer + offset + (tile * ALL + rank * MINE) * 512, BYTES,
+                  shared_address(full), evict_first());
     }
 
     // A phase's weights, two groups under way at a time: what is under way delays whatever else comes from the
@@ -240,7 +218,7 @@ struct Step {
 #pragma unroll 1
         for (int group = 0; group < loads(PHASE); ++group) {
             uint64_t* full = &s.full[first_load(PHASE) + group];
-            if (lane == 0) expect(full, LOAD_BYTES);
+            if (lane == 0) expect(shared_address(full), LOAD_BYTES);
             __syncwarp();
             if (lane < AT_ONCE) load_tile<PHASE>(of_layer, group * AT_ONCE + lane, full);
             __syncwarp();
@@ -331,7 +309,7 @@ struct Step {
     __device__ __forceinline__ void expect_exchange() {
         int rows = PHASE == HEADS ? group_share : share;
         constexpr int OF_ROW = 4 * 8 * tiles(PHASE) * CLUSTER;
-        if (threadIdx.x == 0 && rows > 0) expect(&s.come, rows * OF_ROW);
+        if (threadIdx.x == 0 && rows > 0) expect(shared_address(&s.come), rows * OF_ROW);
     }
 
     __device__ __forceinline__ void await_exchange(int rows) {
@@ -745,7 +723,7 @@ struct Step {
             bool there = position < seat.old;
             int64_t at = seat.start + position * PARTS;
             ahead.keys[u] = there ? reinterpret_cast<const uint4*>(keys)[at] : make_uint4(0, 0, 0, 0);
-            ahead.values[u] = there ? reinterpret_cast<const uint4*>(values)[at] : make_uint4(0, 0, 0, 0);
+            ahead.values[u][0] = there ? reinterpret_cast<const uint4*>(values)[at] : make_uint4(0, 0, 0, 0);
         }
     }
 
@@ -801,7 +779,7 @@ struct Step {
                 int position = seat.position(base, u);
                 if (position == old) {
                     ahead.keys[u] = mine[PARTS + part];
-                    ahead.values[u] = mine[2 * PARTS + part];
+                    ahead.values[u][0] = mine[2 * PARTS + part];
                 }
                 widen<Real>(ahead.keys[u], numbers);
                 float score = 0;
@@ -813,15 +791,7 @@ struct Step {
                 top = fmaxf(top, scores[u]);
             }
             if (top == -INFINITY) return;
-            seen.rescale(top);
-#pragma unroll
-            for (int u = 0; u < AHEAD; ++u) {
-                float share = exp2f(scores[u] - top);
-                seen.weight += share;
-                widen<Real>(ahead.values[u], numbers);
-#pragma unroll
-                for (int i = 0; i < 8; ++i) seen.values[0][i] += share * numbers[i];
-            }
+            seen.take(scores, ahead.values, top);
         };
         int round = AHEAD * seat.stride();
         // All lanes of a warp go round equally often: scores are summed across them.
@@ -832,16 +802,7 @@ struct Step {
             if (base + 2 * round <= old) request(seat, keys, values, base + 2 * round, next);
         }
         // The positions of a warp together, then those of the team.
-        float top = seen.highest;
-#pragma unroll
-        for (int d = PARTS; d < 32; d *= 2) top = fmaxf(top, __shfl_xor_sync(0xffffffffu, top, d));
-        seen.rescale(top);
-#pragma unroll
-        for (int d = PARTS; d < 32; d *= 2) {
-            seen.weight += __shfl_xor_sync(0xffffffffu, seen.weight, d);
-#pragma unroll
-            for (int i = 0; i < 8; ++i) seen.values[0][i] += __shfl_xor_sync(0xffffffffu, seen.values[0][i], d);
-        }
+        seen.join(PARTS);
         if (lane < PARTS) {
             float4* to = reinterpret_cast<float4*>(s.values[warp]) + 2 * part;
             const float(&sums)[8] = seen.values[0];
@@ -849,14 +810,14 @@ struct Step {
             to[1] = make_float4(sums[4], sums[5], sums[6], sums[7]);
         }
         if (lane == 0) {
-            s.highest[warp] = top;
+            s.highest[warp] = seen.highest;
             s.weights[warp] = seen.weight;
         }
         sync_workers();
         if (old < 0 || seat.member > 0) return;
         float total = 0;
         float2 sums = make_float2(0, 0);
-        top = -INFINITY;
+        float top = -INFINITY;
         for (int i = 0; i < seat.team; ++i) top = fmaxf(top, s.highest[warp + i]);
         for (int i = 0; i < seat.team; ++i) {
             float highest = s.highest[warp + i];
@@ -877,7 +838,7 @@ struct Step {
     __device__ void run() {
         if (threadIdx.x == 0) {
             for (uint64_t* barrier = s.full; barrier <= &s.come; ++barrier) {
-                asm volatile("mbarrier.init.shared.b64 [%0], 1;" ::"r"(shared_address(barrier)) : "memory");
+                init_barrier(shared_address(barrier), 1);
             }
             s.used = 0;
             asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");

@@ -7,7 +7,7 @@ use harness_sandbox::{Description, Limits, Plugin};
 use super::plugin_check::check;
 use crate::args::{PluginAction, PluginCommand, PluginNamed};
 use crate::failure::Failure;
-use crate::{Outcome, config, deliver, plugins, settings, units};
+use crate::{Outcome, deliver, plugins, units};
 
 impl PluginCommand {
     pub(crate) fn execute(self) -> Outcome {
@@ -36,8 +36,7 @@ fn list() -> Outcome {
 }
 
 fn inspect(named: &PluginNamed) -> Outcome {
-    let config = config::read(named.config.as_deref())?;
-    let plugins = settings::plugins(&named.registries, &config);
+    let (_, plugins) = named.sources.read()?;
     let plugin = plugins.load(&plugins::sandbox()?, &named.plugin, None)?;
     let description = describe(&plugin)?;
     deliver::line(&format!("{} {}: {}\n", description.name, description.version, description.summary))?;

@@ -6,12 +6,12 @@ use harness_sandbox::{CONTRACT_VERSIONS, Description, Limits, Plugin};
 
 use super::plugin::{kind, plain_table};
 use crate::args::PluginNamed;
-use crate::{Outcome, config, deliver, plugins, settings, units};
+use crate::{Outcome, deliver, plugins, units};
 
 /// Loads it twice, asks it what it is, and says so; what is wrong with it is an error like any other.
 pub(crate) fn check(named: &PluginNamed) -> Outcome {
-    let config = config::read(named.config.as_deref())?;
-    let component = settings::plugins(&named.registries, &config).find(&named.plugin, None)?;
+    let (_, plugins) = named.sources.read()?;
+    let component = plugins.find(&named.plugin, None)?;
     let sandbox = plugins::sandbox()?;
     let (plugin, first) = timed(|| component.load(&sandbox))?;
     let (_, again) = timed(|| component.load(&sandbox))?;

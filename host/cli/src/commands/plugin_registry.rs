@@ -7,13 +7,13 @@ use super::plugin::describe;
 use crate::args::{PluginPull, PluginPush};
 use crate::failure::Failure;
 use crate::log::tell;
-use crate::{Outcome, config, deliver, plugins, settings, units};
+use crate::{Outcome, deliver, plugins, units};
 
 impl PluginPull {
     pub(crate) fn execute(self) -> Outcome {
-        let config = config::read(self.config.as_deref())?;
+        let (_, plugins) = self.sources.read()?;
         let reference: Reference = self.reference.parse()?;
-        let pulled = settings::plugins(&self.registries, &config).registry().pull(&reference)?;
+        let pulled = plugins.registry().pull(&reference)?;
         if let Some(file) = &self.output {
             std::fs::write(file, &pulled.component)
                 .map_err(|error| Failure::usage(format!("can't write {}: {error}", file.display())))?;
@@ -30,9 +30,8 @@ impl PluginPull {
 
 impl PluginPush {
     pub(crate) fn execute(self) -> Outcome {
-        let config = config::read(self.config.as_deref())?;
+        let (_, plugins) = self.sources.read()?;
         let reference: Reference = self.reference.parse()?;
-        let plugins = settings::plugins(&self.registries, &config);
         // What no harness could use is not sent.
         let component = plugins.find(&self.plugin, None)?;
         let plugin = component.load(&plugins::sandbox()?)?;

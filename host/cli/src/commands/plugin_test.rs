@@ -11,19 +11,18 @@ use crate::args::PluginTest;
 use crate::failure::Failure;
 use crate::log::PluginLog;
 use crate::progress::Screen;
-use crate::{Outcome, config, deliver, plugins, samples, settings, units};
+use crate::{Outcome, deliver, plugins, samples, settings, units};
 
 impl PluginTest {
     pub(crate) fn execute(self) -> Outcome {
         let sandbox = plugins::sandbox()?;
-        let config = config::read(self.config.as_deref())?;
-        let plugin = settings::plugins(&self.registries, &config).load(&sandbox, &self.plugin, None)?;
+        let (config, plugins) = self.sources.read()?;
+        let plugin = plugins.load(&sandbox, &self.plugin, None)?;
         let limits = settings::limits(&self.limits, &config);
         let log = Arc::new(PluginLog { screen: Screen::new(false), least: LogLevel::Info });
         if plugin.is_workload() {
             let values = plugin.describe_workload(&limits)?.values(&self.plugin, &self.set, !self.whole)?;
-            let iterations = self.limits.max_iterations.or(config.limits.max_iterations).unwrap_or(10_000_000);
-            let budget = Budget { iterations, wall_time: limits.wall_time };
+            let budget = settings::budget(&self.limits, &config, &limits);
             run(&plugin, &values, &limits, budget, &log)?;
         }
         if plugin.is_report() {

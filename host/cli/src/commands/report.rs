@@ -11,11 +11,11 @@ use crate::deliver::Ready;
 use crate::log::PluginLog;
 use crate::progress::Screen;
 use crate::report_set::ReportSets;
-use crate::{Outcome, config, plugins, settings};
+use crate::{Outcome, plugins, settings};
 
 impl Report {
     pub(crate) fn execute(self) -> Outcome {
-        let config = config::read(self.config.as_deref())?;
+        let (config, plugins) = self.sources.read()?;
         let path = match self.recording {
             Some(path) => path,
             None => latest(&settings::recordings(&config))?,
@@ -27,7 +27,6 @@ impl Report {
         }
         let limits = settings::limits(&self.limits, &config);
         let target = settings::report_target(self.with.as_deref().unwrap_or("default"))?;
-        let plugins = settings::plugins(&self.registries, &config);
         let sets = ReportSets::new(&config.report_set, Vec::new(), &plugins)?;
         let mut set = sets.of(std::slice::from_ref(&target))?.remove(0);
         set.extend(self.set);
