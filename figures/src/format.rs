@@ -102,9 +102,14 @@ fn number(value: f64, significant: u32) -> String {
         let decimals = (significant as i32 - 1 - magnitude).clamp(0, 9) as usize;
         format!("{value:.decimals$}")
     };
-    // Rounding can carry into a new digit: 9.9996 is 10.00, not 10.000.
+    // Rounding can carry into a new digit: 9.9996 is 10.00, not 10.000. And what is left of equal numbers after
+    // subtracting is no figure: it is 0, without digits.
     let text = shown(value);
-    let text = text.parse().map_or(text, |rounded: f64| if rounded == 0.0 { shown(value) } else { shown(rounded) });
+    let text = match text.parse::<f64>() {
+        Ok(0.0) => "0".to_owned(),
+        Ok(rounded) => shown(rounded),
+        Err(_) => text,
+    };
     let (whole, fraction) = text.split_once('.').unwrap_or((&text, ""));
     if fraction.is_empty() { group(whole) } else { format!("{}.{fraction}", group(whole)) }
 }
@@ -136,6 +141,7 @@ mod tests {
             (80.0 * KIB * KIB * KIB, "B", "80.00 GiB"),
             (1.98e9, "Hz", "1.980 GHz"),
             (0.0, "1", "0 %"),
+            (1.8e-18, "1", "0 %"),
             (1.0, "1", "100.0 %"),
             (312.44, "W", "312.4 W"),
             (0.0021, "J", "2.100 mJ"),
