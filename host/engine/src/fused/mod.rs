@@ -7,6 +7,7 @@
 mod args;
 pub(crate) mod driver;
 mod generate;
+mod head;
 mod kernels;
 mod layout;
 mod memory;
@@ -50,6 +51,8 @@ pub(crate) struct Fused {
     model: Model,
     kernels: Kernels,
     gpu: Gpu,
+    /// Whether the logits of a token's choice can be looked at afterwards.
+    keeps_logits: bool,
 }
 
 impl Fused {
@@ -65,7 +68,17 @@ impl Fused {
             Ok((kernels, generator, Model::new(&gpu, weights)?))
         };
         let (kernels, generator, model) = load().map_err(|error| gpu.failed(error, &what))?;
-        Ok(Self { info, prompts: HashMap::new(), steps: HashMap::new(), generator, memory: None, model, kernels, gpu })
+        Ok(Self {
+            info,
+            prompts: HashMap::new(),
+            steps: HashMap::new(),
+            generator,
+            memory: None,
+            model,
+            kernels,
+            gpu,
+            keeps_logits: false,
+        })
     }
 
     /// Memory for `batch` sequences of `length` tokens.
@@ -146,7 +159,7 @@ impl Fused {
         let state = state(requests);
         let vocabulary = self.info.vocabulary;
         let restricted = state.choices.iter().any(|choice| is_restricted(choice, vocabulary));
-        let shape = ChoiceShape { restricted, stride: batch };
+        let shape = ChoiceShape { restricted, stride: batch, logits: self.keeps_logits };
         if let Some(memory) = &self.memory {
             memory.clear_ring(steps * batch);
         }
@@ -384,7 +397,11 @@ impl Backend for Fused {
         let request = TokenRequest { prompt: prompt.to_vec(), max_new_tokens: 0, end_of_text: None, sampling: None };
         request::check(&request, &self.info)?;
         self.make_room(1, prompt.len())?;
-        let read = self.read_prompts(&[&request], &state(&[&request]), ChoiceShape { restricted: false, stride: 1 });
+        let read = self.read_prompts(
+            &[&request],
+            &state(&[&request]),
+            ChoiceShape { restricted: false, stride: 1, logits: true },
+        );
         let logits =
             read.and_then(|()| self.memory.as_ref().map_or(Ok(Vec::new()), |memory| memory.download_logits(0)));
         logits.map_err(|error| self.gpu.failed(error, "the logits of a prompt"))

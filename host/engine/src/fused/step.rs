@@ -13,6 +13,9 @@ const CLUSTERS: u32 = 24;
 const THREADS: u32 = 384;
 /// Of each kernel the most rows, and the shared memory of a block.
 const KERNELS: [(usize, u32); 3] = [(16, 212_992), (32, 172_032), (64, 200_832)];
+/// Of each 12,288 bytes of the head's weights, those that the second-level cache reads while layers are computed: few
+/// enough to stay there beside what layers need.
+const HEAD_AHEAD: i32 = 4096;
 
 /// Pairs of numbers that are kept of each row.
 pub(crate) const STATISTICS: usize = CLUSTERS as usize;
@@ -73,6 +76,7 @@ impl Steps {
             statistics: memory.statistics(),
             arrived: memory.arrived(),
             failed: memory.failed(),
+            head: model.head(),
             m: sequences as i32,
             layer_count: model.dims.layers as i32,
             room: cache.room,
@@ -80,6 +84,8 @@ impl Steps {
             scale: model.scale,
             scale_by_layer: i32::from(model.scale_by_layer),
             gelu_erf: i32::from(model.gelu_erf),
+            head_tiles: (model.dims.vp / 8) as i32,
+            head_ahead: HEAD_AHEAD,
         };
         let launch = Launch {
             grid: (CLUSTER * CLUSTERS, 1, 1),
