@@ -18,8 +18,11 @@
 //
 // Who finishes a row's columns of the residual stream has them in shared memory through all layers, and publishes with
 // them their mean and their squared distances from it, of which the next norm makes the row's (Chan, Golub and LeVeque
-// 1983). Row r is finished by block r % 4 of a cluster; a head has two clusters, one for even and one for odd rows. All
-// blocks must run at once. Each sum has one order.
+// 1983). Row r is finished by block r % 4 of a cluster; a head has two clusters, one for even and one for odd rows.
+// After the last layer a block norms one row. Each sum has one order.
+//
+// All blocks must run at once. They do without a cooperative launch, which could not start while the kernel before
+// ends: that one never waits for this one, and no kernel after it starts before all blocks of this one have.
 #include "attention.cuh"
 #include "barriers.cuh"
 #include "embedding.cuh"
@@ -229,7 +232,7 @@ struct Step {
     __device__ __forceinline__ void prefetch_cache(int of_layer) {
         int i = lane / 2;
         if (of_layer >= p.layer_count || i >= group_share) return;
-        Row where = s.rows[row_of_group(CLUSTER * i + rank)];
+        Row where = p.rows[row_of_group(CLUSTER * i + rank)];
         if (where.sequence < 0 || where.position == 0) return;
         int64_t of_head = static_cast<int64_t>(where.sequence) * HEAD_COUNT + head;
         const uint8_t* cache = (lane % 2 ? p.values : p.keys) + of_layer * p.cache_layer_bytes;
@@ -256,15 +259,16 @@ struct Step {
         while (s.used <= PHASES * number + PHASE) __nanosleep(20);
     }
 
-    // What comes before the first layer.
+    // What comes before the first layer; weights while the kernel before still runs.
     __device__ __forceinline__ void load_first() {
-        prefetch_cache(0);
         load<HEADS>(layer, 0);
         load<PROJECTION>(layer, 0);
         if constexpr (M::ROOMY) {
             load<UP>(layer, 0);
             load<DOWN>(layer, 0);
         }
+        wait_for_predecessor();
+        prefetch_cache(0);
     }
 
     // What comes after a phase's weights were used: as soon as there is room, but with many rows when little else is
@@ -293,11 +297,11 @@ struct Step {
             load_after<HEADS>();
             await_use<PROJECTION>();
             load_after<PROJECTION>();
-            prefetch_head();
             await_use<UP>();
             load_after<UP>();
             await_use<DOWN>();
             load_after<DOWN>();
+            prefetch_head();
         }
     }
 
@@ -865,7 +869,6 @@ struct Step {
             asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
             asm volatile("fence.proxy.async;" ::: "memory");
         }
-        if (threadIdx.x < p.m) s.rows[threadIdx.x] = p.rows[threadIdx.x];
         __syncthreads();
         // Four warps, because registers are handed over by fours.
         if (warp >= WARPS) {
@@ -878,6 +881,9 @@ struct Step {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
         asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
 #endif
+        wait_for_predecessor();
+        if (threadIdx.x < p.m) s.rows[threadIdx.x] = p.rows[threadIdx.x];
+        sync_first<WORKERS>();
         // Nobody sends before the barrier of the grid, so that what is sent finds its block ready.
         expect_exchange<HEADS>();
         embed();
@@ -896,7 +902,41 @@ struct Step {
             keys += p.cache_layer_bytes;
             values += p.cache_layer_bytes;
         }
+        if (blockIdx.x < p.m) last_norm();
         leave();
+    }
+
+    // Of the row that is the block's number, by one warp.
+    __device__ __forceinline__ void last_norm() {
+        static_assert(M::ROWS <= BLOCKS, "each row has a block");
+        constexpr int EACH = WIDTH / 4 / 32;
+        static_assert(CLUSTERS <= 32 && WIDTH % 128 == 0, "a warp reads a row and what is known of it");
+        float4 x[EACH], weight[EACH], bias[EACH];
+        if (warp == 0) {
+#pragma unroll
+            for (int i = 0; i < EACH; ++i) {
+                weight[i] = reinterpret_cast<const float4*>(p.norm_weight)[lane + 32 * i];
+                bias[i] = reinterpret_cast<const float4*>(p.norm_bias)[lane + 32 * i];
+            }
+        }
+        await();
+        if (warp > 0) return;
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            x[i] = __ldcg(reinterpret_cast<const float4*>(p.x) + blockIdx.x * (WIDTH / 4) + lane + 32 * i);
+        }
+        float2 part = lane < CLUSTERS ? __ldcg(p.statistics + blockIdx.x * CLUSTERS + lane) : make_float2(0, 0);
+        float mean = warp_sum(part.x) * (1.0f / CLUSTERS), distance = part.x - mean;
+        float squares = warp_sum(lane < CLUSTERS ? part.y + OWN_COLUMNS * (distance * distance) : 0.0f);
+        float scale = rsqrtf(squares * (1.0f / WIDTH) + p.epsilon);
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            uint32_t low = pack<Real>((x[i].x - mean) * scale * weight[i].x + bias[i].x,
+                                      (x[i].y - mean) * scale * weight[i].y + bias[i].y);
+            uint32_t high = pack<Real>((x[i].z - mean) * scale * weight[i].z + bias[i].z,
+                                       (x[i].w - mean) * scale * weight[i].w + bias[i].w);
+            static_cast<uint2*>(p.normed)[blockIdx.x * (WIDTH / 4) + lane + 32 * i] = make_uint2(low, high);
+        }
     }
 };
 

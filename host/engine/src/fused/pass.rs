@@ -90,9 +90,7 @@ impl Pass<'_> {
 
     /// Computes one token of each of `sequences` sequences and chooses the next.
     pub(crate) fn step(&self, sequences: usize, choice: ChoiceShape) -> Result<(), DriverError> {
-        if self.kernels.steps.launch(self, sequences)? {
-            self.launch_rows(self.rows(sequences), Some(self.last_norm_vectors()))?;
-        } else {
+        if !self.kernels.steps.launch(self, sequences)? {
             self.step_by_layers(sequences)?;
         }
         self.head_and_choice(sequences, 0, choice)
@@ -185,12 +183,8 @@ impl Pass<'_> {
             rows.picks = starts;
             rows.m = sequences as i32;
         }
-        self.launch_rows(rows, Some(self.last_norm_vectors()))
-    }
-
-    fn last_norm_vectors(&self) -> Norm {
         let (weight, bias) = self.model.norm();
-        Norm { weight, bias }
+        self.launch_rows(rows, Some(Norm { weight, bias }))
     }
 
     /// From `sequences` normed rows to the next tokens.

@@ -54,11 +54,17 @@ impl Steps {
         self.0.iter().map(|step| step.rows).collect()
     }
 
-    /// Launches the embedding and all layers of a step; false where that takes other kernels.
+    /// Whether a step of so many sequences takes this kernel.
+    pub(crate) fn suit(&self, sequences: usize) -> bool {
+        self.0.iter().any(|step| sequences <= step.rows)
+    }
+
+    /// Launches the embedding, all layers and the last norm of a step; false where that takes other kernels.
     pub(crate) fn launch(&self, pass: &Pass<'_>, sequences: usize) -> Result<bool, DriverError> {
         let Some(step) = self.0.iter().find(|step| sequences <= step.rows) else { return Ok(false) };
         let (model, memory) = (pass.model, pass.memory);
         let cache = memory.cache(0);
+        let (norm_weight, norm_bias) = model.norm();
         let parameter = StepLayers {
             layers: model.layer(0, 0),
             layer_bytes: model.layer_bytes as u64,
@@ -74,6 +80,9 @@ impl Steps {
             attended: memory.attended(),
             hidden: memory.hidden(),
             statistics: memory.statistics(),
+            norm_weight,
+            norm_bias,
+            normed: memory.normed(),
             arrived: memory.arrived(),
             failed: memory.failed(),
             head: model.head(),
@@ -91,8 +100,8 @@ impl Steps {
             grid: (CLUSTER * CLUSTERS, 1, 1),
             threads: THREADS,
             shared: step.shared,
-            dependent: false,
-            cooperative: true,
+            dependent: true,
+            cooperative: false,
         };
         // SAFETY: all addresses are of the model's and the memory's parts, which are as large as the sizes say and live
         // as long as the graph that this launch is part of.
