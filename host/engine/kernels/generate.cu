@@ -699,9 +699,11 @@ struct Model {
     // A product whose outputs are added to the residual stream. `row` is this thread's, `offset` its bias.
     __device__ void add_product(const Tiling& tiling, const Deal& deal, int row, float offset, uint64_t* packets) {
         products.multiply(tiling, deal);
+        // Before the barrier, after which other threads write what comes next there.
+        float before = row >= 0 ? s.residual[row] : 0;
         sync_workers();
         if (row >= 0) {
-            float value = s.residual[row] + (products.total(tiling, deal, thread) + offset);
+            float value = before + (products.total(tiling, deal, thread) + offset);
             publish(packets + row, __float_as_uint(value), sequence);
         }
     }
