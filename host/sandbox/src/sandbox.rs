@@ -149,7 +149,8 @@ fn recognise(plugin: &str, bytes: &[u8]) -> Result<(), PluginError> {
         [0, b'a', b's', b'm', _, _, 1, 0, ..] => Ok(()),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => refuse(
             "a core WebAssembly module",
-            "For its author: build for the target wasm32-wasip2, or wrap it with `wasm-tools component new`",
+            "Ask for a build of it that is one. For its author: build for the target wasm32-wasip2, or wrap it with `wasm-tools \
+             component new`",
         ),
         [0, b'a', b's', b'm', ..] => refuse("WebAssembly of an unknown or cut encoding", "Build or download it again"),
         _ => refuse("no WebAssembly at all", "Check that this is the file you meant"),
