@@ -142,7 +142,7 @@ pub(crate) struct Model {
     /// Fetch the model from the Hugging Face hub where it is not on this machine
     #[arg(long, help_heading = "Where to run")]
     pub(crate) download: bool,
-    /// Setting of the simulated model: time-to-first-token, time-per-token, jitter, run-jitter, memory, memory-peak, fail-at, real-time
+    /// Setting of the simulated model: time-to-first-token, time-per-token, jitter, run-jitter, cold, memory, memory-peak, fail-at, real-time
     #[arg(long = "simulate", value_name = "KEY=VALUE", value_parser = units::pair, help_heading = "Where to run")]
     pub(crate) simulate: Vec<(String, String)>,
     /// Configuration [default: harness.toml, where there is one]

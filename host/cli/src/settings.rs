@@ -262,6 +262,13 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
                     .filter(|jitter| (0.0..=0.2).contains(jitter))
                     .ok_or_else(|| wrong(format!("'{value}' is no number from 0 to 0.2")))?;
             }
+            "cold" => {
+                settings.cold = value
+                    .parse()
+                    .ok()
+                    .filter(|cold| (0.0..=100.0).contains(cold))
+                    .ok_or_else(|| wrong(format!("'{value}' is no number from 0 to 100")))?;
+            }
             "memory" => settings.memory = units::bytes(value).map_err(wrong)?,
             "memory-peak" => settings.memory_peak = units::bytes(value).map_err(wrong)?,
             "fail-at" => {
@@ -275,7 +282,7 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
             _ => {
                 return Err(Failure::usage(format!(
                     "the simulated model has no setting '{name}'; it has: time-to-first-token, time-per-token, jitter, \
-                     run-jitter, memory, memory-peak, fail-at, real-time"
+                     run-jitter, cold, memory, memory-peak, fail-at, real-time"
                 )));
             }
         }

@@ -19,6 +19,7 @@ mod runner;
 pub mod sensors;
 pub mod session;
 pub mod tokenizer;
+mod warmup;
 pub mod warning;
 
 pub use harness_figures::{format, statistics};

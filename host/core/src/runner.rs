@@ -15,6 +15,7 @@ use crate::run::{Run, Series};
 use crate::sensors::{SensorLog, Sensors};
 use crate::session::{MeasureError, Progress, StopFlag, interrupted, out_of_time};
 use crate::statistics::mean;
+use crate::warmup::Warmup;
 
 /// What works during a run.
 pub(crate) struct Window<'a> {
@@ -101,12 +102,18 @@ pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) ->
         }
     };
 
-    for iteration in 0..plan.warmup as usize {
+    let mut warmup = Warmup::new(plan);
+    let warmup_start = clock.now();
+    while warmup.goes_on() {
         go_on()?;
-        choose(requests, iteration, batch, &mut together);
+        choose(requests, warmup.served as usize, batch, &mut together);
+        let start = clock.now();
         backend.serve(&together, clock, served)?;
+        warmup.note(clock.now().saturating_sub(start));
         advance(progress, served);
     }
+    let warmup_time = clock.now().saturating_sub(warmup_start);
+    progress.warmup.store(warmup.served, Ordering::Relaxed);
 
     backend.reset_peak_memory();
     sensors.start();
@@ -136,7 +143,11 @@ pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) ->
     let sensed = sensors.stop();
     outcome?;
 
-    Ok(sum_up(plan, iteration, log, last_end.saturating_sub(first_start), backend, sensed))
+    let mut run = sum_up(plan, iteration, log, last_end.saturating_sub(first_start), backend, sensed);
+    run.warmup = warmup.served;
+    run.warmup_time = Some(warmup_time.as_secs_f64());
+    run.warmup_steady = warmup.steady();
+    Ok(run)
 }
 
 fn advance(progress: &Progress, served: &Served) {
@@ -156,7 +167,6 @@ fn sum_up(plan: &Plan, iterations: u32, log: Log, wall: Duration, backend: &mut 
         iterations,
         asked: (iterations < plan.iterations).then_some(plan.iterations),
         time_limit: plan.time_limit,
-        warmup: plan.warmup,
         batch: plan.batch,
         wall_time: wall.as_secs_f64(),
         ..Run::default()

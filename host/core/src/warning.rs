@@ -18,6 +18,15 @@ pub enum Warning {
         /// The workload's setting, where it has one of that name.
         warmup: Option<String>,
     },
+    /// Warm-up met its limit before latency was steady.
+    Unsteady {
+        /// In so many runs.
+        runs: usize,
+        /// Of so many.
+        of: usize,
+        /// Iterations of the longest such warm-up.
+        most: u32,
+    },
     /// Clocks were held down.
     Throttled {
         /// In so many runs.
@@ -39,7 +48,10 @@ const WORTH_A_WORD: f64 = 0.01;
 impl Warning {
     /// All that a recording gives reason for.
     pub fn of(recording: &Recording) -> Vec<Self> {
-        [slow_first_run(recording), throttled(&recording.runs)].into_iter().flatten().collect()
+        [slow_first_run(recording), unsteady(&recording.runs), throttled(&recording.runs)]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 
@@ -57,6 +69,12 @@ fn slow_first_run(recording: &Recording) -> Option<Warning> {
     let slower = first / quantile(&values, 0.5)? - 1.0;
     let warmup = recording.facts.get("setting.warmup").cloned();
     (score > OUTSTANDING && slower > WORTH_A_WORD).then_some(Warning::SlowFirstRun { slower, warmup })
+}
+
+fn unsteady(runs: &[Run]) -> Option<Warning> {
+    let unsteady = runs.iter().filter(|run| run.warmup_steady == Some(false));
+    let most = unsteady.clone().map(|run| run.warmup).max()?;
+    Some(Warning::Unsteady { runs: unsteady.count(), of: runs.len(), most })
 }
 
 fn throttled(runs: &[Run]) -> Option<Warning> {
@@ -80,7 +98,8 @@ impl fmt::Display for Warning {
         match self {
             Self::SlowFirstRun { slower, warmup } => {
                 let advice = match warmup {
-                    Some(warmup) => format!("raise --set warmup (it is {warmup})"),
+                    Some(warmup) if warmup.parse::<u64>().is_ok() => format!("raise --set warmup (it is {warmup})"),
+                    Some(warmup) => format!("set a number with --set warmup (it is {warmup})"),
                     None => "let the workload serve more before it measures".to_owned(),
                 };
                 write!(
@@ -90,6 +109,11 @@ impl fmt::Display for Warning {
                     slower * 100.0
                 )
             }
+            Self::Unsteady { runs, of, most } => write!(
+                f,
+                "in {runs} of {of} runs latency was not steady yet when warm-up met its limit of {most} iterations: the figures have \
+                 some of the way to the level in them; allow more with a higher limit, or look for what goes on changing: `harness doctor`"
+            ),
             Self::Throttled { runs, of, reasons } => {
                 let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
                 write!(
@@ -136,6 +160,17 @@ mod tests {
         let mut other_work = recording(&[1.5, 1.0, 1.0, 1.0, 1.0]);
         other_work.runs[0].batch = 8;
         assert_eq!(Warning::of(&other_work), []);
+    }
+
+    #[test]
+    fn runs_that_were_measured_before_they_were_steady_are_counted() {
+        let mut recording = recording(&[1.0, 1.0, 1.0]);
+        (recording.runs[0].warmup, recording.runs[0].warmup_steady) = (12, Some(true));
+        assert_eq!(Warning::of(&recording), []);
+        (recording.runs[1].warmup, recording.runs[1].warmup_steady) = (50, Some(false));
+        let warnings = Warning::of(&recording);
+        assert_eq!(warnings, [Warning::Unsteady { runs: 1, of: 3, most: 50 }]);
+        assert!(warnings[0].to_string().contains("its limit of 50 iterations"), "{}", warnings[0]);
     }
 
     #[test]

@@ -20,8 +20,9 @@ pub fn text(recording: &dyn Recording) -> String {
         Some(title(&facts, &overview)),
         Some(setup(&facts)),
         overview::ending_note(&facts, overview.runs).map(|note| paragraph(&note)),
-        overview.cut_note.as_deref().map(paragraph),
         overview::synthetic_note(&facts).map(|note| paragraph(&note)),
+        (!overview.notes.is_empty())
+            .then(|| overview.notes.iter().map(|note| paragraph(note)).collect::<Vec<_>>().join("\n")),
         Some(table(&overview)),
         distributions(&recording.runs()),
         missing(&overview),
@@ -43,7 +44,7 @@ fn title(facts: &Facts, overview: &Overview) -> String {
         Some(planned) if planned != runs as u64 => format!("{} of {} runs", count(runs as u64), count(planned)),
         _ => plural(runs, "run"),
     };
-    if let Some(iterations) = setting("iterations").filter(|_| overview.cut_note.is_none()) {
+    if let Some(iterations) = setting("iterations").filter(|_| !overview.was_cut) {
         title += &format!(" of {}", plural(iterations as usize, "generate() call"));
     }
     title

@@ -45,7 +45,7 @@ impl fmt::Display for Work {
 }
 
 /// Settings that say how often the same work is done again, by the convention of every plugin here.
-const REPETITIONS: &[&str] = &["setting.runs"];
+const REPETITIONS: &[&str] = &["setting.runs", "setting.stop"];
 /// Facts of the work beside the settings: what is run, and the model's shape.
 const WORK: &[&str] = &[
     "plugin.name",
