@@ -39,7 +39,26 @@ const WORTH_A_WORD: f64 = 0.01;
 impl Warning {
     /// All that a recording gives reason for.
     pub fn of(recording: &Recording) -> Vec<Self> {
-        [slow_first_run(recording), throttled(&recording.runs)].into_iter().flatten().collect()
+        [slow_first_run(recording), Self::throttled(&recording.runs)].into_iter().flatten().collect()
+    }
+
+    /// That clocks were held down in some of these runs.
+    pub fn throttled<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Option<Self> {
+        let runs: Vec<&Run> = runs.into_iter().collect();
+        let held = |run: &&Run| run.values.get(name::throttled_time).is_some_and(|&time| time > 0.0);
+        let of = runs.len();
+        let held: Vec<&Run> = runs.into_iter().filter(held).collect();
+        if held.is_empty() {
+            return None;
+        }
+        let mut reasons: Vec<String> = Vec::new();
+        for (metric, &time) in held.iter().flat_map(|run| &run.values) {
+            let reason = metric.strip_prefix(name::throttled_time).and_then(|rest| rest.strip_prefix('_'));
+            if let Some(reason) = reason.filter(|reason| time > 0.0 && !reasons.iter().any(|known| known == reason)) {
+                reasons.push(reason.to_owned());
+            }
+        }
+        Some(Self::Throttled { runs: held.len(), of, reasons })
     }
 }
 
@@ -57,22 +76,6 @@ fn slow_first_run(recording: &Recording) -> Option<Warning> {
     let slower = first / quantile(&values, 0.5)? - 1.0;
     let warmup = recording.facts.get("setting.warmup").cloned();
     (score > OUTSTANDING && slower > WORTH_A_WORD).then_some(Warning::SlowFirstRun { slower, warmup })
-}
-
-fn throttled(runs: &[Run]) -> Option<Warning> {
-    let held = |run: &&Run| run.values.get(name::throttled_time).is_some_and(|&time| time > 0.0);
-    let held: Vec<&Run> = runs.iter().filter(held).collect();
-    if held.is_empty() {
-        return None;
-    }
-    let mut reasons: Vec<String> = Vec::new();
-    for (metric, &time) in held.iter().flat_map(|run| &run.values) {
-        let reason = metric.strip_prefix(name::throttled_time).and_then(|rest| rest.strip_prefix('_'));
-        if let Some(reason) = reason.filter(|reason| time > 0.0 && !reasons.iter().any(|known| known == reason)) {
-            reasons.push(reason.to_owned());
-        }
-    }
-    Some(Warning::Throttled { runs: held.len(), of: runs.len(), reasons })
 }
 
 impl fmt::Display for Warning {

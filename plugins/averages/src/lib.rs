@@ -4,7 +4,7 @@ use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use harness_plugin::format::{Scale, count, plural, wrap};
 use harness_plugin::overview::{self, DESCRIBED, METHOD, Overview, Row};
 use harness_plugin::statistics::{PERCENTILES, samples_needed};
-use harness_plugin::{Facts, Metric, Recording, Run};
+use harness_plugin::{Facts, Metric, Recording, Run, metrics};
 
 /// The most columns that a line takes.
 pub const WIDTH: usize = 96;
@@ -23,6 +23,7 @@ pub fn text(recording: &dyn Recording) -> String {
         overview.cut_note.as_deref().map(paragraph),
         overview::synthetic_note(&facts).map(|note| paragraph(&note)),
         Some(table(&overview)),
+        throttled_note(&recording.runs()).map(|note| paragraph(&note)),
         distributions(&recording.runs()),
         missing(&overview),
         Some(footnotes(&overview)),
@@ -108,6 +109,33 @@ fn table(overview: &Overview) -> String {
         }
     }
     lines(&table)
+}
+
+/// That clocks were held down in some runs, and why.
+fn throttled_note(runs: &[Box<dyn Run>]) -> Option<String> {
+    let total = metrics::THROTTLED_TIME.name();
+    let held: Vec<&Box<dyn Run>> = runs.iter().filter(|run| run.value(total).is_some_and(|time| time > 0.0)).collect();
+    if held.is_empty() {
+        return None;
+    }
+    let mut reasons: Vec<String> = Vec::new();
+    for run in &held {
+        for metric in run.metrics() {
+            let reason = metric.name.strip_prefix(total).and_then(|rest| rest.strip_prefix('_'));
+            let reason = reason.filter(|_| run.value(&metric.name).is_some_and(|time| time > 0.0));
+            if let Some(reason) =
+                reason.map(|reason| reason.replace('_', " ")).filter(|reason| !reasons.contains(reason))
+            {
+                reasons.push(reason);
+            }
+        }
+    }
+    let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+    Some(format!(
+        "Clocks were held down in {} of {}{why}: these are the figures of a throttled GPU.",
+        count(held.len() as u64),
+        plural(runs.len(), "run")
+    ))
 }
 
 /// What requests took, of all runs together: a row a metric, a column a figure that any of them supports.
@@ -243,7 +271,6 @@ fn footnotes(overview: &Overview) -> String {
 
 #[cfg(test)]
 mod tests {
-    use harness_plugin::metrics;
     use harness_plugin::testing::{FakeRecording, FakeRun};
 
     use super::*;
@@ -324,6 +351,19 @@ mod tests {
         let places: Vec<usize> = order.iter().map(|name| text.find(&format!("\n {name}")).unwrap()).collect();
         assert!(places.is_sorted(), "{text}");
         assert!(!text.contains("Absent"), "{text}");
+    }
+
+    #[test]
+    fn runs_with_clocks_held_down_are_told() {
+        let held = gpu_run("run 2", 1.0, 7)
+            .value(&metrics::THROTTLED_TIME, 0.25)
+            .value(&metrics::THROTTLED_TIME_HW_THERMAL_SLOWDOWN, 0.25);
+        let text = super::text(&recording().run(gpu_run("run 1", 1.0, 7)).run(held));
+        let told =
+            "Clocks were held down in 1 of 2 runs (hw thermal slowdown): these are the figures of a throttled GPU.";
+        assert!(text.replace('\n', " ").contains(told), "{text}");
+        let calm = gpu_run("run 1", 1.0, 7).value(&metrics::THROTTLED_TIME, 0.0);
+        assert!(!super::text(&recording().run(calm)).contains("held down"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment};
+use harness_core::Warning;
 use harness_core::compare::{Comparison, Difference, Figure, Named, Row};
 use harness_core::format::{Scale, count, plural};
 use harness_core::metric::Direction;
@@ -39,7 +40,7 @@ impl Shown<'_> {
                 table.add_row(cells(row).iter().enumerate().map(|(column, text)| cell(text, column)));
             }
             parts.push(table.trim_fmt());
-            let notes = self.notes(comparison, |fact| fact.to_owned());
+            let notes = self.notes(new, comparison, |fact| fact.to_owned());
             parts.extend((!notes.is_empty()).then(|| notes.join("\n\n")));
         }
         parts.push(self.method());
@@ -55,14 +56,14 @@ impl Shown<'_> {
             let head = line(&HEAD.map(ToOwned::to_owned));
             let rows = comparison.rows.iter().map(|row| line(&cells(row).map(|cell| cell.replace('|', "\\|"))));
             parts.push([head, rule].into_iter().chain(rows).collect::<Vec<_>>().join("\n"));
-            parts.extend(self.notes(comparison, |fact| format!("- {}", fact.trim_start())));
+            parts.extend(self.notes(new, comparison, |fact| format!("- {}", fact.trim_start())));
         }
         parts.push(self.method());
         parts.join("\n\n")
     }
 
-    /// What differs and what could not be compared; `line` makes a line of one.
-    fn notes(&self, comparison: &Comparison, line: fn(&str) -> String) -> Vec<String> {
+    /// In what clocks were held down, what differs and what could not be compared; `line` makes a line of one.
+    fn notes(&self, new: &[Named], comparison: &Comparison, line: fn(&str) -> String) -> Vec<String> {
         let differences = |title: &str, list: &[Difference]| {
             let lines: Vec<String> = list.iter().map(|difference| line(&format!("  {}", arrow(difference)))).collect();
             (!lines.is_empty()).then(|| format!("{title}\n{}", lines.join("\n")))
@@ -72,7 +73,15 @@ impl Shown<'_> {
             .iter()
             .map(|missing| line(&format!("  {}: {}", missing.metric, missing.reason)))
             .collect();
+        let sides = [(self.base, "the base"), (new, "the new side")];
+        let held: Vec<String> = sides.into_iter().filter_map(|(side, name)| Some(held(side)?.words(name))).collect();
         [
+            (!held.is_empty()).then(|| {
+                format!(
+                    "Clocks were held down in {}:\na verdict here may be of heat or power, not of what was changed.",
+                    held.join(", and in ")
+                )
+            }),
             differences("Other work, compared because of --force:", &comparison.other_work),
             differences("What else differs:", &comparison.facts),
             (!missing.is_empty()).then(|| format!("Not compared:\n{}", missing.join("\n"))),
@@ -110,6 +119,10 @@ impl Shown<'_> {
                         .map(|missing| json!({ "metric": missing.metric, "reason": missing.reason })).collect::<Vec<_>>(),
                     "facts": comparison.facts.iter().map(difference_json).collect::<Vec<_>>(),
                     "other_work": comparison.other_work.iter().map(difference_json).collect::<Vec<_>>(),
+                    "throttled": {
+                        "base": held(self.base).map(|held| held.json()),
+                        "new": held(new).map(|held| held.json()),
+                    },
                 })
             })
             .collect();
@@ -122,6 +135,31 @@ impl Shown<'_> {
             "comparisons": comparisons,
         });
         format!("{document:#}")
+    }
+}
+
+/// That clocks were held down on a side.
+struct Held {
+    runs: usize,
+    of: usize,
+    reasons: Vec<String>,
+}
+
+fn held(side: &[Named]) -> Option<Held> {
+    match Warning::throttled(side.iter().flat_map(|named| &named.recording.runs))? {
+        Warning::Throttled { runs, of, reasons } => Some(Held { runs, of, reasons }),
+        Warning::SlowFirstRun { .. } => None,
+    }
+}
+
+impl Held {
+    fn words(&self, side: &str) -> String {
+        let reasons = if self.reasons.is_empty() { String::new() } else { format!(" ({})", self.reasons.join(", ")) };
+        format!("{} of {} of {side}{reasons}", self.runs, plural(self.of, "run"))
+    }
+
+    fn json(&self) -> Value {
+        json!({ "runs": self.runs, "of": self.of, "reasons": self.reasons })
     }
 }
 
