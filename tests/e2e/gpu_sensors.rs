@@ -28,7 +28,7 @@ fn run_of(place: &Place, gpu: &str, iterations: &str) -> Output {
             "--set",
             "max-new-tokens=10",
         ])
-        .args(["--sensors", gpu])
+        .args(["--sensors", gpu, "--idle-time", "0s"])
         .output()
         .unwrap()
 }
@@ -83,6 +83,39 @@ fn every_sensor_metric_is_recorded() {
         ["driver.version", "cuda.version", "gpu.name", "gpu.uuid", "gpu.vbios", "gpu.power_limit", "gpu.ecc", "gpu.mig"]
     {
         assert!(facts[fact].is_string(), "{fact}");
+    }
+}
+
+#[test]
+fn the_idle_gpus_power_is_measured_before_the_test() {
+    let idle = |scenario: &str, more: &[&str]| {
+        let place = Place::with_gpu(scenario);
+        let mut command = place.command(BINARY);
+        command.args(["run", "--backend", "simulated", "--set", "runs=1", "--set", "iterations=2", "--sensors", "0"]);
+        let output = command.args(more).output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        (place.recording()[0]["facts"].clone(), output)
+    };
+    let (facts, output) = idle("normal", &[]);
+    let fact = |facts: &Value, name: &str| facts[name].as_str().unwrap().to_owned();
+    // 504.5 W by the counter, which moves each 0.1 s.
+    assert!((400.0..610.0).contains(&fact(&facts, "idle.power").parse().unwrap()), "{facts}");
+    assert!(fact(&facts, "idle.time").parse::<f64>().unwrap() >= 1.0);
+    assert_eq!(fact(&facts, "idle.source"), "energy counter");
+    assert!(stdout(&output).contains("Idle before the test: "), "{}", told(&output));
+
+    let (facts, _) = idle("normal,no-energy", &["--idle-time", "300ms"]);
+    assert_eq!(fact(&facts, "idle.source"), "power sensor");
+    assert!((500.0..510.0).contains(&fact(&facts, "idle.power").parse().unwrap()), "{facts}");
+    let (facts, output) = idle("normal,no-energy,no-power,no-buffer", &["--idle-time", "300ms"]);
+    assert!(facts["idle.power"].is_null());
+    assert!(
+        stderr(&output).contains("the power of the idle GPU is not known: the GPU does not have it"),
+        "{}",
+        told(&output)
+    );
+    for off in [&["--quick"][..], &["--idle-time", "0s"]] {
+        assert!(idle("normal", off).0["idle.power"].is_null(), "{off:?}");
     }
 }
 

@@ -50,6 +50,7 @@ pub(crate) struct Run {
     pub(crate) quiet: Option<bool>,
     pub(crate) seed: Option<u64>,
     pub(crate) sensors: Option<String>,
+    pub(crate) idle_time: Option<Time>,
 }
 
 #[derive(Debug, Default, Deserialize)]

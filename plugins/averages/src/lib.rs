@@ -24,6 +24,7 @@ pub fn text(recording: &dyn Recording) -> String {
         overview::synthetic_note(&facts).map(|note| paragraph(&note)),
         Some(table(&overview)),
         throttled_note(&recording.runs()).map(|note| paragraph(&note)),
+        idle_note(&facts, &overview).map(|note| paragraph(&note)),
         distributions(&recording.runs()),
         missing(&overview),
         Some(footnotes(&overview)),
@@ -136,6 +137,29 @@ fn throttled_note(runs: &[Box<dyn Run>]) -> Option<String> {
         count(held.len() as u64),
         plural(runs.len(), "run")
     ))
+}
+
+/// What the idle GPU drew, and what of a token's energy is above it.
+fn idle_note(facts: &Facts, overview: &Overview) -> Option<String> {
+    let idle = facts.get("idle.power")?.parse::<f64>().ok().filter(|watts| watts.is_finite())?;
+    let watts = Scale::of(idle, "W");
+    let mut note = format!("Idle before the test: {} {}.", watts.number(idle, 4), watts.symbol());
+    let average = |metric: &str| overview.rows.iter().find(|row| row.metric.name == metric).map(|row| row.average);
+    if let (Some(token), Some(rate)) =
+        (average(metrics::ENERGY_PER_TOKEN.name()), average(metrics::TOKENS_PER_SECOND.name()))
+        && rate > 0.0
+        && token > idle / rate
+    {
+        let joules = Scale::of(token, "J");
+        let number = |value: f64| joules.number(value, 4);
+        note += &format!(
+            " Of a token's {} {}, {} are above what the idle GPU takes in that time.",
+            number(token),
+            joules.symbol(),
+            number(token - idle / rate)
+        );
+    }
+    Some(note)
 }
 
 /// What requests took, of all runs together: a row a metric, a column a figure that any of them supports.
@@ -364,6 +388,18 @@ mod tests {
         assert!(text.replace('\n', " ").contains(told), "{text}");
         let calm = gpu_run("run 1", 1.0, 7).value(&metrics::THROTTLED_TIME, 0.0);
         assert!(!super::text(&recording().run(calm)).contains("held down"));
+    }
+
+    #[test]
+    fn energy_is_shown_beside_that_of_the_idle_gpu() {
+        let run = gpu_run("run 1", 1.0, 7).value(&metrics::ENERGY_PER_TOKEN, 0.35);
+        let text = super::text(&recording().fact("idle.power", "123.44").run(run));
+        // 617.2 tokens/s leave 0.2 J a token to the idle GPU.
+        let told = "Idle before the test: 123.4 W. Of a token's 350.0 mJ, 150.0 are above what the idle GPU takes in that time.";
+        assert!(text.replace('\n', " ").contains(told), "{text}");
+        let text = super::text(&recording().fact("idle.power", "123.44").run(gpu_run("run 1", 1.0, 7)));
+        assert!(text.contains("Idle before the test: 123.4 W.\n"), "{text}");
+        assert!(!super::text(&recording().fact("idle.power", "NaN")).contains("Idle"));
     }
 
     #[test]

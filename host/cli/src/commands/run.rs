@@ -18,7 +18,7 @@ use crate::log::PluginLog;
 use crate::progress::{Display, Screen, Total};
 use crate::sensors::Telemetry;
 use crate::settings::{ModelSettings, ReportTarget, RunSettings};
-use crate::{Outcome, facts, interrupt, model, plugins, sensors, units};
+use crate::{Outcome, facts, idle, interrupt, model, plugins, sensors, units};
 
 impl Run {
     pub(crate) fn execute(self) -> Outcome {
@@ -54,7 +54,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     for note in loaded.notes.iter().skip(held_back) {
         screen.say(note);
     }
-    let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
+    let mut telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
     if let Some(note) = &telemetry.note {
         screen.say(note);
     }
@@ -66,6 +66,13 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         let time = work.and_then(|work| foretell(settings, &plugin, &description, &mut loaded, &telemetry, &work));
         let note = loaded.notes.first().map(String::as_str).unwrap_or_default();
         screen.say(&format!("{note}{}", time.unwrap_or_default()));
+    }
+
+    if telemetry.read && !settings.idle_time.is_zero() {
+        match idle::watch(&mut *telemetry.sensors, settings.idle_time) {
+            Ok(facts) => telemetry.facts.extend(facts),
+            Err(reason) => screen.say(&format!("the power of the idle GPU is not known: {reason}")),
+        }
     }
 
     let start = jiff::Timestamp::now();
