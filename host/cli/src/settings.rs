@@ -91,6 +91,8 @@ pub(crate) struct RunSettings {
     pub(crate) seed: u64,
     pub(crate) model: ModelSettings,
     pub(crate) sensors: SensorChoice,
+    /// Whether the memory's bandwidth is measured.
+    pub(crate) roofline: bool,
     /// How long the idle GPU's power is measured.
     pub(crate) idle_time: Duration,
     pub(crate) reports: Vec<ReportTarget>,
@@ -144,6 +146,7 @@ impl RunSettings {
             sweep,
             dry_run: args.dry_run,
             quick,
+            roofline: args.roofline || config.run.roofline.unwrap_or(false),
             idle_time: idle_time.unwrap_or(if quick { Duration::ZERO } else { idle::TIME }),
             quiet: args.quiet || config.run.quiet.unwrap_or(false),
             seed,

@@ -14,6 +14,7 @@ pub mod plan;
 pub mod random;
 pub mod recording;
 pub mod request;
+pub mod roofline;
 pub mod run;
 mod runner;
 pub mod sensors;

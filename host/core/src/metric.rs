@@ -174,6 +174,8 @@ metrics! {
         => "Time from a request to its first token (TTFT)."
     inter_token_latency "s" Lower Clock [TOKEN] MEAN
         => "Time between following tokens of a request (ITL)."
+    memory_limit_share "1" Higher Clock [None] "bytes that decoding had to read / time between tokens / the memory's measured bandwidth"
+        => "Share of the memory's limit that decoding reaches, where --roofline measured it: weights once a step, earlier keys and values of each sequence."
     device_time "s" Lower Device [ITERATION] MEAN
         => "Time between the first and the last work of a request on the GPU, by CUDA events; latency minus this is the host's overhead."
     prompt_tokens "tokens" Neither Count [ITERATION] "sum of the samples"

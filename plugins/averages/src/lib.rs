@@ -25,6 +25,7 @@ pub fn text(recording: &dyn Recording) -> String {
         Some(table(&overview)),
         throttled_note(&recording.runs()).map(|note| paragraph(&note)),
         idle_note(&facts, &overview).map(|note| paragraph(&note)),
+        roofline_note(&facts, &overview).map(|note| paragraph(&note)),
         distributions(&recording.runs()),
         missing(&overview),
         Some(footnotes(&overview)),
@@ -158,6 +159,24 @@ fn idle_note(facts: &Facts, overview: &Overview) -> Option<String> {
             joules.symbol(),
             number(token - idle / rate)
         );
+    }
+    Some(note)
+}
+
+/// How fast the memory was read before the test, what share of that decoding reaches, and what the GPU's own counter says.
+fn roofline_note(facts: &Facts, overview: &Overview) -> Option<String> {
+    let rate = facts.get("roofline.bandwidth")?.parse::<f64>().ok().filter(|rate| rate.is_finite())?;
+    let share = |metric: &str| {
+        let row = overview.rows.iter().find(|row| row.metric.name == metric)?;
+        Some(format!("{:.1} %", row.average * 100.0))
+    };
+    let mut note = format!("Memory's limit, measured before the test: {:.1} GB/s.", rate / 1e9);
+    if let Some(reached) = share(metrics::MEMORY_LIMIT_SHARE.name()) {
+        note += &format!(" Decoding reaches {reached} of it by the bytes that a token must move");
+        note += &match share(metrics::DRAM_BANDWIDTH_UTILIZATION.name()) {
+            Some(counted) => format!("; the GPU's counter says {counted} of its nominal bandwidth, over whole runs."),
+            None => ".".to_owned(),
+        };
     }
     Some(note)
 }
@@ -400,6 +419,24 @@ mod tests {
         let text = super::text(&recording().fact("idle.power", "123.44").run(gpu_run("run 1", 1.0, 7)));
         assert!(text.contains("Idle before the test: 123.4 W.\n"), "{text}");
         assert!(!super::text(&recording().fact("idle.power", "NaN")).contains("Idle"));
+    }
+
+    #[test]
+    fn the_share_of_the_memorys_limit_is_shown_beside_the_counter() {
+        let run = gpu_run("run 1", 1.0, 7).value(&metrics::MEMORY_LIMIT_SHARE, 0.5834);
+        let recorded = || recording().fact("roofline.bandwidth", "2937000000000");
+        let text = super::text(&recorded().run(run));
+        let told = "Memory's limit, measured before the test: 2937.0 GB/s. Decoding reaches 58.3 % of it by the bytes that a token must \
+                    move.";
+        assert!(text.replace('\n', " ").contains(told), "{text}");
+        let run = gpu_run("run 1", 1.0, 7)
+            .value(&metrics::MEMORY_LIMIT_SHARE, 0.5834)
+            .value(&metrics::DRAM_BANDWIDTH_UTILIZATION, 0.5);
+        let text = super::text(&recorded().run(run));
+        assert!(
+            text.replace('\n', " ").contains("move; the GPU's counter says 50.0 % of its nominal bandwidth"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -74,6 +74,11 @@ pub static TIME_TO_FIRST_TOKEN: Metric =
 pub static INTER_TOKEN_LATENCY: Metric =
     Metric::new("inter_token_latency", "s", "Time between following tokens of a request (ITL).", Direction::LowerIsBetter);
 
+/// `memory_limit_share`, in `1`: Share of the memory's limit that decoding reaches, where --roofline measured it: weights once a step, earlier keys and values of each sequence.
+#[rustfmt::skip]
+pub static MEMORY_LIMIT_SHARE: Metric =
+    Metric::new("memory_limit_share", "1", "Share of the memory's limit that decoding reaches, where --roofline measured it: weights once a step, earlier keys and values of each sequence.", Direction::HigherIsBetter);
+
 /// `device_time`, in `s`: Time between the first and the last work of a request on the GPU, by CUDA events; latency minus this is the host's overhead.
 #[rustfmt::skip]
 pub static DEVICE_TIME: Metric =
@@ -175,6 +180,7 @@ pub static ALL: &[&Metric] = &[
     &TOKENS_PER_SECOND,
     &TIME_TO_FIRST_TOKEN,
     &INTER_TOKEN_LATENCY,
+    &MEMORY_LIMIT_SHARE,
     &DEVICE_TIME,
     &PROMPT_TOKENS,
     &NEW_TOKENS,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use harness_core::doctor::Verdict;
+use harness_core::roofline::Roofline;
 use harness_core::session::Broken;
 use harness_core::{MeasureError, Recorder, Recording, Session, Status, StopFlag, Warning, Work};
 use harness_engine::Loaded;
@@ -61,6 +62,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     for check in telemetry.checks.iter().filter(|check| check.verdict == Verdict::Warning) {
         screen.warn(&check.line());
     }
+    let roofline = if settings.roofline { Some(roofline(&mut loaded)?) } else { None };
     let work = rehearse(settings, &plugin, &values, &loaded, &telemetry);
     if held_back > 0 {
         let time = work.and_then(|work| foretell(settings, &plugin, &description, &mut loaded, &telemetry, &work));
@@ -74,6 +76,8 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
             Err(reason) => screen.say(&format!("the power of the idle GPU is not known: {reason}")),
         }
     }
+
+    telemetry.facts.extend(roofline.iter().flat_map(Roofline::facts));
 
     let start = jiff::Timestamp::now();
     let facts = facts::gather(
@@ -101,6 +105,9 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         settings.seed,
         settings.budget,
     );
+    if let Some(roofline) = roofline {
+        session.measure_against(roofline);
+    }
     session.observe(Arc::<Display>::clone(&display));
     session.stop_on(stop.clone());
 
@@ -144,6 +151,15 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         }
         Some(failure) => Err(failure.and(&kept(&path, recording.runs.len()))),
     }
+}
+
+/// What the model's memory gives and its decoding takes.
+fn roofline(loaded: &mut Loaded) -> Result<Roofline, Failure> {
+    let cant =
+        |why: &str| Failure::usage(format!("--roofline can't measure the memory: {why}; or leave --roofline out"));
+    let traffic = loaded.traffic.ok_or_else(|| cant("the simulated model has none; use another --backend"))?;
+    let bandwidth = loaded.backend.memory_bandwidth().map_err(|why| cant(&why))?;
+    Ok(Roofline { bandwidth, traffic })
 }
 
 /// The reports that the user named, or else the workload's own, or else the default one.
