@@ -70,7 +70,7 @@ pub struct Bandwidth {
 impl Bandwidth {
     /// Of reads of `bytes` bytes that took so many seconds each. `None` of no read, or of a clock that stood still.
     pub fn of(bytes: u64, seconds: &[f64], method: &str) -> Option<Self> {
-        if seconds.iter().any(|time| !(*time > 0.0)) {
+        if seconds.iter().any(|time| !time.is_finite() || *time <= 0.0) {
             return None;
         }
         let mut rates: Vec<f64> = seconds.iter().map(|time| bytes as f64 / time).collect();
