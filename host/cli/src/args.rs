@@ -387,7 +387,8 @@ pub(crate) struct PluginPull {
 
 /// Put a plugin into a registry, and print the reference that names it for good
 ///
-/// The same file has the same digest in every registry. `docker login` keeps the name and password that harness uses.
+/// The same file has the same digest in every registry. `docker login` or `podman login` keeps the name and
+/// password that harness uses.
 #[derive(Debug, Args)]
 pub(crate) struct PluginPush {
     /// A file, or the name of a built-in plugin

@@ -7,6 +7,10 @@ __device__ __forceinline__ void init_barrier(uint32_t barrier, int count) {
     asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
 }
 
+__device__ __forceinline__ void arrive(uint32_t barrier) {
+    asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
 // Arrives, and has the barrier wait for so many bytes as well.
 __device__ __forceinline__ void expect(uint32_t barrier, int bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
@@ -22,6 +26,17 @@ __device__ __forceinline__ bool try_wait(uint32_t barrier, uint32_t parity) {
     return done != 0;
 }
 
+__device__ __forceinline__ void await_phase(uint64_t* barrier, uint32_t parity) {
+    while (!try_wait(shared_address(barrier), parity)) {
+    }
+}
+
+// Waits for the first THREADS threads of the block, which call it.
+template <int THREADS>
+__device__ __forceinline__ void sync_first() {
+    asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory");
+}
+
 // The same place in the shared memory of another block of the cluster.
 __device__ __forceinline__ uint32_t place_in(uint32_t address, int block) {
     uint32_t there;
@@ -33,6 +48,13 @@ __device__ __forceinline__ uint32_t place_in(uint32_t address, int block) {
 __device__ __forceinline__ uint64_t evict_first() {
     uint64_t policy;
     asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    return policy;
+}
+
+// For what is to stay in the second-level cache until it is read.
+__device__ __forceinline__ uint64_t evict_last() {
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
     return policy;
 }
 

@@ -37,27 +37,6 @@ __device__ __forceinline__ uint64_t block_best(uint64_t mine) {
     return warp_best(lane < THREADS / 32 ? bests[lane] : 0);
 }
 
-// Hands on the chosen token and moves the sequence to its next step.
-__device__ __forceinline__ void record(const Choose& p, int s, uint32_t step, uint32_t token) {
-    Row row = p.rows[s];
-    if (row.sequence < 0) return;
-    p.ring[static_cast<int64_t>(step) * p.ring_stride + p.first + s] = token;
-    p.tokens[s] = static_cast<int32_t>(token);
-    p.rows[s].position = min(row.position + 1, p.room - 1);
-    p.steps[s] = step + 1;
-}
-
-// Enters a block's best candidate. The last of a sequence's blocks gets the best of all, the others 0.
-__device__ __forceinline__ uint64_t compete(Contest& contest, uint64_t best) {
-    auto* shared_best = reinterpret_cast<unsigned long long*>(&contest.best);
-    atomicMax(shared_best, best);
-    __threadfence();
-    // Wraps to 0 with the last arrival, ready for the next launch.
-    if (atomicInc(&contest.arrived, gridDim.x - 1) != gridDim.x - 1) return 0;
-    __threadfence();
-    return atomicExch(shared_best, 0);
-}
-
 // Sequences whose every token may be chosen. gridDim.x blocks share the sequence blockIdx.y.
 extern "C" __global__ void __launch_bounds__(SPREAD_THREADS) choose_spread(Choose p) {
     let_successor_start();

@@ -36,3 +36,13 @@ struct Choose {
     int32_t first;
     int32_t ring_stride;
 };
+
+// The head and the choice in one, of sequences whose every token may be chosen.
+struct Head {
+    const void* a;   // Real [m][kp], normed
+    const void* w;   // blocked as a Product's
+    float* logits;   // [m][vp], or nullptr where they are not kept
+    int32_t kp;      // a multiple of 64
+    int32_t stages;  // of weights under way
+    Choose choose;   // whose logits are not read
+};

@@ -18,8 +18,11 @@
 //
 // Who finishes a row's columns of the residual stream has them in shared memory through all layers, and publishes with
 // them their mean and their squared distances from it, of which the next norm makes the row's (Chan, Golub and LeVeque
-// 1983). Row r is finished by block r % 4 of a cluster; a head has two clusters, one for even and one for odd rows. All
-// blocks must run at once. Each sum has one order.
+// 1983). Row r is finished by block r % 4 of a cluster; a head has two clusters, one for even and one for odd rows.
+// After the last layer a block norms one row. Each sum has one order.
+//
+// All blocks must run at once. They do without a cooperative launch, which could not start while the kernel before
+// ends: that one never waits for this one, and no kernel after it starts before all blocks of this one have.
 #include "attention.cuh"
 #include "barriers.cuh"
 #include "embedding.cuh"
@@ -107,8 +110,11 @@ struct Memory {
     static constexpr int SUMS_STRIDE = OWN_COLUMNS + 8;
     // The same for the sums of four rows that go to different blocks.
     static constexpr int OWNER_PADDING = 8;
+    __host__ __device__ static constexpr int owner_stride(int rows, int outputs) {
+        return rows / CLUSTER * outputs + OWNER_PADDING;
+    }
     static constexpr int sent_bytes(int rows, int outputs) {
-        return ROW_TILES == 1 ? 0 : 4 * (rows * outputs + CLUSTER * OWNER_PADDING);
+        return ROW_TILES == 1 ? 0 : 4 * CLUSTER * owner_stride(rows, outputs);
     }
     static constexpr int NORMED = 2 * larger(ROWS, 16 * GROUP_TILES) * NORMED_STRIDE;
     static constexpr int SUMS = 4 * READ_PARTS * ROWS * SUMS_STRIDE;
@@ -137,17 +143,8 @@ __device__ __forceinline__ void send(uint32_t to, uint32_t barrier, float4 x) {
                  : "memory");
 }
 
-__device__ __forceinline__ void await_bytes(uint64_t* barrier, uint32_t parity) {
-    while (!try_wait(shared_address(barrier), parity)) {
-    }
-}
-
 __device__ __forceinline__ float4 add(float4 a, float4 b) {
     return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-}
-
-__device__ __forceinline__ void sync_workers() {
-    asm volatile("bar.sync 1, %0;" ::"n"(WORKERS) : "memory");
 }
 
 template <typename Real, int ROW_TILES>
@@ -222,7 +219,7 @@ struct Step {
             __syncwarp();
             if (lane < AT_ONCE) load_tile<PHASE>(of_layer, group * AT_ONCE + lane, full);
             __syncwarp();
-            if (group > 0) await_bytes(full - 1, number & 1);
+            if (group > 0) await_phase(full - 1, number & 1);
         }
     }
 
@@ -235,7 +232,7 @@ struct Step {
     __device__ __forceinline__ void prefetch_cache(int of_layer) {
         int i = lane / 2;
         if (of_layer >= p.layer_count || i >= group_share) return;
-        Row where = s.rows[row_of_group(CLUSTER * i + rank)];
+        Row where = p.rows[row_of_group(CLUSTER * i + rank)];
         if (where.sequence < 0 || where.position == 0) return;
         int64_t of_head = static_cast<int64_t>(where.sequence) * HEAD_COUNT + head;
         const uint8_t* cache = (lane % 2 ? p.values : p.keys) + of_layer * p.cache_layer_bytes;
@@ -244,20 +241,34 @@ struct Step {
                      : "memory");
     }
 
+    // The same of a share of the head's weights, so that the memory has less to do when nothing but they is read.
+    __device__ __forceinline__ void prefetch_head() const {
+        int each = (p.head_tiles + BLOCKS * p.layer_count - 1) / (BLOCKS * p.layer_count);
+        for (int i = lane; i < each; i += 32) {
+            int tile = (number * BLOCKS + static_cast<int>(blockIdx.x)) * each + i;
+            if (tile >= p.head_tiles || p.head_ahead == 0) return;
+            asm volatile("cp.async.bulk.prefetch.L2.global.L2::cache_hint [%0], %1, %2;" ::"l"(
+                             p.head + static_cast<int64_t>(tile) * (8 * 2 * WIDTH)),
+                         "r"(p.head_ahead), "l"(evict_last())
+                         : "memory");
+        }
+    }
+
     template <int PHASE>
     __device__ __forceinline__ void await_use() const {
         while (s.used <= PHASES * number + PHASE) __nanosleep(20);
     }
 
-    // What comes before the first layer.
+    // What comes before the first layer; weights while the kernel before still runs.
     __device__ __forceinline__ void load_first() {
-        prefetch_cache(0);
         load<HEADS>(layer, 0);
         load<PROJECTION>(layer, 0);
         if constexpr (M::ROOMY) {
             load<UP>(layer, 0);
             load<DOWN>(layer, 0);
         }
+        wait_for_predecessor();
+        prefetch_cache(0);
     }
 
     // What comes after a phase's weights were used: as soon as there is room, but with many rows when little else is
@@ -290,6 +301,7 @@ struct Step {
             load_after<UP>();
             await_use<DOWN>();
             load_after<DOWN>();
+            prefetch_head();
         }
     }
 
@@ -297,27 +309,32 @@ struct Step {
     template <int PHASE>
     __device__ __forceinline__ const uint8_t* await_weights() {
         constexpr int AT = M::weights(PHASE);
-        for (int i = 0; i < loads(PHASE); ++i) await_bytes(&s.full[first_load(PHASE) + i], number & 1);
+        for (int i = 0; i < loads(PHASE); ++i) await_phase(&s.full[first_load(PHASE) + i], number & 1);
         return memory + AT + 16 * lane;
     }
 
     // -----------------------------------------------------------------------------------------------------------------
     // Between blocks
 
+    // Whether a phase's sums are sent by copies, which leave those for the block itself where they are.
+    __host__ __device__ static constexpr bool copied(int phase) {
+        return ROW_TILES > 1 && (phase == HEADS || phase == UP);
+    }
+
     // Says how many bytes the cluster will send in the next phase; before anyone can.
     template <int PHASE>
     __device__ __forceinline__ void expect_exchange() {
         int rows = PHASE == HEADS ? group_share : share;
-        constexpr int OF_ROW = 4 * 8 * tiles(PHASE) * CLUSTER;
+        constexpr int OF_ROW = 4 * 8 * tiles(PHASE) * (copied(PHASE) ? CLUSTER - 1 : CLUSTER);
         if (threadIdx.x == 0 && rows > 0) expect(shared_address(&s.come), rows * OF_ROW);
     }
 
     __device__ __forceinline__ void await_exchange(int rows) {
-        if (rows > 0) await_bytes(&s.come, exchanges++ & 1);
+        if (rows > 0) await_phase(&s.come, exchanges++ & 1);
     }
 
     __device__ __forceinline__ void arrive() {
-        sync_workers();
+        sync_first<WORKERS>();
         target += BLOCKS;
         if (threadIdx.x == 0) asm volatile("red.release.gpu.global.add.u32 [%0], 1;" ::"l"(p.arrived) : "memory");
     }
@@ -329,7 +346,7 @@ struct Step {
 
     // The last block of all makes everything ready for the next launch.
     __device__ __forceinline__ void leave() {
-        sync_workers();
+        sync_first<WORKERS>();
         if (threadIdx.x == 0 && atomicAdd(p.arrived, 1) == target + BLOCKS - 1) atomicExch(p.arrived, 0);
     }
 
@@ -348,7 +365,7 @@ struct Step {
                 }
             }
         }
-        sync_workers();
+        sync_first<WORKERS>();
     }
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -389,7 +406,7 @@ struct Step {
             for (int j = 0; j < QUADS; ++j) x[i][j] = __ldcg(of_row + 16 * j);
         }
         scale_rows(first, step, count);
-        sync_workers();
+        sync_first<WORKERS>();
         Real* normed = reinterpret_cast<Real*>(memory + M::SCRATCH) + 4 * (lane % 16);
 #pragma unroll
         for (int i = 0; i < OWN; ++i) {
@@ -406,7 +423,7 @@ struct Step {
                 *reinterpret_cast<uint2*>(normed + row * M::NORMED_STRIDE + 64 * j) = make_uint2(low, high);
             }
         }
-        sync_workers();
+        sync_first<WORKERS>();
     }
 
     // Mean and factor of each row, from those of the clusters' columns. Four threads a row.
@@ -472,7 +489,7 @@ struct Step {
         }
         constexpr int OUTPUTS = 8 * tiles(PHASE), OF_BLOCK = MOST / CLUSTER * OUTPUTS;
         int row = 16 * row_tile + lane / 4, owner = lane / 4 % CLUSTER;
-        if constexpr (ROW_TILES == 1) {
+        if constexpr (!copied(PHASE)) {
             // Few: four numbers at a time from registers, of which two lanes have two each of two rows.
             bool odd = lane % 2;
             int mine = row + (odd ? 8 : 0);
@@ -490,10 +507,10 @@ struct Step {
             }
         } else {
             // Many: by copies of all that a block is sent, because each number that is sent alone takes a tick.
-            sync_workers();
+            sync_first<WORKERS>();
             release_weights();
             float* scratch = reinterpret_cast<float*>(memory + M::SCRATCH);
-            constexpr int STRIDE = OF_BLOCK + M::OWNER_PADDING;
+            constexpr int STRIDE = M::owner_stride(MOST, OUTPUTS);
             float* to = scratch + owner * STRIDE + row / CLUSTER * OUTPUTS + 8 * first + lane % 4 * 2;
 #pragma unroll
             for (int i = 0; i < ROWS_; ++i) {
@@ -505,8 +522,8 @@ struct Step {
                 }
             }
             asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-            sync_workers();
-            if (threadIdx.x < CLUSTER) {
+            sync_first<WORKERS>();
+            if (threadIdx.x < CLUSTER && threadIdx.x != rank) {
                 int rows = (count - static_cast<int>(threadIdx.x) + CLUSTER - 1) / CLUSTER;
                 if (rows > 0) {
                     copy_to(memory + M::RECEIVED + 4 * rank * OF_BLOCK, threadIdx.x, scratch + threadIdx.x * STRIDE,
@@ -533,8 +550,8 @@ struct Step {
         constexpr int K = 32 * columns(PHASE);
         int row_tile = warp % ROW_TILES, part = warp / ROW_TILES;
         int row = 16 * row_tile + lane / 4;
-        const Real* a = static_cast<const Real*>(activations) + row * K + 32 * (rank * slice(PHASE) + part) +
-                        8 * (lane % 4);
+        const Real* a =
+            static_cast<const Real*>(activations) + row * K + 32 * (rank * slice(PHASE) + part) + 8 * (lane % 4);
         const uint4 zero = make_uint4(0, 0, 0, 0);
         uint4 low[EACH], high[EACH];
 #pragma unroll
@@ -566,7 +583,7 @@ struct Step {
             *reinterpret_cast<float2*>(mine + 8 * j) = make_float2(sums[j][0], sums[j][1]);
             *reinterpret_cast<float2*>(mine + 8 * STRIDE + 8 * j) = make_float2(sums[j][2], sums[j][3]);
         }
-        sync_workers();
+        sync_first<WORKERS>();
         if constexpr (!M::ROOMY) release_weights();
         int quad = threadIdx.x % OF_ROW, first = threadIdx.x / OF_ROW, owner = first % CLUSTER;
         uint32_t to = shared_address(memory + M::RECEIVED);
@@ -588,11 +605,19 @@ struct Step {
     // Four outputs of a row of the share, from all blocks of the cluster.
     template <int PHASE, int MOST>
     __device__ __forceinline__ float4 received(int row, int quad) const {
-        constexpr int OF_ROW = 2 * tiles(PHASE);
-        const float4* from = reinterpret_cast<const float4*>(memory + M::RECEIVED) + row * OF_ROW + quad;
-        float4 sum = from[0];
+        constexpr int OUTPUTS = 8 * tiles(PHASE), OF_BLOCK = MOST / CLUSTER * OUTPUTS;
+        const float* from = reinterpret_cast<const float*>(memory + M::RECEIVED);
+        const float* own = from + rank * OF_BLOCK;
+        if constexpr (copied(PHASE)) {
+            own = reinterpret_cast<const float*>(memory + M::SCRATCH) + rank * M::owner_stride(MOST, OUTPUTS);
+        }
+        int at = row * OUTPUTS + 4 * quad;
+        float4 sum = make_float4(0, 0, 0, 0);
 #pragma unroll
-        for (int i = 1; i < CLUSTER; ++i) sum = add(sum, from[i * (MOST / CLUSTER) * OF_ROW]);
+        for (int i = 0; i < CLUSTER; ++i) {
+            float4 part = *reinterpret_cast<const float4*>((i == rank ? own : from + i * OF_BLOCK) + at);
+            sum = i == 0 ? part : add(sum, part);
+        }
         return sum;
     }
 
@@ -731,8 +756,8 @@ struct Step {
         constexpr int OF_ROW = 3 * HS / 4;  // fours of queries, keys and values
         NormVectors v = norm_vectors(p.at.norm_1_weight, p.at.norm_1_bias);
         int quad = threadIdx.x % OF_ROW, kind = quad / (HS / 4), within = quad % (HS / 4);
-        float4 bias = reinterpret_cast<const float4*>(vector(p.at.qkv_bias))[(kind * HEAD_COUNT + head) * (HS / 4) +
-                                                                             within];
+        float4 bias =
+            reinterpret_cast<const float4*>(vector(p.at.qkv_bias))[(kind * HEAD_COUNT + head) * (HS / 4) + within];
         Ahead now, next;
         request(seat, keys, values, 0, now);
         await();
@@ -753,7 +778,7 @@ struct Step {
                 reinterpret_cast<uint2*>(kind == 1 ? keys : values)[at] = both;
             }
         }
-        sync_workers();
+        sync_first<WORKERS>();
         attend(seat, keys, values, now, next);
         expect_exchange<PROJECTION>();
         arrive();
@@ -813,7 +838,7 @@ struct Step {
             s.highest[warp] = seen.highest;
             s.weights[warp] = seen.weight;
         }
-        sync_workers();
+        sync_first<WORKERS>();
         if (old < 0 || seat.member > 0) return;
         float total = 0;
         float2 sums = make_float2(0, 0);
@@ -844,7 +869,6 @@ struct Step {
             asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
             asm volatile("fence.proxy.async;" ::: "memory");
         }
-        if (threadIdx.x < p.m) s.rows[threadIdx.x] = p.rows[threadIdx.x];
         __syncthreads();
         // Four warps, because registers are handed over by fours.
         if (warp >= WARPS) {
@@ -857,6 +881,9 @@ struct Step {
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
         asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
 #endif
+        wait_for_predecessor();
+        if (threadIdx.x < p.m) s.rows[threadIdx.x] = p.rows[threadIdx.x];
+        sync_first<WORKERS>();
         // Nobody sends before the barrier of the grid, so that what is sent finds its block ready.
         expect_exchange<HEADS>();
         embed();
@@ -875,7 +902,41 @@ struct Step {
             keys += p.cache_layer_bytes;
             values += p.cache_layer_bytes;
         }
+        if (blockIdx.x < p.m) last_norm();
         leave();
+    }
+
+    // Of the row that is the block's number, by one warp.
+    __device__ __forceinline__ void last_norm() {
+        static_assert(M::ROWS <= BLOCKS, "each row has a block");
+        constexpr int EACH = WIDTH / 4 / 32;
+        static_assert(CLUSTERS <= 32 && WIDTH % 128 == 0, "a warp reads a row and what is known of it");
+        float4 x[EACH], weight[EACH], bias[EACH];
+        if (warp == 0) {
+#pragma unroll
+            for (int i = 0; i < EACH; ++i) {
+                weight[i] = reinterpret_cast<const float4*>(p.norm_weight)[lane + 32 * i];
+                bias[i] = reinterpret_cast<const float4*>(p.norm_bias)[lane + 32 * i];
+            }
+        }
+        await();
+        if (warp > 0) return;
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            x[i] = __ldcg(reinterpret_cast<const float4*>(p.x) + blockIdx.x * (WIDTH / 4) + lane + 32 * i);
+        }
+        float2 part = lane < CLUSTERS ? __ldcg(p.statistics + blockIdx.x * CLUSTERS + lane) : make_float2(0, 0);
+        float mean = warp_sum(part.x) * (1.0f / CLUSTERS), distance = part.x - mean;
+        float squares = warp_sum(lane < CLUSTERS ? part.y + OWN_COLUMNS * (distance * distance) : 0.0f);
+        float scale = rsqrtf(squares * (1.0f / WIDTH) + p.epsilon);
+#pragma unroll
+        for (int i = 0; i < EACH; ++i) {
+            uint32_t low = pack<Real>((x[i].x - mean) * scale * weight[i].x + bias[i].x,
+                                      (x[i].y - mean) * scale * weight[i].y + bias[i].y);
+            uint32_t high = pack<Real>((x[i].z - mean) * scale * weight[i].z + bias[i].z,
+                                       (x[i].w - mean) * scale * weight[i].w + bias[i].w);
+            static_cast<uint2*>(p.normed)[blockIdx.x * (WIDTH / 4) + lane + 32 * i] = make_uint2(low, high);
+        }
     }
 };
 

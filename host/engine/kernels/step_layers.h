@@ -17,12 +17,16 @@ struct StepLayers {
     uint8_t* keys;          // of layer l from keys + l * cache_layer_bytes on: [sequences][heads][room][64]
     uint8_t* values;
     uint64_t cache_layer_bytes;
-    float* x;            // [m][768]: the residual stream as the layers leave it
-    void* attended;      // Real [m][768]
-    void* hidden;        // Real [m][3072]
-    float2* statistics;  // [m][STEP_CLUSTERS]: of each row and cluster, its columns' mean and squared distances
-    uint32_t* arrived;   // blocks at the barrier: 0 before a launch and after it
-    uint32_t* failed;    // host memory: set when a block waited too long for the others
+    float* x;                  // [m][768]: the residual stream as the layers leave it
+    void* attended;            // Real [m][768]
+    void* hidden;              // Real [m][3072]
+    float2* statistics;        // [m][STEP_CLUSTERS]: of each row and cluster, its columns' mean and squared distances
+    const float* norm_weight;  // of the last norm
+    const float* norm_bias;
+    void* normed;         // Real [m][768]: the residual stream after it
+    uint32_t* arrived;    // blocks at the barrier: 0 before a launch and after it
+    uint32_t* failed;     // host memory: set when a block waited too long for the others
+    const uint8_t* head;  // weights of the head, which comes next, in tiles of eight outputs
     int32_t m;
     int32_t layer_count;
     int32_t room;
@@ -30,4 +34,6 @@ struct StepLayers {
     float scale;  // of the scores, of layer l divided by l + 1 if scale_by_layer
     int32_t scale_by_layer;
     int32_t gelu_erf;
+    int32_t head_tiles;
+    int32_t head_ahead;  // bytes of each of these tiles to have read into the second-level cache
 };

@@ -167,6 +167,19 @@ pub(crate) struct Choose {
     pub(crate) ring_stride: i32,
 }
 
+/// The head and the choice of tokens in one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    pub(crate) a: Address,
+    pub(crate) w: Address,
+    /// 0 where they are not kept.
+    pub(crate) logits: Address,
+    pub(crate) kp: i32,
+    pub(crate) stages: i32,
+    pub(crate) choose: Choose,
+}
+
 /// How a matrix is dealt out to the blocks of the generating kernel.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -215,8 +228,12 @@ pub(crate) struct StepLayers {
     pub(crate) attended: Address,
     pub(crate) hidden: Address,
     pub(crate) statistics: Address,
+    pub(crate) norm_weight: Address,
+    pub(crate) norm_bias: Address,
+    pub(crate) normed: Address,
     pub(crate) arrived: Address,
     pub(crate) failed: Address,
+    pub(crate) head: Address,
     pub(crate) m: i32,
     pub(crate) layer_count: i32,
     pub(crate) room: i32,
@@ -224,6 +241,8 @@ pub(crate) struct StepLayers {
     pub(crate) scale: f32,
     pub(crate) scale_by_layer: i32,
     pub(crate) gelu_erf: i32,
+    pub(crate) head_tiles: i32,
+    pub(crate) head_ahead: i32,
 }
 
 /// A block of memory that is read.

@@ -442,10 +442,16 @@ impl Gpu {
         self.started.record()
     }
 
-    /// Waits for all work, and gives the GPU's time since [`Gpu::start`].
-    pub(crate) fn stop(&self) -> Result<Duration, DriverError> {
+    /// Says that the work whose time is taken ends with what was started last. The device notes when it is done, so that
+    /// this may be said long before.
+    pub(crate) fn mark_end(&self) -> Result<(), DriverError> {
         self.context.bind()?;
-        self.stopped.record()?;
+        self.stopped.record()
+    }
+
+    /// Waits for the work to end, and gives the GPU's time from [`Gpu::start`] to [`Gpu::mark_end`].
+    pub(crate) fn time(&self) -> Result<Duration, DriverError> {
+        self.context.bind()?;
         // SAFETY: the event is this context's.
         unsafe { result::event::synchronize(self.stopped.event) }?;
         // SAFETY: both are recorded in the one stream.

@@ -1,6 +1,7 @@
 //! The kernels for one type of weights, and which of them suits which shape.
 
 use super::driver::{DriverError, Gpu, Kernel, Launch};
+use super::head::Heads;
 use super::layout::Dims;
 use super::step::Steps;
 use crate::options::DTypeChoice;
@@ -76,6 +77,8 @@ pub(crate) struct Kernels {
     pub(crate) step_heads: Option<Kernel>,
     /// All layers of a step in one, where that can be.
     pub(crate) steps: Steps,
+    /// Head and choice in one, where that can be.
+    pub(crate) heads: Heads,
     pub(crate) choose_spread: Kernel,
     pub(crate) choose_restricted: Kernel,
     multiprocessors: usize,
@@ -151,6 +154,7 @@ impl Kernels {
                 false => None,
             },
             steps: Steps::find(gpu, dims, dtype)?,
+            heads: Heads::find(gpu, dims, dtype)?,
             choose_spread: gpu.kernel("choose_spread")?,
             choose_restricted: gpu.kernel("choose_restricted")?,
             multiprocessors: gpu.multiprocessors() as usize,

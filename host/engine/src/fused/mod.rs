@@ -7,6 +7,7 @@
 mod args;
 pub(crate) mod driver;
 mod generate;
+mod head;
 mod kernels;
 mod layout;
 mod memory;
@@ -52,6 +53,8 @@ pub(crate) struct Fused {
     model: Model,
     kernels: Kernels,
     gpu: Gpu,
+    /// Whether the logits of a token's choice can be looked at afterwards.
+    keeps_logits: bool,
 }
 
 impl Fused {
@@ -67,7 +70,17 @@ impl Fused {
             Ok((kernels, generator, Model::new(&gpu, weights)?))
         };
         let (kernels, generator, model) = load().map_err(|error| gpu.failed(error, &what))?;
-        Ok(Self { info, prompts: HashMap::new(), steps: HashMap::new(), generator, memory: None, model, kernels, gpu })
+        Ok(Self {
+            info,
+            prompts: HashMap::new(),
+            steps: HashMap::new(),
+            generator,
+            memory: None,
+            model,
+            kernels,
+            gpu,
+            keeps_logits: false,
+        })
     }
 
     /// Memory for `batch` sequences of `length` tokens.
@@ -125,12 +138,17 @@ impl Fused {
     /// Starts a step of all sequences.
     fn step(&mut self, sequences: usize, choice: ChoiceShape) -> Result<(), DriverError> {
         let Some(memory) = &self.memory else { return Ok(()) };
+        let pass = Pass { gpu: &self.gpu, model: &self.model, kernels: &self.kernels, memory };
+        // So few kernels are launched sooner than the GPU is done with them, and outside of a graph each step's first
+        // kernel can start while the step before it ends.
+        if self.kernels.steps.suit(sequences) {
+            return pass.step(sequences, choice);
+        }
         let key = (sequences, choice);
         if !self.steps.contains_key(&key) {
             if self.steps.len() >= MOST_GRAPHS {
                 self.steps.clear();
             }
-            let pass = Pass { gpu: &self.gpu, model: &self.model, kernels: &self.kernels, memory };
             let graph = self.gpu.capture(|_| pass.step(sequences, choice))?;
             self.steps.insert(key, graph);
         }
@@ -148,7 +166,7 @@ impl Fused {
         let state = state(requests);
         let vocabulary = self.info.vocabulary;
         let restricted = state.choices.iter().any(|choice| is_restricted(choice, vocabulary));
-        let shape = ChoiceShape { restricted, stride: batch };
+        let shape = ChoiceShape { restricted, stride: batch, logits: self.keeps_logits };
         if let Some(memory) = &self.memory {
             memory.clear_ring(steps * batch);
         }
@@ -159,6 +177,7 @@ impl Fused {
             let end_of_text = requests[0].end_of_text;
             let task = Task { tokens: steps - 1, end_of_text, choice: state.choices[0], ring: 1, logits: false };
             generator.launch(&self.gpu, &self.model, memory, task)?;
+            self.gpu.mark_end()?;
             while !generation.finished() && self.wait_for_tokens(generation)? {
                 generation.take(now());
             }
@@ -167,10 +186,16 @@ impl Fused {
         // A text that ends early must not have many steps waiting that nobody needs.
         let ahead = if requests.iter().any(|request| request.end_of_text.is_some()) { 2 } else { steps };
         let mut started = 1;
+        if steps == 1 {
+            self.gpu.mark_end()?;
+        }
         while !generation.finished() {
             while started < steps && started < generation.taken + ahead {
                 self.step(batch, shape)?;
                 started += 1;
+                if started == steps {
+                    self.gpu.mark_end()?;
+                }
                 while let Some(memory) = &self.memory
                     && generation.look(memory)
                 {
@@ -182,7 +207,7 @@ impl Fused {
             }
             generation.take(now());
         }
-        Ok(())
+        if started < steps { self.gpu.mark_end() } else { Ok(()) }
     }
 
     /// Waits until the next token of each sequence is there; false if the device is done and they are not.
@@ -375,7 +400,7 @@ impl Backend for Fused {
         let what = format!("the work of a batch of {}", requests.len());
         let mut generation = Generation::new(requests, steps, served);
         let done = self.generate(requests, &mut generation, || clock.now().saturating_sub(start));
-        let time = done.and_then(|()| self.gpu.stop()).map_err(|error| self.gpu.failed(error, &what))?;
+        let time = done.and_then(|()| self.gpu.time()).map_err(|error| self.gpu.failed(error, &what))?;
         // Blocks that gave up waiting go on with what they have, so that tokens alone prove nothing.
         let finished = generation.finished() && !self.memory.as_ref().is_some_and(Memory::has_failed);
         served.device_time = Some(time);
@@ -386,7 +411,11 @@ impl Backend for Fused {
         let request = TokenRequest { prompt: prompt.to_vec(), max_new_tokens: 0, end_of_text: None, sampling: None };
         request::check(&request, &self.info)?;
         self.make_room(1, prompt.len())?;
-        let read = self.read_prompts(&[&request], &state(&[&request]), ChoiceShape { restricted: false, stride: 1 });
+        let read = self.read_prompts(
+            &[&request],
+            &state(&[&request]),
+            ChoiceShape { restricted: false, stride: 1, logits: true },
+        );
         let logits =
             read.and_then(|()| self.memory.as_ref().map_or(Ok(Vec::new()), |memory| memory.download_logits(0)));
         logits.map_err(|error| self.gpu.failed(error, "the logits of a prompt"))

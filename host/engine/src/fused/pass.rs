@@ -26,6 +26,8 @@ pub(crate) struct ChoiceShape {
     pub(crate) restricted: bool,
     /// Sequences of the batch, between two tokens of a sequence in the ring.
     pub(crate) stride: usize,
+    /// Whether the logits are kept.
+    pub(crate) logits: bool,
 }
 
 /// Queries of a block of the kernels for prompts.
@@ -83,19 +85,15 @@ impl Pass<'_> {
             pass.launch(&kernels.prompt_attention, grid, 128, kernels.prompt_attention_shared, &attention)
         })?;
         self.last_norm(source, Some((part.starts, shape.sequences)))?;
-        self.head(shape.sequences, shape.first)?;
-        self.choose(shape.sequences, shape.first, shape.choice)
+        self.head_and_choice(shape.sequences, shape.first, shape.choice)
     }
 
     /// Computes one token of each of `sequences` sequences and chooses the next.
     pub(crate) fn step(&self, sequences: usize, choice: ChoiceShape) -> Result<(), DriverError> {
-        if self.kernels.steps.launch(self, sequences)? {
-            self.launch_rows(self.rows(sequences), Some(self.last_norm_vectors()))?;
-        } else {
+        if !self.kernels.steps.launch(self, sequences)? {
             self.step_by_layers(sequences)?;
         }
-        self.head(sequences, 0)?;
-        self.choose(sequences, 0, choice)
+        self.head_and_choice(sequences, 0, choice)
     }
 
     /// The layers and the last norm of a step, a kernel a product.
@@ -185,12 +183,26 @@ impl Pass<'_> {
             rows.picks = starts;
             rows.m = sequences as i32;
         }
-        self.launch_rows(rows, Some(self.last_norm_vectors()))
+        let (weight, bias) = self.model.norm();
+        self.launch_rows(rows, Some(Norm { weight, bias }))
     }
 
-    fn last_norm_vectors(&self) -> Norm {
-        let (weight, bias) = self.model.norm();
-        Norm { weight, bias }
+    /// From `sequences` normed rows to the next tokens.
+    fn head_and_choice(&self, sequences: usize, first: usize, shape: ChoiceShape) -> Result<(), DriverError> {
+        let (model, memory) = (self.model, self.memory);
+        let choose = self.choice(sequences, first, shape);
+        let logits = if shape.logits { memory.logits(first) } else { 0 };
+        let at = (memory.normed(), model.head(), logits);
+        if !shape.restricted && self.kernels.heads.launch(self.gpu, at, model.dims.dp, choose)? {
+            return Ok(());
+        }
+        self.head(sequences, first)?;
+        let parts = self.kernels.choice_parts(sequences, model.dims.vocabulary);
+        self.launch(&self.kernels.choose_spread, (parts, sequences as u32, 1), 256, 0, &choose)?;
+        if shape.restricted {
+            self.launch(&self.kernels.choose_restricted, (sequences as u32, 1, 1), 1024, 0, &choose)?;
+        }
+        Ok(())
     }
 
     /// The logits of `sequences` normed rows.
@@ -202,9 +214,9 @@ impl Pass<'_> {
         self.launch_product(self.product(source, &head, Epilogue::Logits, self.memory.normed(), out, None))
     }
 
-    fn choose(&self, sequences: usize, first: usize, shape: ChoiceShape) -> Result<(), DriverError> {
+    fn choice(&self, sequences: usize, first: usize, shape: ChoiceShape) -> Choose {
         let (dims, memory) = (&self.model.dims, self.memory);
-        let choose = Choose {
+        Choose {
             logits: memory.logits(first),
             choices: memory.choices(first),
             rows: memory.state_rows(first),
@@ -218,13 +230,7 @@ impl Pass<'_> {
             room: memory.size.room.min(dims.context) as i32,
             first: first as i32,
             ring_stride: shape.stride as i32,
-        };
-        let parts = self.kernels.choice_parts(sequences, dims.vocabulary);
-        self.launch(&self.kernels.choose_spread, (parts, sequences as u32, 1), 256, 0, &choose)?;
-        if shape.restricted {
-            self.launch(&self.kernels.choose_restricted, (sequences as u32, 1, 1), 1024, 0, &choose)?;
         }
-        Ok(())
     }
 
     fn norm(&self, layer: usize, second: bool) -> Norm {

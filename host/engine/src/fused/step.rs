@@ -13,6 +13,9 @@ const CLUSTERS: u32 = 24;
 const THREADS: u32 = 384;
 /// Of each kernel the most rows, and the shared memory of a block.
 const KERNELS: [(usize, u32); 3] = [(16, 212_992), (32, 172_032), (64, 200_832)];
+/// Of each 12,288 bytes of the head's weights, those that the second-level cache reads while layers are computed: few
+/// enough to stay there beside what layers need.
+const HEAD_AHEAD: i32 = 4096;
 
 /// Pairs of numbers that are kept of each row.
 pub(crate) const STATISTICS: usize = CLUSTERS as usize;
@@ -51,11 +54,17 @@ impl Steps {
         self.0.iter().map(|step| step.rows).collect()
     }
 
-    /// Launches the embedding and all layers of a step; false where that takes other kernels.
+    /// Whether a step of so many sequences takes this kernel.
+    pub(crate) fn suit(&self, sequences: usize) -> bool {
+        self.0.iter().any(|step| sequences <= step.rows)
+    }
+
+    /// Launches the embedding, all layers and the last norm of a step; false where that takes other kernels.
     pub(crate) fn launch(&self, pass: &Pass<'_>, sequences: usize) -> Result<bool, DriverError> {
         let Some(step) = self.0.iter().find(|step| sequences <= step.rows) else { return Ok(false) };
         let (model, memory) = (pass.model, pass.memory);
         let cache = memory.cache(0);
+        let (norm_weight, norm_bias) = model.norm();
         let parameter = StepLayers {
             layers: model.layer(0, 0),
             layer_bytes: model.layer_bytes as u64,
@@ -71,8 +80,12 @@ impl Steps {
             attended: memory.attended(),
             hidden: memory.hidden(),
             statistics: memory.statistics(),
+            norm_weight,
+            norm_bias,
+            normed: memory.normed(),
             arrived: memory.arrived(),
             failed: memory.failed(),
+            head: model.head(),
             m: sequences as i32,
             layer_count: model.dims.layers as i32,
             room: cache.room,
@@ -80,13 +93,15 @@ impl Steps {
             scale: model.scale,
             scale_by_layer: i32::from(model.scale_by_layer),
             gelu_erf: i32::from(model.gelu_erf),
+            head_tiles: (model.dims.vp / 8) as i32,
+            head_ahead: HEAD_AHEAD,
         };
         let launch = Launch {
             grid: (CLUSTER * CLUSTERS, 1, 1),
             threads: THREADS,
             shared: step.shared,
-            dependent: false,
-            cooperative: true,
+            dependent: true,
+            cooperative: false,
         };
         // SAFETY: all addresses are of the model's and the memory's parts, which are as large as the sizes say and live
         // as long as the graph that this launch is part of.
