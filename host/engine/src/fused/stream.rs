@@ -51,7 +51,8 @@ fn read(gpu: &Gpu, bytes: u64) -> Result<Vec<f64>, DriverError> {
         gpu.start()?;
         // SAFETY: the kernel reads `count` loads of the block and may write one number; both stay until it was waited for.
         unsafe { gpu.launch(&kernel, launch, &argument) }?;
-        let time = gpu.stop()?.as_secs_f64();
+        gpu.mark_end()?;
+        let time = gpu.time()?.as_secs_f64();
         if number >= WARMUP {
             seconds.push(time);
         }
