@@ -82,6 +82,14 @@ pub(crate) struct Run {
     /// GPU whose sensors are read: `auto` (the model's), `none`, NVML's number, or a UUID [default: auto]
     #[arg(long, value_name = "GPU", help_heading = "Where to run")]
     pub(crate) sensors: Option<String>,
+    /// Measure before the test how fast the device's memory can be read, and what share of that decoding reaches (backend fused,
+    /// or the CPU)
+    #[arg(long, help_heading = "Where to run")]
+    pub(crate) roofline: bool,
+    /// How long the idle GPU's power is measured before the test, the model loaded; 0s leaves it out [default: 1s, with
+    /// --quick 0s]
+    #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Where to run")]
+    pub(crate) idle_time: Option<Duration>,
     /// Report plugin and where its output goes; the workload's own report on the terminal without any
     #[arg(long, value_name = "NAME|FILE|REF[=OUT]", help_heading = "Output")]
     pub(crate) report: Vec<String>,

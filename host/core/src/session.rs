@@ -10,6 +10,7 @@ use crate::cost::PluginCost;
 use crate::plan::Plan;
 use crate::recording::{Recorder, RecordingError};
 use crate::request::{Finish, Request, TokenRequest};
+use crate::roofline::Roofline;
 use crate::run::Run;
 use crate::runner::{self, Window};
 use crate::sensors::Sensors;
@@ -140,6 +141,7 @@ pub struct Session {
     tokenizer: Arc<dyn Tokenizer>,
     clock: Arc<dyn Clock>,
     sensors: Box<dyn Sensors>,
+    roofline: Option<Roofline>,
     recorder: Recorder,
     observer: Option<Arc<dyn Observer>>,
     stop: StopFlag,
@@ -183,6 +185,7 @@ impl Session {
             tokenizer,
             clock,
             sensors,
+            roofline: None,
             recorder,
             observer: None,
             stop: StopFlag::default(),
@@ -193,6 +196,11 @@ impl Session {
             served: Served::default(),
             broken: None,
         }
+    }
+
+    /// Measures every run's decoding against it.
+    pub fn measure_against(&mut self, roofline: Roofline) {
+        self.roofline = Some(roofline);
     }
 
     /// Tells `observer` of every run.
@@ -329,6 +337,7 @@ impl Session {
             backend: &mut *self.backend,
             clock: &*self.clock,
             sensors: &mut *self.sensors,
+            roofline: self.roofline.as_ref(),
             served: &mut self.served,
             progress: &progress,
             stop: &self.stop,

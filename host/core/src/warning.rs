@@ -28,14 +28,18 @@ pub enum Warning {
         most: u32,
     },
     /// Clocks were held down.
-    Throttled {
-        /// In so many runs.
-        runs: usize,
-        /// Of so many.
-        of: usize,
-        /// Such as `sw_power_cap`, where the driver said it.
-        reasons: Vec<String>,
-    },
+    Throttled(Throttled),
+}
+
+/// Runs in which clocks were held down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Throttled {
+    /// So many runs.
+    pub runs: usize,
+    /// Of so many.
+    pub of: usize,
+    /// Such as `sw_power_cap`, where the driver said it.
+    pub reasons: Vec<String>,
 }
 
 /// The first run is compared with no fewer others: their spread has to be known.
@@ -48,10 +52,34 @@ const WORTH_A_WORD: f64 = 0.01;
 impl Warning {
     /// All that a recording gives reason for.
     pub fn of(recording: &Recording) -> Vec<Self> {
-        [slow_first_run(recording), unsteady(&recording.runs), throttled(&recording.runs)]
+        [slow_first_run(recording), unsteady(&recording.runs), Throttled::of(&recording.runs).map(Self::Throttled)]
             .into_iter()
             .flatten()
             .collect()
+    }
+}
+
+impl Throttled {
+    /// Of these runs; none where no clock was held down.
+    pub fn of<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Option<Self> {
+        let mut of = 0;
+        let mut held = 0;
+        let mut reasons: Vec<String> = Vec::new();
+        for run in runs {
+            of += 1;
+            if run.values.get(name::throttled_time).is_none_or(|&time| time <= 0.0) {
+                continue;
+            }
+            held += 1;
+            for (metric, &time) in &run.values {
+                let reason = metric.strip_prefix(name::throttled_time).and_then(|rest| rest.strip_prefix('_'));
+                if let Some(reason) = reason.filter(|reason| time > 0.0 && !reasons.iter().any(|known| known == reason))
+                {
+                    reasons.push(reason.to_owned());
+                }
+            }
+        }
+        (held > 0).then_some(Self { runs: held, of, reasons })
     }
 }
 
@@ -77,22 +105,6 @@ fn unsteady(runs: &[Run]) -> Option<Warning> {
     Some(Warning::Unsteady { runs: unsteady.count(), of: runs.len(), most })
 }
 
-fn throttled(runs: &[Run]) -> Option<Warning> {
-    let held = |run: &&Run| run.values.get(name::throttled_time).is_some_and(|&time| time > 0.0);
-    let held: Vec<&Run> = runs.iter().filter(held).collect();
-    if held.is_empty() {
-        return None;
-    }
-    let mut reasons: Vec<String> = Vec::new();
-    for (metric, &time) in held.iter().flat_map(|run| &run.values) {
-        let reason = metric.strip_prefix(name::throttled_time).and_then(|rest| rest.strip_prefix('_'));
-        if let Some(reason) = reason.filter(|reason| time > 0.0 && !reasons.iter().any(|known| known == reason)) {
-            reasons.push(reason.to_owned());
-        }
-    }
-    Some(Warning::Throttled { runs: held.len(), of: runs.len(), reasons })
-}
-
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -114,7 +126,7 @@ impl fmt::Display for Warning {
                 "in {runs} of {of} runs latency was not steady yet when warm-up met its limit of {most} iterations: the figures have \
                  some of the way to the level in them; allow more with a higher limit, or look for what goes on changing: `harness doctor`"
             ),
-            Self::Throttled { runs, of, reasons } => {
+            Self::Throttled(Throttled { runs, of, reasons }) => {
                 let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
                 write!(
                     f,
@@ -179,7 +191,7 @@ mod tests {
         recording.runs[1].values.insert("throttled_time".into(), 0.5);
         recording.runs[1].values.insert("throttled_time_sw_power_cap".into(), 0.5);
         recording.runs[2].values.insert("throttled_time".into(), 0.0);
-        let held = Warning::Throttled { runs: 1, of: 3, reasons: vec!["sw_power_cap".into()] };
+        let held = Warning::Throttled(Throttled { runs: 1, of: 3, reasons: vec!["sw_power_cap".into()] });
         assert_eq!(Warning::of(&recording), [held]);
     }
 }

@@ -57,7 +57,8 @@ const WORK: &[&str] = &[
     "model.context",
 ];
 /// Facts of one invocation, which differ always or are shown otherwise.
-const PASSING: &[&str] = &["start", "command", "setting.runs"];
+const PASSING: &[&str] =
+    &["start", "command", "setting.runs", "idle.power", "idle.time", "roofline.bandwidth", "roofline.spread"];
 
 fn is_work(fact: &str) -> bool {
     !REPETITIONS.contains(&fact) && (fact.starts_with("setting.") || WORK.contains(&fact))
