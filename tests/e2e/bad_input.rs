@@ -54,6 +54,20 @@ fn quick<'a>(more: &[&'a str]) -> Vec<&'a str> {
 }
 
 #[test]
+fn a_memory_that_is_not_there_can_not_be_measured() {
+    let place = Place::new();
+    let output =
+        place.command(BINARY).args(["run", "--backend", "simulated", "--quick", "--roofline"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(
+        stderr(&output).contains("--roofline can't measure the memory: the simulated model has none"),
+        "{}",
+        told(&output)
+    );
+    assert!(place.recordings().is_empty());
+}
+
+#[test]
 fn plugins() {
     let place = Place::new();
     refuse("plugin_missing", &place, &quick(&["--plugin", "mine.wasm"]));

@@ -28,7 +28,7 @@ fn run_of(place: &Place, gpu: &str, iterations: &str) -> Output {
             "--set",
             "max-new-tokens=10",
         ])
-        .args(["--sensors", gpu])
+        .args(["--sensors", gpu, "--idle-time", "0s"])
         .output()
         .unwrap()
 }
@@ -55,10 +55,20 @@ fn every_sensor_metric_is_recorded() {
             "sm_clock",
             "memory_clock",
             "throttled_time",
+            "sm_occupancy",
+            "tensor_active",
+            "dram_bandwidth_utilization",
         ] {
             assert!(run["values"][metric].is_f64(), "{metric}: {}", run["absent"]);
         }
-        for ratio in ["gpu_utilization", "memory_utilization", "memory_controller_utilization"] {
+        for ratio in [
+            "gpu_utilization",
+            "memory_utilization",
+            "memory_controller_utilization",
+            "sm_occupancy",
+            "tensor_active",
+            "dram_bandwidth_utilization",
+        ] {
             assert!((0.0..=1.0).contains(&run["values"][ratio].as_f64().unwrap()), "{ratio}");
         }
         let wall = run["wall_time"].as_f64().unwrap();
@@ -73,6 +83,39 @@ fn every_sensor_metric_is_recorded() {
         ["driver.version", "cuda.version", "gpu.name", "gpu.uuid", "gpu.vbios", "gpu.power_limit", "gpu.ecc", "gpu.mig"]
     {
         assert!(facts[fact].is_string(), "{fact}");
+    }
+}
+
+#[test]
+fn the_idle_gpus_power_is_measured_before_the_test() {
+    let idle = |scenario: &str, more: &[&str]| {
+        let place = Place::with_gpu(scenario);
+        let mut command = place.command(BINARY);
+        command.args(["run", "--backend", "simulated", "--set", "runs=1", "--set", "iterations=2", "--sensors", "0"]);
+        let output = command.args(more).output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        (place.recording()[0]["facts"].clone(), output)
+    };
+    let (facts, output) = idle("normal", &[]);
+    let fact = |facts: &Value, name: &str| facts[name].as_str().unwrap().to_owned();
+    // 504.5 W by the counter, which moves each 0.1 s.
+    assert!((400.0..610.0).contains(&fact(&facts, "idle.power").parse().unwrap()), "{facts}");
+    assert!(fact(&facts, "idle.time").parse::<f64>().unwrap() >= 1.0);
+    assert_eq!(fact(&facts, "idle.source"), "energy counter");
+    assert!(stdout(&output).contains("Idle before the test: "), "{}", told(&output));
+
+    let (facts, _) = idle("normal,no-energy", &["--idle-time", "300ms"]);
+    assert_eq!(fact(&facts, "idle.source"), "power sensor");
+    assert!((500.0..510.0).contains(&fact(&facts, "idle.power").parse().unwrap()), "{facts}");
+    let (facts, output) = idle("normal,no-energy,no-power,no-buffer", &["--idle-time", "300ms"]);
+    assert!(facts["idle.power"].is_null());
+    assert!(
+        stderr(&output).contains("the power of the idle GPU is not known: the GPU does not have it"),
+        "{}",
+        told(&output)
+    );
+    for off in [&["--quick"][..], &["--idle-time", "0s"]] {
+        assert!(idle("normal", off).0["idle.power"].is_null(), "{off:?}");
     }
 }
 
@@ -106,6 +149,41 @@ fn a_gpu_that_is_lost_in_the_middle_does_not_end_the_run() {
     let runs = runs(&place);
     assert_eq!(runs.len(), 2);
     assert!(runs[1]["absent"]["power"].as_str().unwrap().to_lowercase().contains("lost"), "{}", runs[1]["absent"]);
+}
+
+#[test]
+fn heat_that_begins_in_mid_run_marks_the_run_and_what_is_said_of_it() {
+    let place = Place::with_gpu("normal");
+    let calm = run(&place, "0");
+    assert!(calm.status.success(), "{}", told(&calm));
+    let base = place.write("base.jsonl", std::fs::read(&place.recordings()[0]).unwrap());
+    // Runs of some 0.4 s: the second begins hot, the first may be over before.
+    let hot = Place::with_gpu("normal,hot:600");
+    let output = run_of(&hot, "0", "8");
+    assert!(output.status.success(), "{}", told(&output));
+    let runs = runs(&hot);
+    let time = |run: &Value| run["values"]["throttled_time_hw_thermal_slowdown"].as_f64().unwrap();
+    assert!(time(&runs[1]) > 0.0, "{runs:?}");
+    assert!(stdout(&output).contains("Clocks were held down in "), "{}", told(&output));
+    assert!(stderr(&output).contains("clocks were held down in "), "{}", told(&output));
+
+    let new = hot.recordings()[0].clone();
+    let compare = |format: &str| {
+        let mut command = place.command(BINARY);
+        let output = command.arg("compare").args([&base, &new]).args(["--format", format]).output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        stdout(&output)
+    };
+    for format in ["table", "markdown"] {
+        let text = compare(format);
+        assert!(
+            text.contains("of the new side (hw_slowdown, hw_thermal_slowdown):\na verdict here may be of heat"),
+            "{text}"
+        );
+    }
+    let document: Value = serde_json::from_str(&compare("json")).unwrap();
+    let throttled = &document["comparisons"][0]["throttled"];
+    assert_eq!((&throttled["base"], &throttled["new"]["of"]), (&Value::Null, &Value::from(2)), "{throttled}");
 }
 
 #[test]

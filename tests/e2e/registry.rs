@@ -263,7 +263,7 @@ fn what_was_changed_in_the_registry_is_refused() {
 
 #[test]
 #[ignore = "needs docker-registry in PATH or in HARNESS_TEST_REGISTRY; run with -- --include-ignored"]
-fn a_password_comes_from_dockers_configuration() {
+fn a_password_comes_from_what_docker_or_podman_kept() {
     // The password is U*U: a test vector of crypt_blowfish, since the registry takes nothing but bcrypt.
     let keys = Place::new();
     let users = keys.write("users", "team:$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW\n");
@@ -274,7 +274,7 @@ fn a_password_comes_from_dockers_configuration() {
         place.write(".docker/config.json", format!(r#"{{"auths": {{"{}": {{"auth": "{encoded}"}}}}}}"#, server.host));
     };
     let push = ["plugin", "push", EXAMPLE, &server.reference("example:1")];
-    let advice = format!("refuses access; `docker login {}`", server.host);
+    let advice = format!("refuses access; `docker login {0}` or `podman login {0}`", server.host);
     refused(&harness(&author, &push), &[&advice]);
     log_in(&author, "dGVhbTp3cm9uZw=="); // team:wrong
     refused(&harness(&author, &push), &["refuses access"]);
@@ -286,6 +286,25 @@ fn a_password_comes_from_dockers_configuration() {
     // Once it is here, nobody is asked.
     log_in(&user, "dGVhbTp3cm9uZw==");
     done(&harness(&user, &quick(&["--plugin", &pinned])));
+
+    // podman's file goes before Docker's, and may have an entry for a repository alone.
+    let podman = Place::new();
+    log_in(&podman, "dGVhbTp3cm9uZw==");
+    let auths = |key: &str| format!(r#"{{"auths": {{"{key}": {{"auth": "dGVhbTpVKlU="}}}}}}"#);
+    let run = quick(&["--plugin", &pinned]);
+    podman.write(".config/containers/auth.json", auths(&format!("{}/other", server.host)));
+    refused(&harness(&podman, &run), &["refuses access"]);
+    podman.write(".config/containers/auth.json", auths(&format!("{}/example", server.host)));
+    done(&harness(&podman, &run));
+    let elsewhere = Place::new();
+    let file = elsewhere.write("auth.json", auths(&server.host));
+    let named = |path: &std::path::Path| {
+        let mut command = elsewhere.command(BINARY);
+        command.env("HARNESS_ARTIFACTS", elsewhere.path("artifacts")).env("REGISTRY_AUTH_FILE", path);
+        command.args(&run).output().unwrap()
+    };
+    refused(&named(&elsewhere.path("none.json")), &["REGISTRY_AUTH_FILE names", "none.json, which can't be read"]);
+    done(&named(&file));
 }
 
 /// 0.0.0.0 reaches this machine and is no address of it, so TLS is spoken; with a certificate that the system trusts or not.

@@ -362,3 +362,74 @@ fn the_cpu_is_said_and_how_long_it_takes() {
         assert!(stderr(&output).contains(" for 12 iterations; --quick: about "), "{}", told(&output));
     }
 }
+
+#[test]
+fn warm_up_until_steady_leaves_nothing_of_a_cold_start() {
+    // Three times as slow at first, falling to 1/e of that in ten calls: with a fixed warm-up, the first run has most of it.
+    let first_run = |warmup: &str| {
+        let place = Place::new();
+        let warmup = format!("warmup={warmup}");
+        let cold = [
+            "--simulate",
+            "cold=2",
+            "--set",
+            "runs=3",
+            "--set",
+            "iterations=20",
+            "--set",
+            &warmup,
+            "--recording",
+            "r.jsonl",
+        ];
+        let output = simulated(&place, &cold);
+        assert!(output.status.success(), "{}", told(&output));
+        (lines(&place.path("r.jsonl"))[1].clone(), output)
+    };
+    // Half a millisecond, and 49 times 0.2.
+    let slower = |run: &Value| run["values"]["latency"].as_f64().unwrap() / 0.0103 - 1.0;
+
+    let (fixed, _) = first_run("3");
+    assert!(slower(&fixed) > 0.5, "{}", slower(&fixed));
+    assert_eq!((&fixed["warmup"], &fixed["warmup_steady"]), (&3.into(), &Value::Null));
+    assert!(fixed["warmup_time"].as_f64().unwrap() > 3.0 * 0.0103);
+
+    let (steady, output) = first_run("auto");
+    assert!(slower(&steady) < 0.005, "{}", slower(&steady));
+    let served = steady["warmup"].as_u64().unwrap();
+    assert!(steady["warmup_steady"] == true && (30..500).contains(&served), "{served}");
+    assert!(steady["warmup_time"].as_f64().unwrap() > served as f64 * 0.0103);
+    assert!(stdout(&output).contains("in each until latency was steady"), "{}", told(&output));
+
+    let (unsteady, output) = first_run("auto:20");
+    assert_eq!((&unsteady["warmup"], &unsteady["warmup_steady"]), (&20.into(), &false.into()));
+    assert!(stderr(&output).contains("met its limit of 20 iterations"), "{}", told(&output));
+    assert!(stdout(&output).contains("latency was not steady"), "{}", told(&output));
+}
+
+#[test]
+fn a_stop_rule_ends_it_and_the_report_says_which() {
+    let made = |stop: &str, most: &str| {
+        let place = Place::new();
+        let (stop, runs) = (format!("stop={stop}"), format!("runs={most}"));
+        let noisy = ["--simulate", "run-jitter=0.005", "--set", "iterations=20", "--set", &stop, "--set", &runs];
+        let output = simulated(&place, &noisy);
+        assert!(output.status.success(), "{}", told(&output));
+        let runs = place.recording().iter().filter(|line| line["type"] == "run").count();
+        // As one line, wherever the terminal's was broken.
+        (runs, stdout(&output).split_whitespace().collect::<Vec<_>>().join(" "))
+    };
+    let (runs, text) = made("1%", "100");
+    assert!(
+        (3..=20).contains(&runs) && text.contains(&format!("Stop rule (stop=1%): met after {runs} runs")),
+        "{runs} {text}"
+    );
+    let (runs, text) = made("0.01%", "5");
+    assert!(runs == 5 && text.contains("not met. The limit of 5 runs came first"), "{runs} {text}");
+    // A run and its warm-up take 23 times 10.3 ms of the virtual clock.
+    let (runs, text) = made("1s", "100");
+    assert!(runs == 5 && text.contains("Stop rule (stop=1s): met after 5 runs"), "{runs} {text}");
+    let (runs, text) = made("1h", "4");
+    assert!(runs == 4 && text.contains("all 4 runs were made before"), "{runs} {text}");
+    let (runs, text) = made("fixed", "4");
+    assert!(runs == 4 && !text.contains("Stop rule"), "{runs} {text}");
+}

@@ -47,7 +47,7 @@ fn old_and_new_run_beside_each_other() {
         let run = ["run", "--backend", "simulated", "--quick", "--quiet", "--plugin", path, "--report", "json"];
         let output = harness(&place, &run);
         let document: serde_json::Value = serde_json::from_str(&stdout(&output)).unwrap();
-        assert_eq!(document["facts"]["plugin.contract"], "0.1.0", "{}", told(&output));
+        assert_eq!(document["facts"]["plugin.contract"], old.contract.as_str(), "{}", told(&output));
         assert!(document["summary"]["latency"].as_f64().unwrap() > 0.0, "{}", told(&output));
         assert_eq!(document["runs"][0]["iterations"], document["runs"][0]["asked"], "{}", told(&output));
 

@@ -6,10 +6,12 @@
 
 mod distribution;
 mod interval;
+mod steady;
 mod welch;
 
 pub use distribution::{Distribution, Outliers, PERCENTILES, Percentile, modified_z_score, quantile, samples_needed};
 pub use interval::{CONFIDENCE, Interval, mean_interval};
+pub use steady::{Steadiness, is_steady, truncation};
 pub use welch::{Welch, holm, ratio_interval};
 
 /// The arithmetic mean; none of nothing. Summed in order and divided once, as the documented test has it.

@@ -82,6 +82,14 @@ pub(crate) struct Run {
     /// GPU whose sensors are read: `auto` (the model's), `none`, NVML's number, or a UUID [default: auto]
     #[arg(long, value_name = "GPU", help_heading = "Where to run")]
     pub(crate) sensors: Option<String>,
+    /// Measure before the test how fast the device's memory can be read, and what share of that decoding reaches (backend fused,
+    /// or the CPU)
+    #[arg(long, help_heading = "Where to run")]
+    pub(crate) roofline: bool,
+    /// How long the idle GPU's power is measured before the test, the model loaded; 0s leaves it out [default: 1s, with
+    /// --quick 0s]
+    #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Where to run")]
+    pub(crate) idle_time: Option<Duration>,
     /// Report plugin and where its output goes; the workload's own report on the terminal without any
     #[arg(long, value_name = "NAME|FILE|REF[=OUT]", help_heading = "Output")]
     pub(crate) report: Vec<String>,
@@ -142,7 +150,7 @@ pub(crate) struct Model {
     /// Fetch the model from the Hugging Face hub where it is not on this machine
     #[arg(long, help_heading = "Where to run")]
     pub(crate) download: bool,
-    /// Setting of the simulated model: time-to-first-token, time-per-token, jitter, run-jitter, memory, memory-peak, fail-at, real-time
+    /// Setting of the simulated model: time-to-first-token, time-per-token, jitter, run-jitter, cold, memory, memory-peak, fail-at, real-time
     #[arg(long = "simulate", value_name = "KEY=VALUE", value_parser = units::pair, help_heading = "Where to run")]
     pub(crate) simulate: Vec<(String, String)>,
     /// Configuration [default: harness.toml, where there is one]
@@ -379,7 +387,8 @@ pub(crate) struct PluginPull {
 
 /// Put a plugin into a registry, and print the reference that names it for good
 ///
-/// The same file has the same digest in every registry. `docker login` keeps the name and password that harness uses.
+/// The same file has the same digest in every registry. `docker login` or `podman login` keeps the name and
+/// password that harness uses.
 #[derive(Debug, Args)]
 pub(crate) struct PluginPush {
     /// A file, or the name of a built-in plugin

@@ -50,6 +50,8 @@ pub(crate) struct Run {
     pub(crate) quiet: Option<bool>,
     pub(crate) seed: Option<u64>,
     pub(crate) sensors: Option<String>,
+    pub(crate) idle_time: Option<Time>,
+    pub(crate) roofline: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -38,8 +38,8 @@ pub(crate) fn work(
     let limits = Limits { call_time: MOST_TIME, guest_time: MOST_TIME, wall_time: MOST_TIME, ..*limits };
     let (session, result) = plugin.run(session, Arc::clone(gpus), settings, &limits, Arc::new(NoLog));
     result.ok()?;
-    // No time passes on this model, so none is up.
-    Some(session.work()).filter(|work| work.iterations > 0 && !work.time_limited)
+    // No time passes on this model, so none is up, and it is steady at once.
+    Some(session.work()).filter(|work| work.iterations > 0 && !work.open)
 }
 
 /// What one iteration and each of its steps take, from a generation of a few tokens.

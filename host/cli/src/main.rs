@@ -13,6 +13,7 @@ mod estimate;
 mod facts;
 mod failure;
 mod health;
+mod idle;
 mod interrupt;
 mod log;
 mod model;

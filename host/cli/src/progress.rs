@@ -124,7 +124,7 @@ impl Observer for Display {
             progress: Arc::clone(progress),
             label: plan.label.clone(),
             index,
-            warmup: plan.warmup,
+            most_warmup: plan.most_warmup(),
             iterations: plan.iterations,
             total: self.total,
             done: state.done,
@@ -175,7 +175,7 @@ struct Line {
     progress: Arc<Progress>,
     label: String,
     index: usize,
-    warmup: u32,
+    most_warmup: u32,
     iterations: u32,
     total: Option<Total>,
     done: u64,
@@ -187,10 +187,9 @@ impl Line {
     fn text(&self) -> String {
         let served = self.progress.iterations.load(Ordering::Relaxed);
         let tokens = self.progress.tokens.load(Ordering::Relaxed);
-        let place = if served < self.warmup {
-            format!("warm-up {served}/{}", self.warmup)
-        } else {
-            format!("iteration {}/{}", served - self.warmup, self.iterations)
+        let place = match self.progress.warmup.load(Ordering::Relaxed) {
+            Progress::WARMING_UP => format!("warm-up {served}/{}", self.most_warmup),
+            warmup => format!("iteration {}/{}", served.saturating_sub(warmup), self.iterations),
         };
         let elapsed = self.run_started.elapsed().as_secs_f64();
         let rate = if elapsed > 0.0 { format!(", {:.1} tokens/s", tokens as f64 / elapsed) } else { String::new() };

@@ -105,10 +105,16 @@ impl Sensors for Played {
         let throttled = if self.runs == 2 { 0.25 } else { 0.0 };
         SensorLog {
             series: series.into_iter().map(|(metric, series)| (metric.to_owned(), series)).collect(),
-            values: [(name::energy, 500.0 + run), (name::throttled_time, throttled)]
-                .map(|(metric, value)| (metric.to_owned(), value))
-                .into_iter()
-                .collect(),
+            values: [
+                (name::energy, 500.0 + run),
+                (name::throttled_time, throttled),
+                (name::sm_occupancy, 0.25),
+                (name::tensor_active, 0.05),
+                (name::dram_bandwidth_utilization, 0.6 + run / 1e3),
+            ]
+            .map(|(metric, value)| (metric.to_owned(), value))
+            .into_iter()
+            .collect(),
             absent: Default::default(),
         }
     }

@@ -13,6 +13,8 @@ use crate::settings::SensorChoice;
 /// The sensors of a run.
 pub(crate) struct Telemetry {
     pub(crate) sensors: Box<dyn Sensors>,
+    /// Whether those are a GPU's.
+    pub(crate) read: bool,
     pub(crate) gpus: Arc<dyn Gpus>,
     pub(crate) facts: Vec<(String, String)>,
     /// Said once, where the model runs on a GPU that can't be read.
@@ -36,7 +38,7 @@ pub(crate) fn open(choice: &SensorChoice, model_gpu: Option<&str>) -> Result<Tel
         Err(_) => uuid_fact(model_gpu),
     };
     let without = |reason: String, note: Option<String>, gpus: Arc<dyn Gpus>, facts: Vec<(String, String)>| {
-        Ok(Telemetry { sensors: Box::new(NoSensors { reason }), gpus, facts, note, checks: Vec::new() })
+        Ok(Telemetry { sensors: Box::new(NoSensors { reason }), read: false, gpus, facts, note, checks: Vec::new() })
     };
     let (gpu, named) = match choice {
         SensorChoice::Off => return without("sensors are off (--sensors none)".into(), None, gpus, model_facts),
@@ -62,7 +64,7 @@ pub(crate) fn open(choice: &SensorChoice, model_gpu: Option<&str>) -> Result<Tel
             let noted = noted
                 .map(|check| (format!("check.{}", check.name), format!("{}: {}", check.verdict.as_str(), check.found)));
             let facts = model_facts.into_iter().chain(more).chain(noted).collect();
-            Ok(Telemetry { sensors, gpus, facts, note: None, checks })
+            Ok(Telemetry { sensors, read: true, gpus, facts, note: None, checks })
         }
         Err(reason) if named => Err(Failure::usage(format!("the sensors of GPU {gpu} can't be read: {reason}"))),
         Err(reason) => {

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::plugins::{Pin, Plugins};
 use crate::report_set::ReportSets;
 use crate::sweep::Axis;
-use crate::{places, units};
+use crate::{idle, places, units};
 
 /// What computes the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +91,10 @@ pub(crate) struct RunSettings {
     pub(crate) seed: u64,
     pub(crate) model: ModelSettings,
     pub(crate) sensors: SensorChoice,
+    /// Whether the memory's bandwidth is measured.
+    pub(crate) roofline: bool,
+    /// How long the idle GPU's power is measured.
+    pub(crate) idle_time: Duration,
     pub(crate) reports: Vec<ReportTarget>,
     pub(crate) report_sets: ReportSets,
     /// `None` is a new file in `recordings`.
@@ -132,6 +136,8 @@ impl RunSettings {
                 "--offline fetches nothing, and --download fetches the model; leave one of them out",
             ));
         }
+        let quick = args.quick || config.run.quick.unwrap_or(false);
+        let idle_time = args.idle_time.or(config.run.idle_time.map(|time| time.0));
         Ok(Self {
             plugin: args.plugin.or(config.run.plugin.clone()).unwrap_or_else(|| "default".into()),
             pin: args.sha256,
@@ -139,7 +145,9 @@ impl RunSettings {
             set,
             sweep,
             dry_run: args.dry_run,
-            quick: args.quick || config.run.quick.unwrap_or(false),
+            quick,
+            roofline: args.roofline || config.run.roofline.unwrap_or(false),
+            idle_time: idle_time.unwrap_or(if quick { Duration::ZERO } else { idle::TIME }),
             quiet: args.quiet || config.run.quiet.unwrap_or(false),
             seed,
             model,
@@ -262,6 +270,13 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
                     .filter(|jitter| (0.0..=0.2).contains(jitter))
                     .ok_or_else(|| wrong(format!("'{value}' is no number from 0 to 0.2")))?;
             }
+            "cold" => {
+                settings.cold = value
+                    .parse()
+                    .ok()
+                    .filter(|cold| (0.0..=100.0).contains(cold))
+                    .ok_or_else(|| wrong(format!("'{value}' is no number from 0 to 100")))?;
+            }
             "memory" => settings.memory = units::bytes(value).map_err(wrong)?,
             "memory-peak" => settings.memory_peak = units::bytes(value).map_err(wrong)?,
             "fail-at" => {
@@ -275,7 +290,7 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
             _ => {
                 return Err(Failure::usage(format!(
                     "the simulated model has no setting '{name}'; it has: time-to-first-token, time-per-token, jitter, \
-                     run-jitter, memory, memory-peak, fail-at, real-time"
+                     run-jitter, cold, memory, memory-peak, fail-at, real-time"
                 )));
             }
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::request::{Finish, TokenRequest};
+use crate::roofline::Bandwidth;
 
 /// What the model is and where it runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,6 +152,11 @@ pub trait Backend: Send {
 
     /// Why [`Served::device_time`] is never set; `None` when it is.
     fn no_device_time(&self) -> Option<String>;
+
+    /// Reads the memory that the weights lie in as fast as it goes, for a moment; or why that can't be done.
+    fn memory_bandwidth(&mut self) -> Result<Bandwidth, String> {
+        Err(format!("the backend {} does not measure its memory", self.info().backend))
+    }
 }
 
 /// Why a backend did not serve.

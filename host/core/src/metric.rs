@@ -137,6 +137,10 @@ macro_rules! metrics {
     };
 }
 
+/// NVML's windows are not all of one length.
+const OVER_TIME: &str = "mean of the samples, each weighted by its window's length";
+const BETWEEN: &str = "between a sample just before the run and one just after it";
+
 const ITERATION: Option<&str> = Some("one an iteration");
 const TOKEN: Option<&str> = Some("one a token after the first");
 const SENSOR: Option<&str> = Some("one a distinct sensor reading");
@@ -150,20 +154,28 @@ metrics! {
         => "Bytes that this process holds on the GPU, from the allocator's own count."
     memory_peak "B" Lower Memory [None] "read at the end of the run, reset before it"
         => "Most bytes that this process held on the GPU at any moment of the run."
-    gpu_utilization "1" Higher Sensor [SENSOR] MEAN
+    gpu_utilization "1" Higher Sensor [SENSOR] OVER_TIME
         => "Share of time in which any kernel ran on the GPU (NVML's utilization.gpu)."
     memory_utilization "1" Neither Sensor [SENSOR] MEAN
         => "Share of the GPU's memory in use, by every process and the driver (NVML's used / total)."
     gpu_memory_used "B" Neither Sensor [SENSOR] MEAN
         => "Bytes of the GPU's memory in use, by every process and the driver (NVML)."
-    memory_controller_utilization "1" Neither Sensor [SENSOR] MEAN
+    memory_controller_utilization "1" Neither Sensor [SENSOR] OVER_TIME
         => "Share of time in which device memory was read or written (NVML's utilization.memory); not the memory in use."
+    sm_occupancy "1" Neither Sensor [None] BETWEEN
+        => "Warps resident on the streaming multiprocessors, as a share of the most that fit (NVML's GPM, Hopper and newer)."
+    tensor_active "1" Neither Sensor [None] BETWEEN
+        => "Share of time in which the tensor cores were active, over all multiprocessors (NVML's GPM, Hopper and newer)."
+    dram_bandwidth_utilization "1" Neither Sensor [None] BETWEEN
+        => "Bytes that device memory moved, as a share of the most that it can by its clock (NVML's GPM, Hopper and newer)."
     tokens_per_second "tokens/s" Higher Clock [None] "new tokens / wall time of the run"
         => "New tokens in a second, over all requests of the run."
     time_to_first_token "s" Lower Clock [ITERATION] MEAN
         => "Time from a request to its first token (TTFT)."
     inter_token_latency "s" Lower Clock [TOKEN] MEAN
         => "Time between following tokens of a request (ITL)."
+    memory_limit_share "1" Higher Clock [None] "bytes that decoding had to read / time between tokens / the memory's measured bandwidth"
+        => "Share of the memory's limit that decoding reaches, where --roofline measured it: weights once a step, earlier keys and values of each sequence."
     device_time "s" Lower Device [ITERATION] MEAN
         => "Time between the first and the last work of a request on the GPU, by CUDA events; latency minus this is the host's overhead."
     prompt_tokens "tokens" Neither Count [ITERATION] "sum of the samples"

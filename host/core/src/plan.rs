@@ -14,6 +14,8 @@ pub struct Plan {
     pub iterations: u32,
     /// Iterations served first and not recorded.
     pub warmup: u32,
+    /// Warm-up goes on until latency is steady, for at most so many iterations; `warmup` is the least then.
+    pub warmup_until_steady: Option<u32>,
     /// Requests served together in one forward pass.
     pub batch: u32,
     /// Seconds from the start of the first measured iteration after which none begins.
@@ -26,7 +28,17 @@ impl Plan {
 
     /// A plan with the contract's defaults: 100 iterations after 3 of warm-up, one request at a time.
     pub fn new(label: String, requests: Vec<Request>) -> Self {
-        Self { label, requests, iterations: 100, warmup: 3, batch: 1, time_limit: None }
+        Self { label, requests, iterations: 100, warmup: 3, warmup_until_steady: None, batch: 1, time_limit: None }
+    }
+
+    /// The most iterations of warm-up.
+    pub fn most_warmup(&self) -> u32 {
+        self.warmup_until_steady.map_or(self.warmup, |most| most.max(self.warmup))
+    }
+
+    /// Whether how much is served depends on what the model does: on how fast it is, or on when it is steady.
+    pub fn is_open(&self) -> bool {
+        self.time_limit.is_some() || self.warmup_until_steady.is_some()
     }
 
     /// Checks what can be checked without a model.

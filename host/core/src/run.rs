@@ -28,6 +28,12 @@ pub struct Run {
     pub time_limit: Option<f64>,
     /// Iterations served first and not recorded.
     pub warmup: u32,
+    /// Seconds that these took; runs recorded by older versions don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_time: Option<f64>,
+    /// Whether latency was found steady before warm-up met its limit, where it had no fixed number of iterations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warmup_steady: Option<bool>,
     /// Requests an iteration served together.
     pub batch: u32,
     /// Seconds from the first measured iteration's start to the last one's end.

@@ -11,16 +11,19 @@ use crate::clock::Clock;
 use crate::metric::{self, Source, name};
 use crate::plan::Plan;
 use crate::request::TokenRequest;
+use crate::roofline::{Roofline, Steps};
 use crate::run::{Run, Series};
 use crate::sensors::{SensorLog, Sensors};
 use crate::session::{MeasureError, Progress, StopFlag, interrupted, out_of_time};
 use crate::statistics::mean;
+use crate::warmup::Warmup;
 
 /// What works during a run.
 pub(crate) struct Window<'a> {
     pub(crate) backend: &'a mut dyn Backend,
     pub(crate) clock: &'a dyn Clock,
     pub(crate) sensors: &'a mut dyn Sensors,
+    pub(crate) roofline: Option<&'a Roofline>,
     pub(crate) served: &'a mut Served,
     pub(crate) progress: &'a Progress,
     pub(crate) stop: &'a StopFlag,
@@ -39,6 +42,7 @@ struct Log {
     prompt_tokens: Vec<f64>,
     new_tokens: Vec<f64>,
     starts: Vec<f64>,
+    steps: Steps,
 }
 
 /// Past this many inter-token samples the log grows as it goes instead of all at once.
@@ -56,6 +60,7 @@ impl Log {
             prompt_tokens: per_iteration(),
             new_tokens: per_iteration(),
             starts: per_iteration(),
+            steps: Steps::default(),
         }
     }
 
@@ -75,6 +80,7 @@ impl Log {
         }
         self.prompt_tokens.push(requests.iter().map(|r| r.prompt.len()).sum::<usize>() as f64);
         self.new_tokens.push(new_tokens(served) as f64);
+        self.steps.note(requests, served.sequences.iter().map(|sequence| sequence.tokens.len()));
     }
 }
 
@@ -84,7 +90,7 @@ fn new_tokens(served: &Served) -> u64 {
 
 /// Serves the plan's warm-up and its measured iterations.
 pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) -> Result<Run, MeasureError> {
-    let Window { backend, clock, sensors, served, progress, stop, deadline, wall_time } = window;
+    let Window { backend, clock, sensors, roofline, served, progress, stop, deadline, wall_time } = window;
     let most_new_tokens = requests.iter().map(|r| r.max_new_tokens as usize).max().unwrap_or(0);
     let batch = plan.batch as usize;
     let mut log = Log::new(plan.iterations as usize, most_new_tokens);
@@ -101,12 +107,18 @@ pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) ->
         }
     };
 
-    for iteration in 0..plan.warmup as usize {
+    let mut warmup = Warmup::new(plan);
+    let warmup_start = clock.now();
+    while warmup.goes_on() {
         go_on()?;
-        choose(requests, iteration, batch, &mut together);
+        choose(requests, warmup.served as usize, batch, &mut together);
+        let start = clock.now();
         backend.serve(&together, clock, served)?;
+        warmup.note(clock.now().saturating_sub(start));
         advance(progress, served);
     }
+    let warmup_time = clock.now().saturating_sub(warmup_start);
+    progress.warmup.store(warmup.served, Ordering::Relaxed);
 
     backend.reset_peak_memory();
     sensors.start();
@@ -136,7 +148,11 @@ pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) ->
     let sensed = sensors.stop();
     outcome?;
 
-    Ok(sum_up(plan, iteration, log, last_end.saturating_sub(first_start), backend, sensed))
+    let mut run = sum_up(plan, iteration, log, last_end.saturating_sub(first_start), backend, roofline, sensed);
+    run.warmup = warmup.served;
+    run.warmup_time = Some(warmup_time.as_secs_f64());
+    run.warmup_steady = warmup.steady();
+    Ok(run)
 }
 
 fn advance(progress: &Progress, served: &Served) {
@@ -150,13 +166,20 @@ fn choose<'a>(requests: &'a [TokenRequest], iteration: usize, batch: usize, toge
     together.extend((0..batch).filter_map(|i| requests.get((first.wrapping_add(i)) % requests.len())));
 }
 
-fn sum_up(plan: &Plan, iterations: u32, log: Log, wall: Duration, backend: &mut dyn Backend, sensed: SensorLog) -> Run {
+fn sum_up(
+    plan: &Plan,
+    iterations: u32,
+    log: Log,
+    wall: Duration,
+    backend: &mut dyn Backend,
+    roofline: Option<&Roofline>,
+    sensed: SensorLog,
+) -> Run {
     let mut run = Run {
         label: plan.label.clone(),
         iterations,
         asked: (iterations < plan.iterations).then_some(plan.iterations),
         time_limit: plan.time_limit,
-        warmup: plan.warmup,
         batch: plan.batch,
         wall_time: wall.as_secs_f64(),
         ..Run::default()
@@ -176,6 +199,7 @@ fn sum_up(plan: &Plan, iterations: u32, log: Log, wall: Duration, backend: &mut 
     run.values.insert(name::prompt_tokens.into(), log.prompt_tokens.iter().sum());
     run.values.insert(name::new_tokens.into(), new_tokens);
     let no_gaps = log.inter_token.is_empty();
+    share_of_limit(&mut run, &log, roofline);
     let series = [
         (name::latency, log.latency, log.starts),
         (name::time_to_first_token, log.first_token, Vec::new()),
@@ -198,6 +222,22 @@ fn sum_up(plan: &Plan, iterations: u32, log: Log, wall: Duration, backend: &mut 
     sensors(&mut run, sensed, new_tokens);
     order(&mut run);
     run
+}
+
+/// How near decoding came to what the memory allows.
+fn share_of_limit(run: &mut Run, log: &Log, roofline: Option<&Roofline>) {
+    let time: f64 = log.inter_token.iter().sum();
+    let share = match roofline {
+        None => Err("it was not asked for; --roofline measures the memory's bandwidth"),
+        Some(_) if log.inter_token.is_empty() => Err("no request gave more than one token"),
+        Some(_) if time <= 0.0 => Err("the clock did not move between tokens"),
+        Some(Roofline { bandwidth, traffic }) => Ok(log.steps.bytes(traffic) / time / bandwidth.rate),
+    };
+    let metric = name::memory_limit_share.to_owned();
+    match share {
+        Ok(share) => drop(run.values.insert(metric, share)),
+        Err(reason) => drop(run.absent.insert(metric, reason.into())),
+    }
 }
 
 /// A metric whose value is the mean of its samples.

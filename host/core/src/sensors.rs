@@ -17,7 +17,7 @@ pub trait Sensors: Send {
 pub struct SensorLog {
     /// Distinct samples of a metric, with their times in seconds since the start.
     pub series: IndexMap<String, Series>,
-    /// Figures that are no average of samples, such as the difference of a counter.
+    /// Figures that are no plain mean of samples: the difference of a counter, or a mean of samples that weigh differently.
     pub values: IndexMap<String, f64>,
     /// Metrics that could not be read, and why.
     pub absent: IndexMap<String, String>,

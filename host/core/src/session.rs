@@ -10,6 +10,7 @@ use crate::cost::PluginCost;
 use crate::plan::Plan;
 use crate::recording::{Recorder, RecordingError};
 use crate::request::{Finish, Request, TokenRequest};
+use crate::roofline::Roofline;
 use crate::run::Run;
 use crate::runner::{self, Window};
 use crate::sensors::Sensors;
@@ -81,19 +82,32 @@ pub struct Work {
     pub new_tokens: u64,
     /// Prompt tokens of the first request.
     pub first_prompt: Option<usize>,
-    /// Whether a plan had a time limit, so that how much is served depends on how fast the model is.
-    pub time_limited: bool,
+    /// Whether how much a plan serves depends on what the model does: see [`Plan::is_open`].
+    pub open: bool,
     /// Requests that the first iteration serves together.
     pub first_batch: Option<u32>,
 }
 
 /// The state of the running run, for a display that lives in another thread: the measured window only stores two numbers.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Progress {
     /// Iterations served in this run, warm-up included.
     pub iterations: AtomicU32,
     /// New tokens of this run.
     pub tokens: AtomicU64,
+    /// Iterations of warm-up, once it has ended; [`WARMING_UP`](Self::WARMING_UP) before.
+    pub warmup: AtomicU32,
+}
+
+impl Progress {
+    /// That warm-up goes on.
+    pub const WARMING_UP: u32 = u32::MAX;
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self { iterations: AtomicU32::new(0), tokens: AtomicU64::new(0), warmup: AtomicU32::new(Self::WARMING_UP) }
+    }
 }
 
 /// Told of what happens outside measured windows.
@@ -127,6 +141,7 @@ pub struct Session {
     tokenizer: Arc<dyn Tokenizer>,
     clock: Arc<dyn Clock>,
     sensors: Box<dyn Sensors>,
+    roofline: Option<Roofline>,
     recorder: Recorder,
     observer: Option<Arc<dyn Observer>>,
     stop: StopFlag,
@@ -170,6 +185,7 @@ impl Session {
             tokenizer,
             clock,
             sensors,
+            roofline: None,
             recorder,
             observer: None,
             stop: StopFlag::default(),
@@ -180,6 +196,11 @@ impl Session {
             served: Served::default(),
             broken: None,
         }
+    }
+
+    /// Measures every run's decoding against it.
+    pub fn measure_against(&mut self, roofline: Roofline) {
+        self.roofline = Some(roofline);
     }
 
     /// Tells `observer` of every run.
@@ -281,7 +302,7 @@ impl Session {
     /// Serves a plan and records the run; when this returns, the run is on disk.
     pub fn measure(&mut self, plan: &Plan) -> Result<Arc<Run>, MeasureError> {
         plan.check()?;
-        self.admit(u64::from(plan.iterations) + u64::from(plan.warmup))?;
+        self.admit(u64::from(plan.iterations) + u64::from(plan.most_warmup()))?;
         let result = self.measure_admitted(plan);
         self.note_failure(&result);
         result
@@ -316,6 +337,7 @@ impl Session {
             backend: &mut *self.backend,
             clock: &*self.clock,
             sensors: &mut *self.sensors,
+            roofline: self.roofline.as_ref(),
             served: &mut self.served,
             progress: &progress,
             stop: &self.stop,
@@ -326,7 +348,7 @@ impl Session {
         self.work.first_prompt = self.work.first_prompt.or(requests.first().map(|r| r.prompt.len()));
         self.work.first_batch.get_or_insert(plan.batch);
         self.work.iterations += u64::from(progress.iterations.load(Ordering::Relaxed));
-        self.work.time_limited |= plan.time_limit.is_some();
+        self.work.open |= plan.is_open();
         self.work.new_tokens += progress.tokens.load(Ordering::Relaxed);
         let run = Arc::new(result.map_err(in_run)?);
         if let Err(error) = self.recorder.run(&run) {

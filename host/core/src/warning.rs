@@ -18,15 +18,28 @@ pub enum Warning {
         /// The workload's setting, where it has one of that name.
         warmup: Option<String>,
     },
-    /// Clocks were held down.
-    Throttled {
+    /// Warm-up met its limit before latency was steady.
+    Unsteady {
         /// In so many runs.
         runs: usize,
         /// Of so many.
         of: usize,
-        /// Such as `sw_power_cap`, where the driver said it.
-        reasons: Vec<String>,
+        /// Iterations of the longest such warm-up.
+        most: u32,
     },
+    /// Clocks were held down.
+    Throttled(Throttled),
+}
+
+/// Runs in which clocks were held down.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Throttled {
+    /// So many runs.
+    pub runs: usize,
+    /// Of so many.
+    pub of: usize,
+    /// Such as `sw_power_cap`, where the driver said it.
+    pub reasons: Vec<String>,
 }
 
 /// The first run is compared with no fewer others: their spread has to be known.
@@ -39,7 +52,34 @@ const WORTH_A_WORD: f64 = 0.01;
 impl Warning {
     /// All that a recording gives reason for.
     pub fn of(recording: &Recording) -> Vec<Self> {
-        [slow_first_run(recording), throttled(&recording.runs)].into_iter().flatten().collect()
+        [slow_first_run(recording), unsteady(&recording.runs), Throttled::of(&recording.runs).map(Self::Throttled)]
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+}
+
+impl Throttled {
+    /// Of these runs; none where no clock was held down.
+    pub fn of<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Option<Self> {
+        let mut of = 0;
+        let mut held = 0;
+        let mut reasons: Vec<String> = Vec::new();
+        for run in runs {
+            of += 1;
+            if run.values.get(name::throttled_time).is_none_or(|&time| time <= 0.0) {
+                continue;
+            }
+            held += 1;
+            for (metric, &time) in &run.values {
+                let reason = metric.strip_prefix(name::throttled_time).and_then(|rest| rest.strip_prefix('_'));
+                if let Some(reason) = reason.filter(|reason| time > 0.0 && !reasons.iter().any(|known| known == reason))
+                {
+                    reasons.push(reason.to_owned());
+                }
+            }
+        }
+        (held > 0).then_some(Self { runs: held, of, reasons })
     }
 }
 
@@ -59,20 +99,10 @@ fn slow_first_run(recording: &Recording) -> Option<Warning> {
     (score > OUTSTANDING && slower > WORTH_A_WORD).then_some(Warning::SlowFirstRun { slower, warmup })
 }
 
-fn throttled(runs: &[Run]) -> Option<Warning> {
-    let held = |run: &&Run| run.values.get(name::throttled_time).is_some_and(|&time| time > 0.0);
-    let held: Vec<&Run> = runs.iter().filter(held).collect();
-    if held.is_empty() {
-        return None;
-    }
-    let mut reasons: Vec<String> = Vec::new();
-    for (metric, &time) in held.iter().flat_map(|run| &run.values) {
-        let reason = metric.strip_prefix(name::throttled_time).and_then(|rest| rest.strip_prefix('_'));
-        if let Some(reason) = reason.filter(|reason| time > 0.0 && !reasons.iter().any(|known| known == reason)) {
-            reasons.push(reason.to_owned());
-        }
-    }
-    Some(Warning::Throttled { runs: held.len(), of: runs.len(), reasons })
+fn unsteady(runs: &[Run]) -> Option<Warning> {
+    let unsteady = runs.iter().filter(|run| run.warmup_steady == Some(false));
+    let most = unsteady.clone().map(|run| run.warmup).max()?;
+    Some(Warning::Unsteady { runs: unsteady.count(), of: runs.len(), most })
 }
 
 impl fmt::Display for Warning {
@@ -80,7 +110,8 @@ impl fmt::Display for Warning {
         match self {
             Self::SlowFirstRun { slower, warmup } => {
                 let advice = match warmup {
-                    Some(warmup) => format!("raise --set warmup (it is {warmup})"),
+                    Some(warmup) if warmup.parse::<u64>().is_ok() => format!("raise --set warmup (it is {warmup})"),
+                    Some(warmup) => format!("set a number with --set warmup (it is {warmup})"),
                     None => "let the workload serve more before it measures".to_owned(),
                 };
                 write!(
@@ -90,7 +121,12 @@ impl fmt::Display for Warning {
                     slower * 100.0
                 )
             }
-            Self::Throttled { runs, of, reasons } => {
+            Self::Unsteady { runs, of, most } => write!(
+                f,
+                "in {runs} of {of} runs latency was not steady yet when warm-up met its limit of {most} iterations: the figures have \
+                 some of the way to the level in them; allow more with a higher limit, or look for what goes on changing: `harness doctor`"
+            ),
+            Self::Throttled(Throttled { runs, of, reasons }) => {
                 let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
                 write!(
                     f,
@@ -139,12 +175,23 @@ mod tests {
     }
 
     #[test]
+    fn runs_that_were_measured_before_they_were_steady_are_counted() {
+        let mut recording = recording(&[1.0, 1.0, 1.0]);
+        (recording.runs[0].warmup, recording.runs[0].warmup_steady) = (12, Some(true));
+        assert_eq!(Warning::of(&recording), []);
+        (recording.runs[1].warmup, recording.runs[1].warmup_steady) = (50, Some(false));
+        let warnings = Warning::of(&recording);
+        assert_eq!(warnings, [Warning::Unsteady { runs: 1, of: 3, most: 50 }]);
+        assert!(warnings[0].to_string().contains("its limit of 50 iterations"), "{}", warnings[0]);
+    }
+
+    #[test]
     fn throttled_runs_are_counted_with_their_reasons() {
         let mut recording = recording(&[1.0, 1.0, 1.0]);
         recording.runs[1].values.insert("throttled_time".into(), 0.5);
         recording.runs[1].values.insert("throttled_time_sw_power_cap".into(), 0.5);
         recording.runs[2].values.insert("throttled_time".into(), 0.0);
-        let held = Warning::Throttled { runs: 1, of: 3, reasons: vec!["sw_power_cap".into()] };
+        let held = Warning::Throttled(Throttled { runs: 1, of: 3, reasons: vec!["sw_power_cap".into()] });
         assert_eq!(Warning::of(&recording), [held]);
     }
 }

@@ -4,6 +4,7 @@
 //! This crate owns where weights come from (folders, the Hugging Face cache and hub, a seed), tokenizers, and the
 //! model's arithmetic. It hands out core's traits; no type of candle's or of the tokenizer's library leaves it.
 
+mod bandwidth;
 pub mod checkpoint;
 mod cpu;
 #[cfg_attr(not(feature = "candle-cuda"), path = "cuda_absent.rs")]
@@ -22,6 +23,7 @@ mod simulated;
 mod source;
 mod synthetic;
 mod tokenizer;
+mod traffic;
 pub mod weights;
 
 pub use self::error::LoadError;

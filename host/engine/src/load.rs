@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::Device;
+use harness_core::roofline::Traffic;
 use harness_core::{Backend, Clock, ModelInfo, TokenTimes, Tokenizer, WallClock};
 
 use crate::checkpoint;
@@ -19,6 +20,7 @@ use crate::simulated::{Simulated, SimulatedSettings};
 use crate::source::{self, Source};
 use crate::synthetic;
 use crate::tokenizer::{self, gpt2_tokenizer};
+use crate::traffic;
 use crate::weights::Weights;
 
 /// A model that is ready to serve, and what belongs to it.
@@ -27,6 +29,8 @@ pub struct Loaded {
     pub backend: Box<dyn Backend>,
     /// Its tokenizer.
     pub tokenizer: Arc<dyn Tokenizer>,
+    /// What its decoding must read; `None` of a model that computes nothing.
+    pub traffic: Option<Traffic>,
     /// The clock by which it serves.
     pub clock: Arc<dyn Clock>,
     /// `GPU-…`, as NVML has it, where the model is on an NVIDIA GPU.
@@ -95,6 +99,11 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     let what = format!("{} bytes for the weights of {}", weights.matrix_bytes(), options.model);
     let room = weights.matrix_bytes();
     let info = |backend, device| info(&options.model, &weights, origin, backend, device);
+    // The CPU keeps keys and values in f32 whatever the weights are in.
+    let traffic = match place {
+        Place::Cpu => traffic::of(&weights, 4),
+        _ => traffic::of(&weights, weights.dtype.size()),
+    };
     let (backend, gpu_uuid): (Box<dyn Backend>, _) = match place {
         Place::Cpu => {
             let info = info("candle", "cpu".into());
@@ -118,7 +127,8 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
             (Box::new(Fused::load(info, &weights, *gpu, options.tf32)?), Some(uuid))
         }
     };
-    Ok(Loaded { backend, tokenizer, clock: Arc::new(WallClock::new()), gpu_uuid, notes, auto_cpu })
+    let traffic = Some(traffic);
+    Ok(Loaded { backend, tokenizer, traffic, clock: Arc::new(WallClock::new()), gpu_uuid, notes, auto_cpu })
 }
 
 /// Opens what the model is to compute on, and says whether that is the CPU for want of a GPU.
@@ -220,6 +230,7 @@ pub fn load_simulated(settings: &SimulatedSettings, seed: u64) -> Loaded {
     Loaded {
         backend: Box::new(model),
         tokenizer: gpt2_tokenizer(),
+        traffic: None,
         clock,
         gpu_uuid: None,
         notes: vec!["the model is simulated: times are as set, and the text means nothing".into()],

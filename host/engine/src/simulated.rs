@@ -24,6 +24,9 @@ pub struct SimulatedSettings {
     /// The spread between runs: each time the model is made ready, which is once before each run, all of its times get one
     /// factor, drawn from a normal distribution around 1 with this standard deviation; 0 to 0.2.
     pub run_jitter: f64,
+    /// How cold it starts: its iteration of number n, counted from 0 over all calls, takes 1 + cold · e^(−n/10) times as long; 0
+    /// to 100. Nothing of it is left after some hundred iterations.
+    pub cold: f64,
     /// Bytes that it says it holds on its device.
     pub memory: u64,
     /// The highest bytes it says it held, from its first request on.
@@ -42,6 +45,7 @@ impl Default for SimulatedSettings {
             time_per_token: Duration::from_micros(200),
             jitter: 0.02,
             run_jitter: 0.0,
+            cold: 0.0,
             memory: 512 << 20,
             memory_peak: 576 << 20,
             fail_at: None,
@@ -49,6 +53,9 @@ impl Default for SimulatedSettings {
         }
     }
 }
+
+/// Iterations in which the cold falls to 1/e.
+const WARMTH: f64 = 10.0;
 
 /// The simulated model.
 pub(crate) struct Simulated {
@@ -60,6 +67,8 @@ pub(crate) struct Simulated {
     tokens: Stream,
     jitter: Stream,
     run_jitter: Stream,
+    /// How many batches it served.
+    iterations: u64,
     /// How often it was made ready.
     readied: u64,
     /// Of all times of this run.
@@ -85,6 +94,7 @@ impl Simulated {
             tokens: Stream::new(seed, 0),
             jitter: Stream::new(seed, 1),
             run_jitter: Stream::new(seed, 3),
+            iterations: 0,
             readied: 0,
             pace: 1.0,
             drawn: 0,
@@ -102,10 +112,11 @@ impl Simulated {
     }
 
     fn drawn_time(&self, time: Duration, draw: u64) -> Duration {
-        if self.settings.jitter == 0.0 && self.pace == 1.0 {
+        let pace = self.pace * (1.0 + self.settings.cold * (self.iterations as f64 / -WARMTH).exp());
+        if self.settings.jitter == 0.0 && pace == 1.0 {
             return time;
         }
-        let factor = self.pace * (1.0 + self.settings.jitter * f64::from(self.jitter.symmetric(draw)));
+        let factor = pace * (1.0 + self.settings.jitter * f64::from(self.jitter.symmetric(draw)));
         // A u64 of nanoseconds is 584 years; the cast saturates.
         Duration::from_nanos((time.as_nanos() as f64 * factor).max(0.0) as u64)
     }
@@ -175,6 +186,7 @@ impl Backend for Simulated {
             sequence.finish = Finish::Length;
         }
         self.drawn += u64::from(longest);
+        self.iterations += 1;
         self.pass(elapsed);
         if self.settings.real_time {
             // Sleeping takes longer than asked for; the last token can't come before the call's end.
@@ -312,6 +324,22 @@ mod tests {
         let mean = harness_core::statistics::mean(&times).unwrap();
         let spread = harness_core::statistics::standard_deviation(&times).unwrap();
         assert!((mean - 1.0).abs() < 1e-3 && (spread - 0.01).abs() < 5e-4, "{mean} {spread}");
+    }
+
+    #[test]
+    fn a_cold_start_wears_off() {
+        let settings = SimulatedSettings {
+            time_to_first_token: Duration::from_secs(1),
+            jitter: 0.0,
+            cold: 2.0,
+            ..Default::default()
+        };
+        let (mut model, clock) = Simulated::new(&settings, 1);
+        let mut time = || serve(&mut model, &*clock, &[request(1)]).unwrap().token_times[0].as_secs_f64();
+        let times: Vec<f64> = (0..500).map(|_| time()).collect();
+        assert_eq!((times[0], times[499]), (3.0, 1.0));
+        assert!((times[10] - (1.0 + 2.0 / std::f64::consts::E)).abs() < 1e-6, "{}", times[10]);
+        assert!(times.windows(2).all(|pair| pair[1] <= pair[0]));
     }
 
     #[test]

@@ -159,7 +159,8 @@ impl<'a> Network<'a> {
     }
 
     fn credentials(&self) -> Result<RegistryAuth, RegistryError> {
-        credentials::of(self.reference.registry()).map_err(|what| self.refused(&what))
+        credentials::of(self.reference.registry(), self.reference.oci().repository())
+            .map_err(|what| self.refused(&what))
     }
 
     fn client(&self) -> Result<oci_client::Client, RegistryError> {
@@ -204,7 +205,7 @@ impl<'a> Network<'a> {
             registry: registry.to_owned(),
             reason: if reason.is_empty() { String::new() } else { format!(": {reason}") },
             remedy: format!(
-                "`docker login {registry}` keeps a name and a password for it where harness finds them, in Docker's config.json"
+                "`docker login {registry}` or `podman login {registry}` keeps a name and a password for it where harness finds them"
             ),
         }
     }

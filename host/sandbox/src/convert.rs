@@ -104,6 +104,8 @@ pub(crate) fn extent(run: &Run) -> recordings::Extent {
         iterations: run.iterations,
         asked: run.asked.unwrap_or(run.iterations),
         warmup: run.warmup,
+        warmup_time: run.warmup_time,
+        warmup_steady: run.warmup_steady,
         batch: run.batch,
         wall_time: run.wall_time,
         time_limit: run.time_limit,

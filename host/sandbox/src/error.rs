@@ -63,7 +63,8 @@ pub enum PluginError {
     /// It wants something that no host gives.
     #[error(
         "{plugin} can't be linked: {reason}. A plugin gets the interfaces of wit/plugin.wit and an empty WASI 0.2, nothing \
-         else. For its author: remove the import, or build for the target wasm32-wasip2"
+         else: use a build of it that asks for no more. For its author: remove the import, or build for the target wasm32-wasip2 (in \
+         JavaScript with `--disable http fetch-event`)"
     )]
     Link {
         /// Which.

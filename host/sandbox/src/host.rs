@@ -120,6 +120,11 @@ impl bench::HostPlan for State {
         Ok(())
     }
 
+    fn set_warmup_until_steady(&mut self, plan: Resource<Plan>, most: u32) -> wasmtime::Result<()> {
+        self.table.get_mut(&plan)?.warmup_until_steady = Some(most);
+        Ok(())
+    }
+
     fn set_batch(&mut self, plan: Resource<Plan>, size: u32) -> wasmtime::Result<()> {
         self.table.get_mut(&plan)?.batch = size;
         Ok(())

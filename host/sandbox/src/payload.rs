@@ -53,7 +53,7 @@ records! {
     recordings::Reading { metric, value }
     recordings::Fact { name, value }
     recordings::Absence { metric, reason }
-    recordings::Extent { iterations, asked, warmup, batch, wall_time, time_limit, ending }
+    recordings::Extent { iterations, asked, warmup, warmup_time, warmup_steady, batch, wall_time, time_limit, ending }
     gpu::Device { index, uuid, name, memory }
     gpu::State {
         utilization, memory_controller_utilization, memory_used, power, temperature, sm_clock, memory_clock, throttle_reasons

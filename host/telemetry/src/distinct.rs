@@ -37,15 +37,34 @@ pub(crate) fn within<T: Copy>(readings: &[At<T>], length: f64) -> Vec<At<T>> {
     readings.iter().filter(|(at, _)| (0.0..=length).contains(at)).copied().collect()
 }
 
+/// An average over a window that ended at `ended` and was `long` long, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Averaged {
+    pub(crate) ended: f64,
+    pub(crate) long: f64,
+    pub(crate) value: f64,
+}
+
+/// Their mean over time: each counts as long as its window was. `None` of none.
+pub(crate) fn over_time(windows: &[Averaged]) -> Option<f64> {
+    let time: f64 = windows.iter().map(|window| window.long).sum();
+    let area: f64 = windows.iter().map(|window| window.long * window.value).sum();
+    (time > 0.0).then_some(area / time)
+}
+
 /// The time-stamped averages that are about a run of that length.
-pub(crate) fn windows(samples: &[At<f64>], length: f64) -> Vec<At<f64>> {
+pub(crate) fn windows(samples: &[At<f64>], length: f64) -> Vec<Averaged> {
     let first = samples.first().map(|&(at, value)| (at - SHORTEST_WINDOW, (at, value)));
     let rest = samples.windows(2).filter_map(|pair| match pair {
         [(before, _), sample] => Some((before.max(sample.0 - LONGEST_WINDOW), *sample)),
         _ => None,
     });
     let about_the_run = |(began, (ended, value)): (f64, At<f64>)| {
-        (f64::midpoint(began, ended) >= 0.0 && ended <= length).then_some((ended, value))
+        (f64::midpoint(began, ended) >= 0.0 && ended <= length).then_some(Averaged {
+            ended,
+            long: ended - began,
+            value,
+        })
     };
     first.into_iter().chain(rest).filter_map(about_the_run).collect()
 }
@@ -139,24 +158,38 @@ mod tests {
         assert_eq!(within(&readings, 1.0), [(0.0, 2), (0.5, 3), (1.0, 4)]);
     }
 
+    fn ends(samples: &[At<f64>], length: f64) -> Vec<At<f64>> {
+        windows(samples, length).iter().map(|window| (window.ended, window.value)).collect()
+    }
+
     #[test]
     fn a_window_counts_when_its_middle_lies_in_the_run() {
         // Windows of 200 ms; the one that ends at 0.05 is mostly of the time before, the one that ends at 0.65 is not over.
         let samples = [(-0.15, 1.0), (0.05, 2.0), (0.25, 3.0), (0.45, 4.0), (0.65, 5.0)];
-        assert_eq!(windows(&samples, 0.6), [(0.25, 3.0), (0.45, 4.0)]);
+        assert_eq!(ends(&samples, 0.6), [(0.25, 3.0), (0.45, 4.0)]);
         // Here the greater part is in the run.
-        assert_eq!(windows(&[(-0.05, 1.0), (0.15, 2.0)], 0.6), [(0.15, 2.0)]);
+        assert_eq!(ends(&[(-0.05, 1.0), (0.15, 2.0)], 0.6), [(0.15, 2.0)]);
     }
 
     #[test]
     fn after_a_gap_a_window_is_no_longer_than_windows_are() {
-        assert_eq!(windows(&[(-60.0, 1.0), (0.6, 2.0)], 1.0), [(0.6, 2.0)]);
+        let samples = windows(&[(-60.0, 1.0), (0.6, 2.0)], 1.0);
+        assert_eq!(samples, [Averaged { ended: 0.6, long: LONGEST_WINDOW, value: 2.0 }]);
     }
 
     #[test]
     fn no_history_no_window_before_the_first() {
-        assert_eq!(windows(&[(0.1, 1.0), (0.3, 2.0)], 1.0), [(0.1, 1.0), (0.3, 2.0)]);
-        assert_eq!(windows(&[(0.05, 1.0)], 1.0), []);
+        assert_eq!(ends(&[(0.1, 1.0), (0.3, 2.0)], 1.0), [(0.1, 1.0), (0.3, 2.0)]);
+        assert_eq!(ends(&[(0.05, 1.0)], 1.0), []);
+    }
+
+    #[test]
+    fn a_window_weighs_as_much_as_it_is_long() {
+        // 80 per cent for 0.1 s and 40 for 0.3 s, twice: half the time is 40, not half the samples.
+        let samples = windows(&[(0.0, 9.0), (0.1, 80.0), (0.4, 40.0), (0.5, 80.0), (0.8, 40.0)], 1.0);
+        assert_eq!(samples.len(), 4);
+        assert!(over_time(&samples).is_some_and(|mean| (mean - 50.0).abs() < 1e-9), "{samples:?}");
+        assert_eq!(over_time(&[]), None);
     }
 
     fn polls(values: impl Fn(usize) -> u32, seconds: f64) -> Vec<At<u32>> {

@@ -18,12 +18,13 @@
 //! | everything else that is polled | 3 to 30 µs a call |
 //!
 //! So every tick polls what is cheap, buffers are fetched twice a second and at the end, and the energy counter is read
-//! just before and just after the run.
+//! just before and just after the run; so is GPM, on GPUs that have it.
 
 mod details;
 mod device;
 mod distinct;
 mod error;
+mod gpm;
 mod health;
 mod library;
 mod readings;

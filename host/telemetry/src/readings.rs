@@ -10,6 +10,7 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::struct_wrappers::device::Sample;
 
 use crate::error::{explain, is_lost};
+use crate::gpm;
 
 /// One sensor's readings with the time after each.
 #[derive(Clone, Debug)]
@@ -78,6 +79,10 @@ pub(crate) struct Readings {
     pub(crate) throttle: Field<ThrottleReasons>,
     /// Millijoules: one reading before the run and one after it.
     pub(crate) energy: Field<u64>,
+    /// Milliwatts, where the driver says it.
+    pub(crate) power_limit: Option<u32>,
+    /// Once the run is over.
+    pub(crate) gpm: Option<gpm::Figures>,
     /// When the thread was ready for the run, and the microseconds since 1970 then.
     pub(crate) begun: Option<(Instant, u64)>,
     /// Rounds of polls.
@@ -120,6 +125,12 @@ pub(crate) fn poll(device: &Device<'_>, notes: &impl Notes) -> Going {
         log.polls += 1;
         log.throttle.note(throttle)
     })
+}
+
+/// Reads the power limit, against which the energy counter is checked.
+pub(crate) fn power_limit(device: &Device<'_>, notes: &impl Notes) {
+    let limit = device.power_management_limit().ok();
+    notes.note(|log| log.power_limit = limit);
 }
 
 /// Reads the energy counter, which takes milliseconds.

@@ -12,6 +12,7 @@ use harness_core::{SensorLog, Sensors};
 use nvml_wrapper::Device;
 
 use crate::device;
+use crate::gpm::{self, Begun};
 use crate::library::Nvml;
 use crate::readings::{self, Fetch, Going, Lost, Notes, Readings, now_in_microseconds};
 use crate::summary::{self, Extent, Learnt};
@@ -185,7 +186,9 @@ impl Worker {
 
     fn run(&mut self, device: &Device<'_>, number: u64, log: &Log) {
         let mut fetch = Fetch::new();
+        readings::power_limit(device, log);
         let first = readings::energy(device, log);
+        let gpm = gpm::begin(device);
         if first.is_err() {
             self.note_loss(log);
         }
@@ -193,7 +196,7 @@ impl Worker {
         self.answer(number);
         let stop = match first.and_then(|()| self.sample(device, log, &mut fetch)) {
             Ok(stop) => {
-                if stop.is_some() && last_readings(device, log, &mut fetch).is_err() {
+                if stop.is_some() && last_readings(device, log, &mut fetch, gpm).is_err() {
                     self.note_loss(log);
                 }
                 stop
@@ -237,8 +240,9 @@ impl Worker {
     }
 }
 
-/// The counter first, since it must be read near to the run's end.
-fn last_readings(device: &Device<'_>, log: &Log, fetch: &mut Fetch) -> Going {
+/// The counters first, since they must be read near to the run's end; GPM before energy, whose counter moves slower.
+fn last_readings<'nvml>(device: &Device<'nvml>, log: &Log, fetch: &mut Fetch, gpm: Begun<'nvml>) -> Going {
+    gpm.end(device, log);
     readings::energy(device, log)?;
     fetch.fetch(device, log)
 }

@@ -3,17 +3,28 @@
 use std::time::{Duration, Instant};
 
 use harness_core::metric::name;
+use harness_core::statistics::mean;
 use harness_core::{NoSensors, SensorLog, Sensors, Series};
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 
 use crate::device::{HELD_DOWN, mega, milli, ratio};
-use crate::distinct::{At, Window, buffered, held, renewed, windows, within};
+use crate::distinct::{At, Window, buffered, held, over_time, renewed, windows, within};
+use crate::gpm;
 use crate::readings::{Buffer, Field, Readings};
 
 /// The least that the energy counter must have run for: an H100's moves each 0.1 s, so less would be known to a third.
 const SHORTEST_FOR_ENERGY: Duration = Duration::from_millis(300);
 /// How far from the run's ends the counter may have been read, beside a hundredth of the run.
 const ENERGY_READ_WITHIN: Duration = Duration::from_millis(100);
+/// Seconds between two movements of the energy counter.
+const ENERGY_STEP: f64 = 0.1;
+/// A GPU is over its power limit for moments only, and never by so much on average.
+const OVER_LIMIT: f64 = 1.25;
+/// The least share of the power sensor's mean that the energy counter must have counted; power is read for a part of the time
+/// only, so that the two differ in good health, too.
+const UNDER_POWER: f64 = 0.5;
+/// Seconds under which the energy counter is not held against the power sensor.
+const SHORTEST_FOR_POWER: f64 = 2.0;
 /// Intervals without a reading after which nothing is known of throttling.
 const GAP: f64 = 10.0;
 
@@ -59,7 +70,8 @@ pub(crate) fn sum_up(readings: &Readings, extent: &Extent, learnt: &mut Learnt) 
     summary.momentary(name::temperature, &readings.temperature, f64::from);
     summary.momentary(name::sm_clock, &readings.sm_clock, mega);
     summary.momentary(name::memory_clock, &readings.memory_clock, mega);
-    match energy(readings, extent) {
+    summary.gpm();
+    match summary.energy() {
         Ok(joules) => {
             summary.log.values.insert(name::energy.to_owned(), joules);
         }
@@ -106,8 +118,12 @@ impl Summary<'_> {
         if !buffer.works {
             return self.series(metric, polled, error);
         }
-        let samples = windows(&buffered(&buffer.samples, self.extent.start_microseconds), self.extent.length());
-        self.series(metric, samples.into_iter().map(|(at, percent)| (at, percent / 100.0)).collect(), None);
+        let windows = windows(&buffered(&buffer.samples, self.extent.start_microseconds), self.extent.length());
+        self.series(metric, windows.iter().map(|window| (window.ended, window.value / 100.0)).collect(), None);
+        // The driver may change its windows' length.
+        if let Some(percent) = over_time(&windows) {
+            self.log.values.insert(metric.to_owned(), percent / 100.0);
+        }
     }
 
     fn power(&mut self, learnt: &mut Learnt) {
@@ -143,6 +159,22 @@ impl Summary<'_> {
             readings.into_iter().map(|(at, value)| (at, unit(value))).collect(),
             field.error.as_deref(),
         );
+    }
+
+    fn gpm(&mut self) {
+        let Readings { gpm, lost, unreachable, .. } = self.readings;
+        for (i, (metric, _)) in gpm::METRICS.iter().enumerate() {
+            let figure = match (lost, unreachable, gpm.as_ref().and_then(|figures| figures.get(i))) {
+                (Some(lost), _, _) => Err(why_lost(*lost, self.extent)),
+                (_, Some(error), _) => Err(error.clone()),
+                (_, _, Some(figure)) => figure.clone(),
+                _ => Err("NVML did not answer when the run ended".to_owned()),
+            };
+            match figure {
+                Ok(value) => drop(self.log.values.insert((*metric).to_owned(), value)),
+                Err(reason) => drop(self.log.absent.insert((*metric).to_owned(), reason)),
+            }
+        }
     }
 
     fn throttling(&mut self) {
@@ -205,33 +237,68 @@ fn why_lost(lost: Instant, extent: &Extent) -> String {
     }
 }
 
-/// Joules over the run: the difference of a counter in millijoules that is read just before and just after it.
-fn energy(readings: &Readings, extent: &Extent) -> Result<f64, String> {
-    if let Some(lost) = readings.lost {
-        return Err(why_lost(lost, extent));
+impl Summary<'_> {
+    /// Joules over the run: the difference of a counter in millijoules that is read just before and just after it.
+    fn energy(&self) -> Result<f64, String> {
+        let Summary { readings, extent, .. } = self;
+        if let Some(lost) = readings.lost {
+            return Err(why_lost(lost, extent));
+        }
+        if let Some(error) = readings.unreachable.as_ref().or(readings.energy.error.as_ref()) {
+            return Err(error.clone());
+        }
+        let length = extent.length();
+        let slack = ENERGY_READ_WITHIN.as_secs_f64() + length / 100.0;
+        let first = readings.energy.readings.first().filter(|(at, _)| extent.time(*at) <= slack);
+        let Some(&(first_at, first)) = first else {
+            return Err("NVML did not answer when the run began".to_owned());
+        };
+        let last = readings.energy.readings.get(1..).and_then(<[_]>::last);
+        let Some(&(last_at, last)) = last.filter(|(at, _)| extent.time(*at) - length <= slack && *at > first_at) else {
+            return Err("NVML did not answer when the run ended".to_owned());
+        };
+        // Its 64 bits last for longer than GPUs do, so that a counter that went round is no counter.
+        let Some(millijoules) = last.checked_sub(first) else {
+            return Err("the energy counter went backwards during the run, as when the driver restarts".to_owned());
+        };
+        if length < SHORTEST_FOR_ENERGY.as_secs_f64() {
+            return Err(format!(
+                "the run of {length:.3} s was too short for the energy counter, which moves each 0.1 s or so"
+            ));
+        }
+        if millijoules == 0 {
+            return Err(format!("the energy counter did not move during the run of {length:.1} s"));
+        }
+        let joules = millijoules as f64 / 1e3;
+        let counted = last_at.duration_since(first_at).as_secs_f64();
+        self.check_against_limit(joules, counted)?;
+        self.check_against_power(joules, counted)?;
+        Ok(joules)
     }
-    if let Some(error) = readings.unreachable.as_ref().or(readings.energy.error.as_ref()) {
-        return Err(error.clone());
+
+    /// More than the power limit allows is no energy.
+    fn check_against_limit(&self, joules: f64, seconds: f64) -> Result<(), String> {
+        let Some(limit) = self.readings.power_limit.map(milli).filter(|limit| *limit > 0.0) else { return Ok(()) };
+        if joules <= OVER_LIMIT * limit * (seconds + ENERGY_STEP) {
+            return Ok(());
+        }
+        Err(format!(
+            "the energy counter jumped: {joules:.0} J in {seconds:.1} s is more than the power limit of {limit:.0} W allows"
+        ))
     }
-    let length = extent.length();
-    let slack = ENERGY_READ_WITHIN.as_secs_f64() + length / 100.0;
-    let Some(&(first_at, first)) = readings.energy.readings.first().filter(|(at, _)| extent.time(*at) <= slack) else {
-        return Err("NVML did not answer when the run began".to_owned());
-    };
-    let last = readings.energy.readings.get(1..).and_then(<[_]>::last);
-    let Some(&(_, last)) = last.filter(|(at, _)| extent.time(*at) - length <= slack && *at > first_at) else {
-        return Err("NVML did not answer when the run ended".to_owned());
-    };
-    if last < first {
-        return Err("the energy counter went backwards during the run, as when the driver restarts".to_owned());
+
+    /// A counter that counts far less than the power that was drawn stood still for a time. Only over a few of the windows
+    /// that some GPUs' power readings are averages of.
+    fn check_against_power(&self, joules: f64, seconds: f64) -> Result<(), String> {
+        let Some(power) = self.log.series.get(name::power).and_then(|series| mean(&series.values)) else {
+            return Ok(());
+        };
+        if seconds < SHORTEST_FOR_POWER || joules + power * ENERGY_STEP >= power * seconds * UNDER_POWER {
+            return Ok(());
+        }
+        Err(format!(
+            "the energy counter stood still for a part of the run: it counted {:.0} W where the power sensor read {power:.0} W",
+            joules / seconds
+        ))
     }
-    if length < SHORTEST_FOR_ENERGY.as_secs_f64() {
-        return Err(format!(
-            "the run of {length:.3} s was too short for the energy counter, which moves each 0.1 s or so"
-        ));
-    }
-    if last == first {
-        return Err(format!("the energy counter did not move during the run of {length:.1} s"));
-    }
-    Ok((last - first) as f64 / 1e3)
 }

@@ -56,9 +56,13 @@ fn every_metric_is_accounted_for(log: &SensorLog) {
             log.values.contains_key(metric.name),
             log.absent.contains_key(metric.name),
         ];
-        assert_eq!(places.iter().filter(|there| **there).count(), 1, "{}: {log:#?}", metric.name);
         assert!(metric.samples.is_some() || !places[0], "{} has no samples", metric.name);
-        assert!(metric.samples.is_none() || !places[1], "{} is the mean of its samples", metric.name);
+        assert_ne!(places[0] || places[1], places[2], "{}: {log:#?}", metric.name);
+        if metric.samples.is_some() {
+            // Only of a mean over time there is more to say than its samples.
+            let weighted = [name::gpu_utilization, name::memory_controller_utilization].contains(&metric.name);
+            assert!(!places[1] || (weighted && places[0]), "{} is the mean of its samples", metric.name);
+        }
     }
     for (metric, series) in &log.series {
         assert!(!series.values.is_empty(), "{metric}");
@@ -132,12 +136,15 @@ fn a_field_that_is_not_supported_is_absent_and_says_why() {
     assert_eq!(log.absent[name::throttled_time], why);
     assert_eq!(log.absent[name::throttled_time_hw_slowdown], why);
     assert!(log.series.contains_key(name::power));
-    assert!(log.values.is_empty(), "{:?}", log.values);
+    for metric in [name::energy, name::throttled_time] {
+        assert!(!log.values.contains_key(metric), "{:?}", log.values);
+    }
 }
 
 #[test]
 fn a_gpu_with_no_sensors_at_all_does_not_stop_the_run() {
-    let words = ["energy", "buffer", "utilization", "memory", "power", "temperature", "clocks", "throttle", "limits"];
+    let words =
+        ["energy", "buffer", "utilization", "memory", "power", "temperature", "clocks", "throttle", "limits", "gpm"];
     let log = run_scenario(&words.map(|word| format!("no-{word}")).join(","), 50);
     assert!(log.series.is_empty() && log.values.is_empty(), "{log:#?}");
 }
@@ -235,11 +242,78 @@ fn energy_read_late_is_not_the_runs() {
 }
 
 #[test]
-fn a_counter_that_stands_still_or_starts_anew_gives_no_energy() {
+fn a_counter_that_stands_still_or_goes_backwards_gives_no_energy() {
     let log = run_scenario("stall", 350);
     assert!(log.absent[name::energy].contains("did not move"), "{:?}", log.absent);
-    let log = run_scenario("wrap", 350);
-    assert!(log.absent[name::energy].contains("went backwards"), "{:?}", log.absent);
+    for backwards in ["wrap", "restart"] {
+        let log = run_scenario(backwards, 350);
+        assert!(log.absent[name::energy].contains("went backwards"), "{backwards}: {:?}", log.absent);
+    }
+}
+
+#[test]
+fn a_counter_that_jumps_past_the_power_limit_gives_no_energy() {
+    let log = run_scenario("jump", 350);
+    let why = &log.absent[name::energy];
+    assert!(why.starts_with("the energy counter jumped: 1000"), "{why}");
+    assert!(why.ends_with("is more than the power limit of 700 W allows"), "{why}");
+    // Where the driver tells no limit, nothing can be held against it.
+    assert!(run_scenario("jump,no-limits", 350).values[name::energy] > 1e6);
+}
+
+#[test]
+fn a_counter_that_stalls_in_mid_run_gives_no_energy() {
+    let log = run_scenario("stall:400", 2200);
+    let why = &log.absent[name::energy];
+    assert!(why.starts_with("the energy counter stood still for a part of the run: it counted "), "{why}");
+    // And one that only missed its last steps is right to within them.
+    let log = run_scenario("stall:2000", 2200);
+    let energy = log.values[name::energy];
+    assert!((850.0..1200.0).contains(&energy), "{energy}");
+}
+
+#[test]
+fn windows_of_two_lengths_are_averaged_over_time() {
+    let log = run_scenario("uneven", 1700);
+    let values = values(&log, name::gpu_utilization);
+    let plain = values.iter().sum::<f64>() / values.len() as f64;
+    // Four periods of 0.1 s at 80 % and 0.3 s at 40 %, and one window more at either end.
+    let mean = log.values[name::gpu_utilization];
+    assert!((0.46..=0.54).contains(&mean), "{mean} of {values:?}");
+    assert!(plain > mean + 0.04, "{plain} and {mean} of {values:?}");
+}
+
+#[test]
+fn gpm_is_what_lies_between_the_runs_ends() {
+    let fake = fake("normal");
+    let mut sensors = fake.sampler();
+    for milliseconds in [300, 800] {
+        let began = Instant::now();
+        let log = run(&mut *sensors, milliseconds);
+        let most = began.elapsed().as_secs_f64();
+        every_metric_is_accounted_for(&log);
+        assert_eq!((log.values[name::sm_occupancy], log.values[name::tensor_active]), (0.125, 0.03));
+        // The fake tells the seconds between the samples by it.
+        let between = (log.values[name::dram_bandwidth_utilization] - 0.5) * 10.0;
+        assert!((milliseconds as f64 / 1e3..=most).contains(&between), "{between} of {milliseconds} ms, {most} s");
+    }
+}
+
+#[test]
+fn without_gpm_it_is_said_why() {
+    let figures = [name::sm_occupancy, name::tensor_active, name::dram_bandwidth_utilization];
+    let absent = |scenario: &str, milliseconds| {
+        let log = run_scenario(scenario, milliseconds);
+        let reasons: Vec<String> = figures.iter().map(|metric| log.absent[*metric].clone()).collect();
+        assert!(reasons.iter().all(|reason| *reason == reasons[0]), "{reasons:?}");
+        reasons[0].clone()
+    };
+    assert_eq!(absent("no-gpm", 150), "the GPU has no GPM; Hopper and newer have");
+    assert_eq!(absent("gpm-forbidden", 150), "this user may not read it (NVML_ERROR_NO_PERMISSION)");
+    assert_eq!(absent("sick", 150), "the GPU is partitioned (MIG), and GPM is read of whole GPUs only");
+    let short = absent("normal", 30);
+    assert!(short.starts_with("the run of 0.0") && short.contains("too short for GPM"), "{short}");
+    assert!(absent("lost-after:50", 200).starts_with("the GPU was lost 0."));
 }
 
 #[test]
@@ -249,6 +323,27 @@ fn throttling_is_timed_by_reason() {
     assert!(time > 0.0 && time < 0.5 + 1.0, "{time}");
     assert_eq!(log.values[name::throttled_time_sw_power_cap], time);
     assert_eq!(log.values[name::throttled_time_hw_thermal_slowdown], 0.0);
+}
+
+#[test]
+fn heat_and_a_power_brake_that_begin_in_mid_run_are_timed_and_told_apart() {
+    for (word, its, others) in [
+        ("hot:300", name::throttled_time_hw_thermal_slowdown, name::throttled_time_hw_power_brake_slowdown),
+        ("brake:300", name::throttled_time_hw_power_brake_slowdown, name::throttled_time_hw_thermal_slowdown),
+    ] {
+        let log = run_scenario(word, 600);
+        let time = log.values[name::throttled_time];
+        // From 0.3 s on; a busy machine lets the run last longer.
+        let length = log.series[name::gpu_memory_used].times.last().copied().unwrap();
+        assert!((time - (length - 0.3)).abs() < 0.1, "{word}: {time} of {length}");
+        assert_eq!(log.values[its], time, "{word}");
+        assert_eq!(log.values[name::throttled_time_hw_slowdown], time, "{word}");
+        assert_eq!(log.values[others], 0.0, "{word}");
+        assert_eq!(log.values[name::throttled_time_sw_power_cap], 0.0, "{word}");
+        // The clock fell with it.
+        let clocks = values(&log, name::sm_clock);
+        assert!(clocks[0] > 1.9e9 && clocks[clocks.len() - 1] < 1e9, "{word}: {clocks:?}");
+    }
 }
 
 #[test]

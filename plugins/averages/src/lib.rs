@@ -4,7 +4,7 @@ use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use harness_plugin::format::{Scale, count, plural, wrap};
 use harness_plugin::overview::{self, DESCRIBED, METHOD, Overview, Row};
 use harness_plugin::statistics::{PERCENTILES, samples_needed};
-use harness_plugin::{Facts, Metric, Recording, Run};
+use harness_plugin::{Facts, Metric, Recording, Run, metrics};
 
 /// The most columns that a line takes.
 pub const WIDTH: usize = 96;
@@ -20,9 +20,13 @@ pub fn text(recording: &dyn Recording) -> String {
         Some(title(&facts, &overview)),
         Some(setup(&facts)),
         overview::ending_note(&facts, overview.runs).map(|note| paragraph(&note)),
-        overview.cut_note.as_deref().map(paragraph),
         overview::synthetic_note(&facts).map(|note| paragraph(&note)),
+        (!overview.notes.is_empty())
+            .then(|| overview.notes.iter().map(|note| paragraph(note)).collect::<Vec<_>>().join("\n")),
         Some(table(&overview)),
+        throttled_note(&recording.runs()).map(|note| paragraph(&note)),
+        idle_note(&facts, &overview).map(|note| paragraph(&note)),
+        roofline_note(&facts, &overview).map(|note| paragraph(&note)),
         distributions(&recording.runs()),
         missing(&overview),
         Some(footnotes(&overview)),
@@ -43,7 +47,7 @@ fn title(facts: &Facts, overview: &Overview) -> String {
         Some(planned) if planned != runs as u64 => format!("{} of {} runs", count(runs as u64), count(planned)),
         _ => plural(runs, "run"),
     };
-    if let Some(iterations) = setting("iterations").filter(|_| overview.cut_note.is_none()) {
+    if let Some(iterations) = setting("iterations").filter(|_| !overview.was_cut) {
         title += &format!(" of {}", plural(iterations as usize, "generate() call"));
     }
     title
@@ -108,6 +112,74 @@ fn table(overview: &Overview) -> String {
         }
     }
     lines(&table)
+}
+
+/// That clocks were held down in some runs, and why.
+fn throttled_note(runs: &[Box<dyn Run>]) -> Option<String> {
+    let total = metrics::THROTTLED_TIME.name();
+    let held: Vec<&Box<dyn Run>> = runs.iter().filter(|run| run.value(total).is_some_and(|time| time > 0.0)).collect();
+    if held.is_empty() {
+        return None;
+    }
+    let mut reasons: Vec<String> = Vec::new();
+    for run in &held {
+        for metric in run.metrics() {
+            let reason = metric.name.strip_prefix(total).and_then(|rest| rest.strip_prefix('_'));
+            let reason = reason.filter(|_| run.value(&metric.name).is_some_and(|time| time > 0.0));
+            if let Some(reason) =
+                reason.map(|reason| reason.replace('_', " ")).filter(|reason| !reasons.contains(reason))
+            {
+                reasons.push(reason);
+            }
+        }
+    }
+    let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+    Some(format!(
+        "Clocks were held down in {} of {}{why}: these are the figures of a throttled GPU.",
+        count(held.len() as u64),
+        plural(runs.len(), "run")
+    ))
+}
+
+/// What the idle GPU drew, and what of a token's energy is above it.
+fn idle_note(facts: &Facts, overview: &Overview) -> Option<String> {
+    let idle = facts.get("idle.power")?.parse::<f64>().ok().filter(|watts| watts.is_finite())?;
+    let watts = Scale::of(idle, "W");
+    let mut note = format!("Idle before the test: {} {}.", watts.number(idle, 4), watts.symbol());
+    let average = |metric: &str| overview.rows.iter().find(|row| row.metric.name == metric).map(|row| row.average);
+    if let (Some(token), Some(rate)) =
+        (average(metrics::ENERGY_PER_TOKEN.name()), average(metrics::TOKENS_PER_SECOND.name()))
+        && rate > 0.0
+        && token > idle / rate
+    {
+        let joules = Scale::of(token, "J");
+        let number = |value: f64| joules.number(value, 4);
+        note += &format!(
+            " Of a token's {} {}, {} are above what the idle GPU takes in that time.",
+            number(token),
+            joules.symbol(),
+            number(token - idle / rate)
+        );
+    }
+    Some(note)
+}
+
+/// How fast the memory was read before the test, what share of that decoding reaches, and what the GPU's own counter says.
+fn roofline_note(facts: &Facts, overview: &Overview) -> Option<String> {
+    let rate = facts.get("roofline.bandwidth")?.parse::<f64>().ok().filter(|rate| rate.is_finite())?;
+    let share = |metric: &str| {
+        let row = overview.rows.iter().find(|row| row.metric.name == metric)?;
+        Some(format!("{:.1} %", row.average * 100.0))
+    };
+    let mut note = format!("Memory's limit, measured before the test: {:.1} GB/s.", rate / 1e9);
+    if let Some(reached) = share(metrics::MEMORY_LIMIT_SHARE.name()) {
+        note += &format!(" Decoding reaches {reached} of it by the bytes that a token must move");
+        note += &match share(metrics::DRAM_BANDWIDTH_UTILIZATION.name()) {
+            Some(counted) => format!("; the GPU's counter says {counted} of its nominal bandwidth, over whole runs."),
+            None => ".".to_owned(),
+        };
+    }
+    Some(note)
 }
 
 /// What requests took, of all runs together: a row a metric, a column a figure that any of them supports.
@@ -243,7 +315,6 @@ fn footnotes(overview: &Overview) -> String {
 
 #[cfg(test)]
 mod tests {
-    use harness_plugin::metrics;
     use harness_plugin::testing::{FakeRecording, FakeRun};
 
     use super::*;
@@ -324,6 +395,49 @@ mod tests {
         let places: Vec<usize> = order.iter().map(|name| text.find(&format!("\n {name}")).unwrap()).collect();
         assert!(places.is_sorted(), "{text}");
         assert!(!text.contains("Absent"), "{text}");
+    }
+
+    #[test]
+    fn runs_with_clocks_held_down_are_told() {
+        let held = gpu_run("run 2", 1.0, 7)
+            .value(&metrics::THROTTLED_TIME, 0.25)
+            .value(&metrics::THROTTLED_TIME_HW_THERMAL_SLOWDOWN, 0.25);
+        let text = super::text(&recording().run(gpu_run("run 1", 1.0, 7)).run(held));
+        let told =
+            "Clocks were held down in 1 of 2 runs (hw thermal slowdown): these are the figures of a throttled GPU.";
+        assert!(text.replace('\n', " ").contains(told), "{text}");
+        let calm = gpu_run("run 1", 1.0, 7).value(&metrics::THROTTLED_TIME, 0.0);
+        assert!(!super::text(&recording().run(calm)).contains("held down"));
+    }
+
+    #[test]
+    fn energy_is_shown_beside_that_of_the_idle_gpu() {
+        let run = gpu_run("run 1", 1.0, 7).value(&metrics::ENERGY_PER_TOKEN, 0.35);
+        let text = super::text(&recording().fact("idle.power", "123.44").run(run));
+        // 617.2 tokens/s leave 0.2 J a token to the idle GPU.
+        let told = "Idle before the test: 123.4 W. Of a token's 350.0 mJ, 150.0 are above what the idle GPU takes in that time.";
+        assert!(text.replace('\n', " ").contains(told), "{text}");
+        let text = super::text(&recording().fact("idle.power", "123.44").run(gpu_run("run 1", 1.0, 7)));
+        assert!(text.contains("Idle before the test: 123.4 W.\n"), "{text}");
+        assert!(!super::text(&recording().fact("idle.power", "NaN")).contains("Idle"));
+    }
+
+    #[test]
+    fn the_share_of_the_memorys_limit_is_shown_beside_the_counter() {
+        let run = gpu_run("run 1", 1.0, 7).value(&metrics::MEMORY_LIMIT_SHARE, 0.5834);
+        let recorded = || recording().fact("roofline.bandwidth", "2937000000000");
+        let text = super::text(&recorded().run(run));
+        let told = "Memory's limit, measured before the test: 2937.0 GB/s. Decoding reaches 58.3 % of it by the bytes that a token must \
+                    move.";
+        assert!(text.replace('\n', " ").contains(told), "{text}");
+        let run = gpu_run("run 1", 1.0, 7)
+            .value(&metrics::MEMORY_LIMIT_SHARE, 0.5834)
+            .value(&metrics::DRAM_BANDWIDTH_UTILIZATION, 0.5);
+        let text = super::text(&recorded().run(run));
+        assert!(
+            text.replace('\n', " ").contains("move; the GPU's counter says 50.0 % of its nominal bandwidth"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -2,8 +2,9 @@
 
 use std::ops::Bound;
 
+use harness_plugin::statistics::Steadiness;
 use harness_plugin::{
-    Description, Error, Host, Plan, Prompt, Reading, Request, Sampling, Setting, Settings, Workload, overview,
+    Description, Error, Host, Plan, Prompt, Reading, Request, Sampling, Setting, Settings, StopRule, Workload, overview,
 };
 
 use crate::Default;
@@ -17,9 +18,26 @@ impl Workload for Default {
             env!("CARGO_PKG_VERSION"),
             "The documented test: each metric of several runs of generate() calls, summed and divided by the number of runs.",
         )
-        .setting(Setting::new("runs", "Measured runs that the averages are taken over.", "10").quick("2"))
+        .setting(
+            Setting::new("runs", "Measured runs that the averages are taken over; the most of them where 'stop' is a rule.", "10")
+                .quick("2"),
+        )
+        .setting(Setting::new(
+            "stop",
+            "When to make no further run, after at least 3: fixed (never before 'runs'), a share such as 1% (when the 95% interval of the \
+             mean latency reaches no further than that to either side), or a time such as 60s (of warm-up and measuring).",
+            "fixed",
+        ))
         .setting(Setting::new("iterations", "Recorded generate() calls of a run.", "100").quick("5"))
-        .setting(Setting::new("warmup", "Calls before each run that are not recorded.", "3").quick("1"))
+        .setting(
+            Setting::new(
+                "warmup",
+                "Calls before each run that are not recorded: a number; or auto, until the level of latency is steady by White's MSER, for \
+                 at most 500 calls; or auto:N, for at most N.",
+                "3",
+            )
+            .quick("1"),
+        )
         .setting(Setting::new("prompt", "Text that each request starts from.", PROMPT))
         .setting(Setting::new(
             "prompt-tokens",
@@ -50,18 +68,63 @@ impl Workload for Default {
     fn run(host: &dyn Host, settings: &Settings) -> Result<Vec<Reading>, Error> {
         let runs = settings.within("runs", 1u32..)?;
         let iterations = settings.within("iterations", 1u32..)?;
-        let warmup = settings.get("warmup")?;
+        let warmup = Warmup::of(settings)?;
+        let stop = StopRule::of(settings, "stop")?;
+        if stop != StopRule::Fixed && runs < StopRule::FEWEST_RUNS {
+            return Err(Error::setting(format!(
+                "setting 'runs' is '{runs}', and must be {} or more where 'stop' is '{}'; set runs to the most that you have time for",
+                StopRule::FEWEST_RUNS,
+                settings.text("stop")?
+            )));
+        }
         let batch = settings.within("batch", 1u32..)?;
         let requests = requests(settings, batch)?;
 
         let mut measured = Vec::new();
         for number in 1..=runs {
-            let plan = Plan::new(format!("run {number}"), requests.clone());
-            measured.push(
-                host.measure(&plan.iterations(iterations).warmup(warmup).batch(batch)).map_err(Error::of_request)?,
-            );
+            let plan = Plan::new(format!("run {number}"), requests.clone()).iterations(iterations).batch(batch);
+            let plan = match warmup {
+                Warmup::Fixed(count) => plan.warmup(count),
+                Warmup::Auto(most) => plan.warmup(0).warmup_until_steady(most),
+            };
+            measured.push(host.measure(&plan).map_err(Error::of_request)?);
+            if stop.is_met(&measured) {
+                break;
+            }
         }
         Ok(overview::averages(&measured))
+    }
+}
+
+/// Calls before each run that are not recorded.
+#[derive(Clone, Copy)]
+enum Warmup {
+    Fixed(u32),
+    /// Until latency is steady, and at most so many.
+    Auto(u32),
+}
+
+impl Warmup {
+    const MOST: u32 = 500;
+
+    fn of(settings: &Settings) -> Result<Self, Error> {
+        let text = settings.text("warmup")?;
+        let warmup = match text.strip_prefix("auto") {
+            None => text.parse().ok().map(Self::Fixed),
+            Some("") => Some(Self::Auto(Self::MOST)),
+            Some(rest) => rest
+                .strip_prefix(':')
+                .and_then(|most| most.parse().ok())
+                .filter(|&most: &u32| most as usize >= Steadiness::FEWEST)
+                .map(Self::Auto),
+        };
+        warmup.ok_or_else(|| {
+            Error::setting(format!(
+                "setting 'warmup' is '{text}', and must be a whole number from 0 to {}, 'auto', or 'auto:N' with an N of {} or more",
+                u32::MAX,
+                Steadiness::FEWEST
+            ))
+        })
     }
 }
 
@@ -141,9 +204,46 @@ mod tests {
     }
 
     #[test]
+    fn warm_up_goes_on_until_steady_where_that_is_asked_for() {
+        let warmup = |value: &str| {
+            let host = FakeHost::new();
+            run(&host, &[("runs", "1"), ("warmup", value)]).unwrap();
+            (host.plans()[0].warmup, host.plans()[0].warmup_until_steady)
+        };
+        assert_eq!([warmup("7"), warmup("auto"), warmup("auto:50")], [(7, None), (0, Some(500)), (0, Some(50))]);
+    }
+
+    #[test]
+    fn a_rule_stops_it_between_runs() {
+        let made = |answer: fn(f64) -> f64, given: &[(&str, &str)]| {
+            let host = FakeHost::new().answering(move |plan| {
+                let number: f64 = plan.label.trim_start_matches("run ").parse().unwrap();
+                Ok(FakeRun::new(&plan.label).value(&metrics::LATENCY, answer(number)))
+            });
+            run(&host, given).unwrap();
+            host.plans().len()
+        };
+        let alternating = |number: f64| 1.0 + 0.02 * (number % 2.0);
+        assert_eq!(made(alternating, &[]), 10);
+        assert_eq!(made(|_| 1.0, &[("stop", "1%")]), 3);
+        // ± 2.1 % of five, 1.6 % of six, 0.9 % of ten and more.
+        let needed = made(alternating, &[("stop", "1%"), ("runs", "100")]);
+        assert!((6..=12).contains(&needed), "{needed}");
+        assert_eq!(made(alternating, &[("stop", "0.01%"), ("runs", "20")]), 20);
+        // A run of the fake host takes 10 s, and its warm-up 0.3 s.
+        let timed = FakeHost::new();
+        run(&timed, &[("stop", "35s")]).unwrap();
+        assert_eq!(timed.plans().len(), 4);
+    }
+
+    #[test]
     fn what_can_not_be_served_is_said() {
         let message = |given: &[(&str, &str)]| run(&FakeHost::new(), given).unwrap_err().message().to_owned();
         assert_eq!(message(&[("runs", "0")]), "setting 'runs' is '0', and must be a whole number from 1 to 4294967295");
+        assert!(message(&[("warmup", "auto:9")]).ends_with("'auto', or 'auto:N' with an N of 14 or more"));
+        assert!(message(&[("warmup", "-1")]).starts_with("setting 'warmup' is '-1', and must be a whole number"));
+        assert!(message(&[("stop", "soon")]).starts_with("setting 'stop' is 'soon', and must be 'fixed', a share"));
+        assert!(message(&[("stop", "1%"), ("runs", "2")]).starts_with("setting 'runs' is '2', and must be 3 or more"));
         assert!(message(&[("top-p", "0.9")]).starts_with("setting 'top-p' needs 'temperature'"));
         assert!(message(&[("temperature", "0")]).ends_with("must be a number, over 0"));
         let stopped =

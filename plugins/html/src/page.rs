@@ -73,12 +73,12 @@ impl Page<'_> {
     fn header(&self, title: &str) -> Option<String> {
         let notes = [
             overview::ending_note(self.facts, self.overview.runs).map(|note| ("bad", note)),
-            self.overview.cut_note.clone().map(|note| ("warn", note)),
             overview::synthetic_note(self.facts).map(|note| ("warn", note)),
             contradictions(self.overview).map(|note| ("bad", note)),
         ];
+        let notes = notes.into_iter().flatten().chain(self.overview.notes.iter().map(|note| ("warn", note.clone())));
         let note = |(class, note): (&str, String)| format!("<p class=\"note {class}\">{}</p>\n", Escaped(note));
-        let notes: String = notes.into_iter().flatten().map(note).collect();
+        let notes: String = notes.map(note).collect();
         let started = self
             .facts
             .get("start")

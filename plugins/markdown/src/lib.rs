@@ -25,7 +25,10 @@ impl Report for Markdown {
             Some(format!("### {title}")),
             Some(setup(&facts, overview.runs)),
             overview::ending_note(&facts, overview.runs).map(|note| format!("> {}", escaped(&note))),
-            overview.cut_note.as_deref().map(|note| format!("> {}", escaped(note))),
+            (!overview.notes.is_empty()).then(|| {
+                let notes: Vec<String> = overview.notes.iter().map(|note| format!("> {}", escaped(note))).collect();
+                notes.join("\n>\n")
+            }),
             overview::synthetic_note(&facts).map(|note| format!("> {}", escaped(&note))),
             (!overview.rows.is_empty()).then(|| table(&overview)),
             absent(&overview),
@@ -50,8 +53,10 @@ fn setup(facts: &Facts, runs: usize) -> String {
 }
 
 fn table(overview: &Overview) -> String {
-    let mut lines =
-        vec!["| metric | average | std. dev. | samples |".to_owned(), "| --- | ---: | ---: | ---: |".to_owned()];
+    let mut lines = vec![
+        "| metric | average | ± 95 % | std. dev. | samples |".to_owned(),
+        "| --- | ---: | ---: | ---: | ---: |".to_owned(),
+    ];
     lines.extend(overview.rows.iter().map(line));
     lines.join("\n")
 }
@@ -64,11 +69,13 @@ fn line(row: &Row) -> String {
         average.push_str(&format!(" (mean of the runs: {})", shown(mean, 4)));
     }
     let deviation = row.deviation().map(|deviation| shown(deviation, 2)).unwrap_or_default();
+    let interval = row.interval().map(|interval| shown(interval.half_width(), 2)).unwrap_or_default();
     let mut samples = row.samples.map(|samples| count(samples.total as u64)).unwrap_or_default();
     if row.has_too_few_samples() {
         samples.push_str(", too few samples");
     }
-    format!("| `{}` | {} | {} | {samples} |", row.metric.name, escaped(&average), escaped(&deviation))
+    let [average, interval, deviation] = [average, interval, deviation].map(|text| escaped(&text));
+    format!("| `{}` | {average} | {interval} | {deviation} | {samples} |", row.metric.name)
 }
 
 fn absent(overview: &Overview) -> Option<String> {
@@ -129,10 +136,10 @@ mod tests {
 
 > Synthetic weights: random numbers in the shape of gpt2, not a trained model. It takes the same time and memory; its text means nothing.
 
-| metric | average | std. dev. | samples |
-| --- | ---: | ---: | ---: |
-| `latency` | 200.0 ms | 141 ms | 2,000 |
-| `gpu_utilization` | 50.00 % | 0 % | 2, too few samples |
+| metric | average | ± 95 % | std. dev. | samples |
+| --- | ---: | ---: | ---: | ---: |
+| `latency` | 200.0 ms | 1,271 ms | 141 ms | 2,000 |
+| `gpu_utilization` | 50.00 % | 0 % | 0 % | 2, too few samples |
 
 Absent:
 

@@ -58,6 +58,8 @@ pub struct Plan {
     pub iterations: u32,
     /// Iterations served first and not recorded.
     pub warmup: u32,
+    /// Warm-up goes on until latency is steady, for at most so many iterations; `warmup` is the least then.
+    pub warmup_until_steady: Option<u32>,
     /// Requests served together in one forward pass.
     pub batch: u32,
     /// Seconds from the start of the first measured iteration after which none begins.
@@ -67,7 +69,8 @@ pub struct Plan {
 impl Plan {
     /// A plan of 100 iterations after 3 of warm-up, one request at a time.
     pub fn new(label: impl Into<String>, requests: Vec<Request>) -> Self {
-        Self { label: label.into(), requests, iterations: 100, warmup: 3, batch: 1, time_limit: None }
+        let label = label.into();
+        Self { label, requests, iterations: 100, warmup: 3, warmup_until_steady: None, batch: 1, time_limit: None }
     }
 
     /// Sets the number of measured iterations.
@@ -81,6 +84,14 @@ impl Plan {
     #[must_use]
     pub fn warmup(mut self, count: u32) -> Self {
         self.warmup = count;
+        self
+    }
+
+    /// Goes on with warm-up until the level of latency is steady, by White's MSER ([`Steadiness`](crate::statistics::Steadiness)),
+    /// for at most so many iterations. [`Run::extent`] says how many it were, and whether it got steady.
+    #[must_use]
+    pub fn warmup_until_steady(mut self, most: u32) -> Self {
+        self.warmup_until_steady = Some(most);
         self
     }
 

@@ -51,6 +51,7 @@ mod output;
 pub mod overview;
 mod recording;
 mod settings;
+mod stop;
 pub mod testing;
 #[cfg(target_family = "wasm")]
 mod wasm;
@@ -67,6 +68,7 @@ pub use options::SettingField;
 pub use output::{Artifact, Output};
 pub use recording::{Facts, Recording, Run};
 pub use settings::{SettingValue, Settings};
+pub use stop::StopRule;
 
 /// The README's plugin, as a test.
 #[cfg(doctest)]

@@ -44,6 +44,21 @@ pub static GPU_MEMORY_USED: Metric =
 pub static MEMORY_CONTROLLER_UTILIZATION: Metric =
     Metric::new("memory_controller_utilization", "1", "Share of time in which device memory was read or written (NVML's utilization.memory); not the memory in use.", Direction::Neither).sampled();
 
+/// `sm_occupancy`, in `1`: Warps resident on the streaming multiprocessors, as a share of the most that fit (NVML's GPM, Hopper and newer).
+#[rustfmt::skip]
+pub static SM_OCCUPANCY: Metric =
+    Metric::new("sm_occupancy", "1", "Warps resident on the streaming multiprocessors, as a share of the most that fit (NVML's GPM, Hopper and newer).", Direction::Neither);
+
+/// `tensor_active`, in `1`: Share of time in which the tensor cores were active, over all multiprocessors (NVML's GPM, Hopper and newer).
+#[rustfmt::skip]
+pub static TENSOR_ACTIVE: Metric =
+    Metric::new("tensor_active", "1", "Share of time in which the tensor cores were active, over all multiprocessors (NVML's GPM, Hopper and newer).", Direction::Neither);
+
+/// `dram_bandwidth_utilization`, in `1`: Bytes that device memory moved, as a share of the most that it can by its clock (NVML's GPM, Hopper and newer).
+#[rustfmt::skip]
+pub static DRAM_BANDWIDTH_UTILIZATION: Metric =
+    Metric::new("dram_bandwidth_utilization", "1", "Bytes that device memory moved, as a share of the most that it can by its clock (NVML's GPM, Hopper and newer).", Direction::Neither);
+
 /// `tokens_per_second`, in `tokens/s`: New tokens in a second, over all requests of the run.
 #[rustfmt::skip]
 pub static TOKENS_PER_SECOND: Metric =
@@ -58,6 +73,11 @@ pub static TIME_TO_FIRST_TOKEN: Metric =
 #[rustfmt::skip]
 pub static INTER_TOKEN_LATENCY: Metric =
     Metric::new("inter_token_latency", "s", "Time between following tokens of a request (ITL).", Direction::LowerIsBetter);
+
+/// `memory_limit_share`, in `1`: Share of the memory's limit that decoding reaches, where --roofline measured it: weights once a step, earlier keys and values of each sequence.
+#[rustfmt::skip]
+pub static MEMORY_LIMIT_SHARE: Metric =
+    Metric::new("memory_limit_share", "1", "Share of the memory's limit that decoding reaches, where --roofline measured it: weights once a step, earlier keys and values of each sequence.", Direction::HigherIsBetter);
 
 /// `device_time`, in `s`: Time between the first and the last work of a request on the GPU, by CUDA events; latency minus this is the host's overhead.
 #[rustfmt::skip]
@@ -154,9 +174,13 @@ pub static ALL: &[&Metric] = &[
     &MEMORY_UTILIZATION,
     &GPU_MEMORY_USED,
     &MEMORY_CONTROLLER_UTILIZATION,
+    &SM_OCCUPANCY,
+    &TENSOR_ACTIVE,
+    &DRAM_BANDWIDTH_UTILIZATION,
     &TOKENS_PER_SECOND,
     &TIME_TO_FIRST_TOKEN,
     &INTER_TOKEN_LATENCY,
+    &MEMORY_LIMIT_SHARE,
     &DEVICE_TIME,
     &PROMPT_TOKENS,
     &NEW_TOKENS,

@@ -1,10 +1,10 @@
 //! What every report shows of a recording: averages with their spread, what is missing and why, and what ran where.
 
-use crate::format::{count, plural};
+use crate::format::{count, plural, quantity};
 use crate::statistics::{
     CONFIDENCE, Distribution, Interval, coefficient_of_variation, differs, mean, mean_interval, standard_deviation,
 };
-use crate::{Facts, Metric, Reading, Recording, Run, metrics};
+use crate::{Extent, Facts, Metric, Reading, Recording, Run, metrics};
 
 /// The metrics of the documented test, in the order in which reports show them.
 pub static METHOD: &[&Metric] = &[
@@ -52,8 +52,11 @@ pub struct Overview {
     pub rows: Vec<Row>,
     /// Metrics without a figure, those of the documented test first.
     pub missing: Vec<Missing>,
-    /// A line that must be shown where a plan's time limit ended a run before all its iterations.
-    pub cut_note: Option<String>,
+    /// Whether a plan's time limit ended a run before all its iterations.
+    pub was_cut: bool,
+    /// Lines that must be shown: of runs that were cut, of how they were warmed up where that was not a fixed number of
+    /// iterations, and of the rule by which no more were made.
+    pub notes: Vec<String>,
     /// Whether the documented test's metrics are to be expected: not where a workload sums up nothing but figures of
     /// its own.
     pub of_the_method: bool,
@@ -140,7 +143,9 @@ impl Overview {
             METHOD.iter().for_each(|metric| miss(&metric.name));
         }
         runs.iter().flat_map(|run| run.absences()).for_each(|absence| miss(&absence.metric));
-        Self { runs: runs.len(), rows, missing, cut_note: cut_note(&runs), of_the_method }
+        let was_cut = runs.iter().any(|run| run.extent().was_cut());
+        let notes = [cut_note(&runs), warmup_note(&runs), crate::stop::note(&recording.facts(), &runs)];
+        Self { runs: runs.len(), rows, missing, was_cut, notes: notes.into_iter().flatten().collect(), of_the_method }
     }
 
     /// What is missing of the documented test, where it is to be expected: metrics that share a reason together.
@@ -189,6 +194,20 @@ fn cut_note(runs: &[Box<dyn Run>]) -> Option<String> {
             cut.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", "),
         )
     })
+}
+
+fn warmup_note(runs: &[Box<dyn Run>]) -> Option<String> {
+    let extents: Vec<Extent> = runs.iter().map(|run| run.extent()).filter(|e| e.warmup_steady.is_some()).collect();
+    let (least, most) = (extents.iter().map(|e| e.warmup).min()?, extents.iter().map(|e| e.warmup).max()?);
+    let range =
+        if least == most { count(least.into()) } else { format!("{} to {}", count(least.into()), count(most.into())) };
+    let seconds: f64 = extents.iter().filter_map(|extent| extent.warmup_time).sum();
+    let unsteady = extents.iter().filter(|extent| extent.warmup_steady == Some(false)).count();
+    let outcome = match unsteady {
+        0 => "in each until latency was steady".to_owned(),
+        _ => format!("and in {unsteady} of {} latency was not steady at its limit", plural(extents.len(), "run")),
+    };
+    Some(format!("Warm-up: {range} iterations a run, {} in all, {outcome}.", quantity(seconds, "s")))
 }
 
 /// The metrics whose samples reports describe, as their tail is what a user of the model waits for.
@@ -443,10 +462,28 @@ mod tests {
             .run(FakeRun::new("long").extent(run("long", 1000.0)))
             .run(FakeRun::new("short").extent(run("short", 0.35)));
         assert_eq!(
-            Overview::of(&recording).cut_note.unwrap(),
-            "Time limit: 1 of 2 runs ended before all iterations: 'short' served 4 of 1,000. Figures are of what was served."
+            Overview::of(&recording).notes,
+            [
+                "Time limit: 1 of 2 runs ended before all iterations: 'short' served 4 of 1,000. Figures are of what was served."
+            ]
         );
-        assert_eq!(Overview::of(&FakeRecording::new().run(run_of_defaults())).cut_note, None);
+        assert!(Overview::of(&FakeRecording::new().run(run_of_defaults())).notes.is_empty());
+    }
+
+    #[test]
+    fn a_warm_up_until_steady_is_told() {
+        use crate::testing::FakeHost;
+        use crate::{Host, Plan};
+        let run = |label: &str, most: u32| {
+            let plan = Plan::new(label, Vec::new()).warmup_until_steady(most);
+            FakeRun::new(label).extent(FakeHost::new().measure(&plan).unwrap().extent())
+        };
+        let steady = FakeRecording::new().run(run("run 1", 500));
+        let note = "Warm-up: 14 iterations a run, 1.400 s in all, in each until latency was steady.";
+        assert_eq!(Overview::of(&steady).notes, [note]);
+        let unsteady = steady.run(run("run 2", 5));
+        let note = "Warm-up: 5 to 14 iterations a run, 1.900 s in all, and in 1 of 2 runs latency was not steady at its limit.";
+        assert_eq!(Overview::of(&unsteady).notes, [note]);
     }
 
     fn run_of_defaults() -> FakeRun {

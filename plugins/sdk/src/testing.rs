@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use crate::statistics::Steadiness;
 use crate::{
     Absence, Description, Ending, Extent, Facts, Finish, Generation, Gpu, GpuState, Host, Metric, ModelError,
     ModelInfo, Plan, Reading, Recording, Request, Run, Settings, metrics,
@@ -113,16 +114,21 @@ impl Host for FakeHost {
 
 /// Seconds.
 const LATENCY: f64 = 0.1;
+/// Iterations after which a host that is always as fast is found steady.
+const STEADY: u32 = Steadiness::FEWEST as u32;
 
 fn steady_run(plan: &Plan) -> FakeRun {
     let within = |seconds: f64| ((seconds / LATENCY).ceil() as u32).max(1);
+    let warmup = plan.warmup_until_steady.map_or(plan.warmup, |most| plan.warmup.max(most.min(STEADY)));
     let iterations = plan.time_limit.map_or(plan.iterations, |limit| plan.iterations.min(within(limit)));
     let samples = vec![LATENCY; iterations as usize];
     FakeRun::new(&plan.label)
         .extent(Extent {
             iterations,
             asked: plan.iterations,
-            warmup: plan.warmup,
+            warmup,
+            warmup_time: Some(f64::from(warmup) * LATENCY),
+            warmup_steady: plan.warmup_until_steady.map(|most| most.max(plan.warmup) >= STEADY),
             batch: plan.batch,
             wall_time: f64::from(iterations) * LATENCY,
             time_limit: plan.time_limit,
@@ -217,6 +223,8 @@ impl Run for FakeRun {
             iterations: 100,
             asked: 100,
             warmup: 3,
+            warmup_time: None,
+            warmup_steady: None,
             batch: 1,
             wall_time: 0.0,
             time_limit: None,

@@ -53,6 +53,9 @@ impl Host for Imports {
         let handle = bench::Plan::new(&plan.label, &plan.requests);
         handle.set_iterations(plan.iterations);
         handle.set_warmup(plan.warmup);
+        if let Some(most) = plan.warmup_until_steady {
+            handle.set_warmup_until_steady(most);
+        }
         handle.set_batch(plan.batch);
         if let Some(seconds) = plan.time_limit {
             handle.set_time_limit(seconds);

@@ -5,34 +5,35 @@
 #![allow(non_snake_case)]
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong};
+use std::time::Duration;
 
 use nvml_wrapper_sys::bindings as nvml;
 use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlReturn_t, nvmlSample_t, nvmlValue_t};
 
-use crate::gpu::{Gpu, POWER_PERIOD, UTILIZATION_WINDOW};
-use crate::scenario::{Counter, Field, NoInit};
+use crate::gpu::{Gpu, POWER_PERIOD, UNEVEN, UTILIZATION_WINDOW};
+use crate::scenario::{Counter, Field, HeldDown, NoInit};
 use crate::state::{self, State};
 
-const SUCCESS: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_SUCCESS;
-const UNINITIALIZED: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_UNINITIALIZED;
-const INVALID_ARGUMENT: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT;
+pub(crate) const SUCCESS: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_SUCCESS;
+pub(crate) const UNINITIALIZED: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_UNINITIALIZED;
+pub(crate) const INVALID_ARGUMENT: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT;
 const NOT_SUPPORTED: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED;
 const NOT_FOUND: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_NOT_FOUND;
 const INSUFFICIENT_SIZE: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_INSUFFICIENT_SIZE;
 const GPU_IS_LOST: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_GPU_IS_LOST;
 
 /// `Err` is the code to return.
-type Answer<T> = Result<T, nvmlReturn_t>;
+pub(crate) type Answer<T> = Result<T, nvmlReturn_t>;
 
-fn code(answer: Answer<()>) -> nvmlReturn_t {
+pub(crate) fn code(answer: Answer<()>) -> nvmlReturn_t {
     answer.err().unwrap_or(SUCCESS)
 }
 
-fn initialised() -> Answer<State> {
+pub(crate) fn initialised() -> Answer<State> {
     state::get().ok_or(UNINITIALIZED)
 }
 
-fn put<T>(place: *mut T, value: T) -> Answer<()> {
+pub(crate) fn put<T>(place: *mut T, value: T) -> Answer<()> {
     if place.is_null() {
         return Err(INVALID_ARGUMENT);
     }
@@ -57,7 +58,7 @@ fn handle(index: usize) -> nvmlDevice_t {
 }
 
 /// The GPU, where it has the field and is not lost.
-fn gpu(device: nvmlDevice_t, field: Field) -> Answer<(State, Gpu)> {
+pub(crate) fn gpu(device: nvmlDevice_t, field: Field) -> Answer<(State, Gpu)> {
     let state = initialised()?;
     let gpu = device.addr().checked_sub(1).and_then(|index| state.gpus().get(index)).ok_or(INVALID_ARGUMENT)?;
     if state.is_after(state.scenario.lost_after) {
@@ -90,6 +91,8 @@ figures! {
     nvmlDeviceGetTemperature(_sensor: c_uint) -> c_uint, Temperature, |state, gpu| gpu.temperature_at(state.time());
     nvmlDeviceGetClockInfo(clock: c_uint) -> c_uint, Clocks, |state, gpu| match clock {
         nvml::nvmlClockType_enum_NVML_CLOCK_MEM => gpu.memory_clock,
+        // The hardware's slowdown is by half or more.
+        _ if held_down(&state).is_some_and(|why| why != HeldDown::PowerCap) => gpu.sm_clock / 2,
         _ => gpu.sm_clock_at(state.time()),
     };
     nvmlDeviceGetMaxClockInfo(clock: c_uint) -> c_uint, Limits, |_, gpu| match clock {
@@ -97,7 +100,15 @@ figures! {
         _ => gpu.sm_clock,
     };
     nvmlDeviceGetCurrentClocksThrottleReasons() -> c_ulonglong, Throttle, |state, _| {
-        if state.is_after(state.scenario.throttled) { nvml::nvmlClocksThrottleReasonSwPowerCap.into() } else { 0 }
+        held_down(&state).map_or(0, |why| match why {
+            HeldDown::PowerCap => nvml::nvmlClocksThrottleReasonSwPowerCap.into(),
+            HeldDown::Heat => {
+                (nvml::nvmlClocksThrottleReasonHwSlowdown | nvml::nvmlClocksThrottleReasonHwThermalSlowdown).into()
+            }
+            HeldDown::Brake => {
+                (nvml::nvmlClocksThrottleReasonHwSlowdown | nvml::nvmlClocksThrottleReasonHwPowerBrakeSlowdown).into()
+            }
+        })
     };
     nvmlDeviceGetPowerManagementLimit() -> c_uint, Limits, |state, gpu| match state.scenario.sick {
         true => gpu.power_limit - 200_000,
@@ -121,6 +132,11 @@ figures! {
         state.gpus().iter().position(|other| *other == gpu).unwrap_or_default() as c_uint
     };
     nvmlDeviceGetPciInfo_v3() -> nvml::nvmlPciInfo_t, Always, |_, gpu| pci(&gpu);
+}
+
+/// Why clocks are held down now.
+fn held_down(state: &State) -> Option<HeldDown> {
+    state.scenario.held_down.filter(|(_, after)| state.is_after(Some(*after))).map(|(why, _)| why)
 }
 
 fn pci(gpu: &Gpu) -> nvml::nvmlPciInfo_t {
@@ -333,8 +349,15 @@ extern "C" fn nvmlDeviceGetTotalEnergyConsumption(device: nvmlDevice_t, place: *
         let energy = match state.scenario.counter {
             Counter::Counts => gpu.energy_at(state.time()),
             Counter::Stalls => gpu.energy_at(0),
-            Counter::Wraps if state.energy_readings() > 1 => 1,
-            Counter::Wraps => gpu.energy_at(state.time()),
+            Counter::StallsAfter(after) => gpu.energy_at(state.time_until(after)),
+            // The first reading is just under the most that 64 bits hold.
+            Counter::Wraps => {
+                let since_first = gpu.energy_at(state.time()) - gpu.energy_at(state.time_until(Duration::ZERO));
+                (u64::MAX - 1000).wrapping_add(since_first)
+            }
+            Counter::Restarts if state.energy_readings() > 1 => 1,
+            Counter::Jumps if state.energy_readings() > 1 => gpu.energy_at(state.time()) + 1_000_000_000,
+            Counter::Restarts | Counter::Jumps => gpu.energy_at(state.time()),
         };
         put(place, energy)
     }))
@@ -381,6 +404,9 @@ extern "C" fn nvmlDeviceGetSamples(
 
 /// Samples that are in the buffer and newer than `last_seen`, and the number of its slots.
 fn samples(state: &State, gpu: &Gpu, kind: c_uint, last_seen: u64) -> Answer<(Vec<(u64, u32)>, usize)> {
+    if state.scenario.uneven && kind == nvml::nvmlSamplingType_enum_NVML_GPU_UTILIZATION_SAMPLES {
+        return Ok((uneven(state, last_seen), UTILIZATION_SLOTS as usize));
+    }
     type Value = fn(&Gpu, i64) -> u32;
     let (period, slots, value): (i64, i64, Value) = match kind {
         nvml::nvmlSamplingType_enum_NVML_TOTAL_POWER_SAMPLES => (POWER_PERIOD, POWER_SLOTS, Gpu::power_at),
@@ -403,4 +429,18 @@ fn samples(state: &State, gpu: &Gpu, kind: c_uint, last_seen: u64) -> Answer<(Ve
         .filter(|(at, _)| *at > last_seen)
         .collect();
     Ok((samples, slots as usize))
+}
+
+/// Windows of two lengths in turn, each stamped with its end.
+fn uneven(state: &State, last_seen: u64) -> Vec<(u64, u32)> {
+    let [(short, busy), (long, idle)] = UNEVEN;
+    let period = short + long;
+    let newest = state.time();
+    let ends = |number: i64| [(number * period + short, busy), ((number + 1) * period, idle)];
+    (newest / period - UTILIZATION_SLOTS / 2..=newest / period)
+        .flat_map(ends)
+        .filter(|(end, _)| *end <= newest)
+        .map(|(end, value)| ((state.initialised_microseconds + end).cast_unsigned(), value))
+        .filter(|(at, _)| *at > last_seen)
+        .collect()
 }

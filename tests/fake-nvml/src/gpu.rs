@@ -67,6 +67,8 @@ pub(crate) const UTILIZATION_WINDOW: i64 = 200_000;
 pub(crate) const POWER_PERIOD: i64 = 20_000;
 /// Microseconds between two steps of the energy counter.
 const ENERGY_PERIOD: i64 = 100_000;
+/// Of windows that differ, in microseconds and per cent: each with a short one, then a long one.
+pub(crate) const UNEVEN: [(i64, u32); 2] = [(100_000, 80), (300_000, 40)];
 
 /// What it says at a time in microseconds since `nvmlInit`; of utilisation and power also for times before.
 impl Gpu {

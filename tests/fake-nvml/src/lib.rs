@@ -12,13 +12,16 @@
 //! | --- | --- |
 //! | `normal` | one GPU, [`SXM`], at work |
 //! | `two-gpus` | [`PCIE`] is number 0 and [`SXM`] number 1; CUDA, which puts the fastest first, would say the opposite |
-//! | `no-FIELD` | `NVML_ERROR_NOT_SUPPORTED` for `energy`, `buffer`, `utilization`, `memory`, `power`, `temperature`, `clocks`, `throttle` or `limits` |
+//! | `no-FIELD` | `NVML_ERROR_NOT_SUPPORTED` for `energy`, `buffer`, `utilization`, `memory`, `power`, `temperature`, `clocks`, `throttle`, `limits` or `gpm` |
 //! | `lost-after:MS` | `NVML_ERROR_GPU_IS_LOST` from then on |
 //! | `hang:MS` | the first power reading 50 ms into the run takes that long |
 //! | `hang-start:MS`, `hang-stop:MS` | the first or the second reading of the energy counter does |
-//! | `throttled:MS` | the power cap holds clocks down from then on |
+//! | `throttled:MS`, `hot:MS`, `brake:MS` | the power cap, heat or a power brake holds clocks down from then on |
+//! | `uneven` | buffered utilisation has windows of 100 and 300 ms in turn, with 80 and 40 per cent |
+//! | `gpm-forbidden` | `NVML_ERROR_NO_PERMISSION` for samples of GPM |
 //! | `sick` | the GPU is set and placed badly, hot, and another process is on it |
-//! | `stall`, `wrap` | the energy counter stands still, or starts anew at the second reading |
+//! | `stall`, `stall:MS` | the energy counter stands still, always or from then on |
+//! | `wrap`, `restart`, `jump` | by its second reading the energy counter went past 2^64, began at 0, or got a megajoule more |
 //! | `no-driver`, `mismatch` | `nvmlInit` fails as without a loaded driver, or with another version of it |
 //!
 //! Times count from the first reading of the energy counter: harness takes that just before its first measured run.
@@ -27,6 +30,7 @@
 //! the time 0 where a buffer has nothing new.
 
 mod exports;
+mod gpm;
 mod gpu;
 mod scenario;
 mod state;

@@ -14,11 +14,12 @@ pub(crate) enum Field {
     Clocks,
     Throttle,
     Limits,
+    Gpm,
     /// What every GPU has.
     Always,
 }
 
-const FIELDS: [(&str, Field); 9] = [
+const FIELDS: [(&str, Field); 10] = [
     ("energy", Field::Energy),
     ("buffer", Field::Buffer),
     ("utilization", Field::Utilization),
@@ -28,6 +29,7 @@ const FIELDS: [(&str, Field); 9] = [
     ("clocks", Field::Clocks),
     ("throttle", Field::Throttle),
     ("limits", Field::Limits),
+    ("gpm", Field::Gpm),
 ];
 
 /// How `nvmlInit` fails.
@@ -43,7 +45,22 @@ pub(crate) enum Counter {
     #[default]
     Counts,
     Stalls,
+    /// From that time after its first reading on.
+    StallsAfter(Duration),
+    /// Past the most that 64 bits hold.
     Wraps,
+    /// From 0, as after a reset of the driver.
+    Restarts,
+    /// By a megajoule at once.
+    Jumps,
+}
+
+/// Why the GPU holds its clocks down from some time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeldDown {
+    PowerCap,
+    Heat,
+    Brake,
 }
 
 /// All of the words.
@@ -56,7 +73,9 @@ pub(crate) struct Scenario {
     pub(crate) hang: Option<Duration>,
     pub(crate) hang_start: Option<Duration>,
     pub(crate) hang_stop: Option<Duration>,
-    pub(crate) throttled: Option<Duration>,
+    pub(crate) held_down: Option<(HeldDown, Duration)>,
+    pub(crate) uneven: bool,
+    pub(crate) gpm_forbidden: bool,
     pub(crate) counter: Counter,
     pub(crate) no_init: Option<NoInit>,
 }
@@ -72,15 +91,22 @@ pub(crate) fn parse(text: &str) -> Result<Scenario, String> {
             Some(("hang", long)) => scenario.hang = time(long)?,
             Some(("hang-start", long)) => scenario.hang_start = time(long)?,
             Some(("hang-stop", long)) => scenario.hang_stop = time(long)?,
-            Some(("throttled", after)) => scenario.throttled = time(after)?,
+            Some(("throttled", after)) => scenario.held_down = time(after)?.map(|after| (HeldDown::PowerCap, after)),
+            Some(("hot", after)) => scenario.held_down = time(after)?.map(|after| (HeldDown::Heat, after)),
+            Some(("brake", after)) => scenario.held_down = time(after)?.map(|after| (HeldDown::Brake, after)),
+            Some(("stall", after)) => scenario.counter = time(after)?.map_or(Counter::Stalls, Counter::StallsAfter),
             Some(_) => return Err(unknown()),
             None => match word {
                 "normal" => {}
                 "two-gpus" => scenario.two_gpus = true,
-                "throttled" => scenario.throttled = Some(Duration::ZERO),
+                "throttled" => scenario.held_down = Some((HeldDown::PowerCap, Duration::ZERO)),
                 "sick" => scenario.sick = true,
                 "stall" => scenario.counter = Counter::Stalls,
                 "wrap" => scenario.counter = Counter::Wraps,
+                "restart" => scenario.counter = Counter::Restarts,
+                "jump" => scenario.counter = Counter::Jumps,
+                "uneven" => scenario.uneven = true,
+                "gpm-forbidden" => scenario.gpm_forbidden = true,
                 "no-driver" => scenario.no_init = Some(NoInit::NoDriver),
                 "mismatch" => scenario.no_init = Some(NoInit::Mismatch),
                 _ => {

@@ -54,6 +54,12 @@ impl State {
         matches!((time, self.first_energy), (Some(time), Some(first)) if first.elapsed() >= time)
     }
 
+    /// The same, but no later than so long after the first reading of the energy counter.
+    pub(crate) fn time_until(&self, after: Duration) -> i64 {
+        let last = self.first_energy.map(|first| (first + after).duration_since(self.initialised).as_micros() as i64);
+        self.time().min(last.unwrap_or(i64::MAX))
+    }
+
     pub(crate) fn energy_readings(&self) -> u32 {
         self.energy_readings
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use comfy_table::{Cell, CellAlignment};
+use harness_core::Throttled;
 use harness_core::compare::{Comparison, Difference, Figure, Named, Row};
 use harness_core::format::{Scale, count, plural};
 use harness_core::metric::Direction;
@@ -39,7 +40,7 @@ impl Shown<'_> {
                 table.add_row(cells(row).iter().enumerate().map(|(column, text)| cell(text, column)));
             }
             parts.push(table.trim_fmt());
-            let notes = self.notes(comparison, |fact| fact.to_owned());
+            let notes = self.notes(new, comparison, |fact| fact.to_owned());
             parts.extend((!notes.is_empty()).then(|| notes.join("\n\n")));
         }
         parts.push(self.method());
@@ -55,14 +56,14 @@ impl Shown<'_> {
             let head = line(&HEAD.map(ToOwned::to_owned));
             let rows = comparison.rows.iter().map(|row| line(&cells(row).map(|cell| cell.replace('|', "\\|"))));
             parts.push([head, rule].into_iter().chain(rows).collect::<Vec<_>>().join("\n"));
-            parts.extend(self.notes(comparison, |fact| format!("- {}", fact.trim_start())));
+            parts.extend(self.notes(new, comparison, |fact| format!("- {}", fact.trim_start())));
         }
         parts.push(self.method());
         parts.join("\n\n")
     }
 
-    /// What differs and what could not be compared; `line` makes a line of one.
-    fn notes(&self, comparison: &Comparison, line: fn(&str) -> String) -> Vec<String> {
+    /// In what clocks were held down, what differs and what could not be compared; `line` makes a line of one.
+    fn notes(&self, new: &[Named], comparison: &Comparison, line: fn(&str) -> String) -> Vec<String> {
         let differences = |title: &str, list: &[Difference]| {
             let lines: Vec<String> = list.iter().map(|difference| line(&format!("  {}", arrow(difference)))).collect();
             (!lines.is_empty()).then(|| format!("{title}\n{}", lines.join("\n")))
@@ -72,7 +73,16 @@ impl Shown<'_> {
             .iter()
             .map(|missing| line(&format!("  {}: {}", missing.metric, missing.reason)))
             .collect();
+        let sides = [(self.base, "the base"), (new, "the new side")];
+        let held: Vec<String> =
+            sides.into_iter().filter_map(|(side, name)| Some(throttled_words(&throttled(side)?, name))).collect();
         [
+            (!held.is_empty()).then(|| {
+                format!(
+                    "Clocks were held down in {}:\na verdict here may be of heat or power, not of what was changed.",
+                    held.join(", and in ")
+                )
+            }),
             differences("Other work, compared because of --force:", &comparison.other_work),
             differences("What else differs:", &comparison.facts),
             (!missing.is_empty()).then(|| format!("Not compared:\n{}", missing.join("\n"))),
@@ -110,6 +120,10 @@ impl Shown<'_> {
                         .map(|missing| json!({ "metric": missing.metric, "reason": missing.reason })).collect::<Vec<_>>(),
                     "facts": comparison.facts.iter().map(difference_json).collect::<Vec<_>>(),
                     "other_work": comparison.other_work.iter().map(difference_json).collect::<Vec<_>>(),
+                    "throttled": {
+                        "base": throttled_json(self.base),
+                        "new": throttled_json(new),
+                    },
                 })
             })
             .collect();
@@ -123,6 +137,20 @@ impl Shown<'_> {
         });
         format!("{document:#}")
     }
+}
+
+fn throttled(side: &[Named]) -> Option<Throttled> {
+    Throttled::of(side.iter().flat_map(|named| &named.recording.runs))
+}
+
+fn throttled_words(throttled: &Throttled, side: &str) -> String {
+    let Throttled { runs, of, reasons } = throttled;
+    let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+    format!("{runs} of {} of {side}{reasons}", plural(*of, "run"))
+}
+
+fn throttled_json(side: &[Named]) -> Option<Value> {
+    throttled(side).map(|Throttled { runs, of, reasons }| json!({ "runs": runs, "of": of, "reasons": reasons }))
 }
 
 fn row_json(row: &Row) -> Value {

@@ -196,7 +196,9 @@ impl Project<'_> {
 
     fn build(&self) -> Vec<String> {
         match self.language {
-            PluginLanguage::Rust => vec!["cargo build --release --target wasm32-wasip2".into()],
+            PluginLanguage::Rust => {
+                vec!["rustup target add wasm32-wasip2".into(), "cargo build --release --target wasm32-wasip2".into()]
+            }
             PluginLanguage::Javascript => vec!["npm install && npm run build".into()],
             PluginLanguage::Python => vec![
                 "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt".into(),

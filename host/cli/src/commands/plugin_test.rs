@@ -94,6 +94,9 @@ fn run(
         let unit = if reading.metric.unit == "1" { "" } else { &reading.metric.unit };
         deliver::line(&format!("  {} = {} {unit}{remark}", reading.metric.name, reading.value))?;
     }
+    if runs > 0 && recording.summary.is_empty() {
+        deliver::line("  it returned no figures, which is allowed; if some were meant, look at what `run` returns")?;
+    }
     let wrong = recording.summary.iter().filter(|reading| reading.host_value.is_some() || reading.unmeasured).count();
     match (runs, wrong) {
         (0, _) => Err(Failure::failed("the workload recorded no run; measure a plan before returning")),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use harness_core::doctor::Verdict;
+use harness_core::roofline::Roofline;
 use harness_core::session::Broken;
 use harness_core::{MeasureError, Recorder, Recording, Session, Status, StopFlag, Warning, Work};
 use harness_engine::Loaded;
@@ -18,7 +19,7 @@ use crate::log::PluginLog;
 use crate::progress::{Display, Screen, Total};
 use crate::sensors::Telemetry;
 use crate::settings::{ModelSettings, ReportTarget, RunSettings};
-use crate::{Outcome, facts, interrupt, model, plugins, sensors, units};
+use crate::{Outcome, facts, idle, interrupt, model, plugins, sensors, units};
 
 impl Run {
     pub(crate) fn execute(self) -> Outcome {
@@ -54,19 +55,29 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     for note in loaded.notes.iter().skip(held_back) {
         screen.say(note);
     }
-    let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
+    let mut telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
     if let Some(note) = &telemetry.note {
         screen.say(note);
     }
     for check in telemetry.checks.iter().filter(|check| check.verdict == Verdict::Warning) {
         screen.warn(&check.line());
     }
+    let roofline = if settings.roofline { Some(roofline(&mut loaded)?) } else { None };
     let work = rehearse(settings, &plugin, &values, &loaded, &telemetry);
     if held_back > 0 {
         let time = work.and_then(|work| foretell(settings, &plugin, &description, &mut loaded, &telemetry, &work));
         let note = loaded.notes.first().map(String::as_str).unwrap_or_default();
         screen.say(&format!("{note}{}", time.unwrap_or_default()));
     }
+
+    if telemetry.read && !settings.idle_time.is_zero() {
+        match idle::watch(&mut *telemetry.sensors, settings.idle_time) {
+            Ok(facts) => telemetry.facts.extend(facts),
+            Err(reason) => screen.say(&format!("the power of the idle GPU is not known: {reason}")),
+        }
+    }
+
+    telemetry.facts.extend(roofline.iter().flat_map(Roofline::facts));
 
     let start = jiff::Timestamp::now();
     let facts = facts::gather(
@@ -94,6 +105,9 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         settings.seed,
         settings.budget,
     );
+    if let Some(roofline) = roofline {
+        session.measure_against(roofline);
+    }
     session.observe(Arc::<Display>::clone(&display));
     session.stop_on(stop.clone());
 
@@ -137,6 +151,15 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         }
         Some(failure) => Err(failure.and(&kept(&path, recording.runs.len()))),
     }
+}
+
+/// What the model's memory gives and its decoding takes.
+fn roofline(loaded: &mut Loaded) -> Result<Roofline, Failure> {
+    let cant =
+        |why: &str| Failure::usage(format!("--roofline can't measure the memory: {why}; or leave --roofline out"));
+    let traffic = loaded.traffic.ok_or_else(|| cant("the simulated model has none; use another --backend"))?;
+    let bandwidth = loaded.backend.memory_bandwidth().map_err(|why| cant(&why))?;
+    Ok(Roofline { bandwidth, traffic })
 }
 
 /// The reports that the user named, or else the workload's own, or else the default one.

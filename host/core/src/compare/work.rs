@@ -45,7 +45,7 @@ impl fmt::Display for Work {
 }
 
 /// Settings that say how often the same work is done again, by the convention of every plugin here.
-const REPETITIONS: &[&str] = &["setting.runs"];
+const REPETITIONS: &[&str] = &["setting.runs", "setting.stop"];
 /// Facts of the work beside the settings: what is run, and the model's shape.
 const WORK: &[&str] = &[
     "plugin.name",
@@ -57,7 +57,8 @@ const WORK: &[&str] = &[
     "model.context",
 ];
 /// Facts of one invocation, which differ always or are shown otherwise.
-const PASSING: &[&str] = &["start", "command", "setting.runs"];
+const PASSING: &[&str] =
+    &["start", "command", "setting.runs", "idle.power", "idle.time", "roofline.bandwidth", "roofline.spread"];
 
 fn is_work(fact: &str) -> bool {
     !REPETITIONS.contains(&fact) && (fact.starts_with("setting.") || WORK.contains(&fact))

@@ -247,6 +247,15 @@ pub(crate) struct StepLayers {
     pub(crate) head_ahead: i32,
 }
 
+/// A block of memory that is read.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream {
+    pub(crate) from: Address,
+    pub(crate) out: Address,
+    pub(crate) count: u64,
+}
+
 /// Blocks of the generating kernel at most.
 pub(crate) const MOST_BLOCKS: usize = 384;
 

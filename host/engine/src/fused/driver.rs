@@ -472,6 +472,28 @@ impl Gpu {
         Ok(buffer)
     }
 
+    /// Bytes of the cache that all multiprocessors share.
+    pub(crate) fn cache_bytes(&self) -> Result<u32, DriverError> {
+        attribute(self.context.device, CUdevice_attribute::CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE)
+    }
+
+    /// Bytes that can still be allocated, where the driver says it.
+    pub(crate) fn free(&self) -> Option<u64> {
+        self.context.bind().ok()?;
+        self.memory.free()
+    }
+
+    /// `bytes` bytes on the GPU, all zero, that are given back to it and not to the pool, and so are counted in no figure.
+    pub(crate) fn outside_the_pool(&self, bytes: usize) -> Result<Scratch, DriverError> {
+        self.context.bind()?;
+        // SAFETY: the context is the thread's.
+        let address = unsafe { result::malloc_sync(bytes.max(1)) }?;
+        let scratch = Scratch { address, context: self.context.clone() };
+        // SAFETY: the memory was just allocated. It is set in the one stream, before all that reads it.
+        unsafe { result::memset_d8_async(address, 0, bytes.max(1), self.context.stream) }?;
+        Ok(scratch)
+    }
+
     /// `count` values in the host's memory that the GPU can read and write, all zero.
     pub(crate) fn mapped<T: Plain>(&self, count: usize) -> Result<Mapped<T>, DriverError> {
         self.context.bind()?;
@@ -678,6 +700,29 @@ impl Drop for Buffer {
         let _ = self.context.bind();
         // SAFETY: it was allocated in this stream and is freed once.
         let _ = unsafe { result::free_async(self.address, self.context.stream) };
+    }
+}
+
+/// Memory on the GPU that is not of the pool.
+pub(crate) struct Scratch {
+    address: CUdeviceptr,
+    context: Arc<Context>,
+}
+
+impl Scratch {
+    /// Where the GPU finds its first byte.
+    pub(crate) fn address(&self) -> u64 {
+        self.address
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = self.context.bind();
+        // The GPU may still be reading it.
+        let _ = self.context.synchronize();
+        // SAFETY: it was allocated so and is freed once.
+        let _ = unsafe { result::free_sync(self.address) };
     }
 }
 

@@ -14,11 +14,13 @@ mod memory;
 mod model;
 mod pass;
 mod step;
+mod stream;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 
+use harness_core::roofline::Bandwidth;
 use harness_core::{Backend, BackendError, Clock, Memory as Reading, ModelInfo, Sampling, Served, TokenRequest};
 
 use self::args::{Choice, Row};
@@ -429,5 +431,9 @@ impl Backend for Fused {
 
     fn no_device_time(&self) -> Option<String> {
         None
+    }
+
+    fn memory_bandwidth(&mut self) -> Result<Bandwidth, String> {
+        stream::measure(&self.gpu)
     }
 }

@@ -426,6 +426,22 @@ fn memory_is_taken_once_and_seen() {
     assert_eq!((after.allocated, after.peak), (reserved.allocated, reserved.allocated));
 }
 
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn the_memorys_bandwidth_is_measured_alike_again_and_leaves_nothing_behind() {
+    let config = Config { context: 96, vocabulary: 1009, ..Config::published(2, 4, 64) };
+    let mut fused = fused(&config, DTypeChoice::F16, false);
+    let before = (fused.memory().unwrap().allocated, fused.gpu.free().unwrap());
+    let found = [(); 3].map(|()| fused.memory_bandwidth().unwrap());
+    println!("{found:#?}");
+    let rates = found.each_ref().map(|found| found.rate);
+    let (least, most) = (rates.iter().copied().fold(f64::MAX, f64::min), rates.iter().copied().fold(0.0, f64::max));
+    assert!(least > 50e9 && most < 20e12 && most / least < 1.1, "{rates:?}");
+    assert_eq!(fused.memory().unwrap().allocated, before.0);
+    // All but what loading a kernel and pinned memory take.
+    assert!(fused.gpu.free().unwrap() + (64 << 20) >= before.1);
+}
+
 impl Fused {
     /// The prompt with its first new token, and the logits that the generating kernel gives after it; `None` where
     /// another way is taken.

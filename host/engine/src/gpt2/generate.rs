@@ -2,11 +2,12 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling as Draw};
+use harness_core::roofline::Bandwidth;
 use harness_core::{Backend, BackendError, Clock, Memory, ModelInfo, Sampling, Served, TokenRequest};
 
 use super::{Batch, Model, greedy};
 use crate::cuda::Gpu;
-use crate::{memory, request};
+use crate::{bandwidth, memory, request};
 
 /// GPT-2 on candle, on a CPU or a GPU.
 pub(crate) struct Gpt2 {
@@ -113,6 +114,13 @@ impl Backend for Gpt2 {
         match &mut self.gpu {
             Some(gpu) => gpu.reset_peak(),
             None => self.no_peak = memory::reset_peak().err(),
+        }
+    }
+
+    fn memory_bandwidth(&mut self) -> std::result::Result<Bandwidth, String> {
+        match self.gpu {
+            None => bandwidth::measure(),
+            Some(_) => Err("the backend candle does not measure a GPU's memory; use --backend fused".into()),
         }
     }
 
