@@ -10,6 +10,10 @@ use std::thread;
 /// Restricts the architectures, for quick builds while a kernel is written: `HARNESS_CUDA_ARCHS=90a`.
 const ARCHS: &str = "HARNESS_CUDA_ARCHS";
 
+/// Set to anything: kernels for `compute-sanitizer --tool racecheck`, with line numbers. `kernels/barriers.cuh` has what
+/// is different about them.
+const RACECHECK: &str = "HARNESS_RACECHECK";
+
 /// The first line of a kernel file that needs compute capability 9.0.
 const NEEDS_90: &str = "// sm_90";
 
@@ -25,7 +29,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     println!("cargo::rerun-if-changed=kernels");
-    for name in [ARCHS, "NVCC", "CUDA_HOME", "CUDA_PATH"] {
+    for name in [ARCHS, RACECHECK, "NVCC", "CUDA_HOME", "CUDA_PATH"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
     match build() {
@@ -100,6 +104,9 @@ fn compile_one(nvcc: &Path, archs: &[String], kernel: &Path, out: &Path) -> Resu
     let image = out.join(format!("{stem}.fatbin"));
     let mut command = Command::new(nvcc);
     command.args(["-std=c++17", "-O3", "-fatbin"]).args(targets).arg("-o").arg(&image).arg(kernel);
+    if std::env::var_os(RACECHECK).is_some() {
+        command.args(["-lineinfo", "-DFOR_RACECHECK"]);
+    }
     let ran = command.output().map_err(|error| format!("can't run {}: {error}", nvcc.display()))?;
     let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     if !ran.status.success() {

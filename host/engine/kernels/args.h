@@ -50,6 +50,9 @@ enum Epilogue : int32_t {
 
 // out[m][np] = a[m][kp] * w[np][kp]^T + bias. kp is a multiple of 64, np of 8.
 //
+// bfloat16 has eight bits of a number. Where these are too few, `a` has each row in two parts, [m][2][kw]: the rounded
+// numbers, and what rounding left of them. kp is then 2 * kw, and both parts meet the same weights.
+//
 // A matrix of float is row-major [np][kp]. One of half or bfloat16 is blocked: [np / 8][kp / 32][8][32], so that the
 // eight numbers of one 16-byte read are neighbours of one row, and 8 rows by 32 columns are 512 bytes in a row.
 struct Product {
@@ -70,6 +73,7 @@ struct Product {
     const float* norm_bias;
     float epsilon;
     int32_t width;  // numbers of a row that are not padding
+    int32_t kw;     // columns of w: kp, or half of it in bfloat16
 };
 
 // Attention of the prompt's tokens over themselves, one block a (tile of queries, head, sequence).

@@ -7,10 +7,6 @@ __device__ __forceinline__ void init_barrier(uint32_t barrier, int count) {
     asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(count) : "memory");
 }
 
-__device__ __forceinline__ void arrive(uint32_t barrier) {
-    asm volatile("mbarrier.arrive.shared.b64 _, [%0];" ::"r"(barrier) : "memory");
-}
-
 // Arrives, and has the barrier wait for so many bytes as well.
 __device__ __forceinline__ void expect(uint32_t barrier, int bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes) : "memory");
@@ -29,6 +25,32 @@ __device__ __forceinline__ bool try_wait(uint32_t barrier, uint32_t parity) {
 __device__ __forceinline__ void await_phase(uint64_t* barrier, uint32_t parity) {
     while (!try_wait(shared_address(barrier), parity)) {
     }
+}
+
+// racecheck follows what a thread has read only to where this same thread says so, with a fence for the bulk copies
+// that overwrite it, and thinks that all else is a race. The kernels that it looks at are compiled so, and have the
+// patience that being looked at takes. All others, as CUTLASS's pipelines, have one thread arrive for those that it has
+// met at a barrier of threads, which costs less.
+#ifdef FOR_RACECHECK
+constexpr bool FOR_ALL = false;
+constexpr uint64_t PATIENCE = 1'000'000'000'000ull;
+#else
+constexpr bool FOR_ALL = true;
+constexpr uint64_t PATIENCE = 4'000'000'000ull;  // clock ticks, about two seconds
+#endif
+constexpr uint32_t POLLS = 4096;  // before the clock is looked at
+
+// Of a barrier that `threads` threads arrive at together.
+__host__ __device__ constexpr int arrivals_of(int threads) {
+    return FOR_ALL ? 1 : threads;
+}
+
+// So many threads, of which this is the one numbered `thread`, have met after they read what a bulk copy will
+// overwrite.
+__device__ __forceinline__ void arrive_together(uint64_t* barrier, int thread, int arrivals = 1) {
+    if (!FOR_ALL) asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    if (FOR_ALL && thread > 0) return;
+    asm volatile("mbarrier.arrive.shared.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
 }
 
 // Waits for the first THREADS threads of the block, which call it.

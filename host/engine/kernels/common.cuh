@@ -23,6 +23,16 @@ __device__ __forceinline__ void let_successor_start() {
 #endif
 }
 
+// Whether rows may come in two parts, as a Product says.
+template <typename Real>
+__host__ __device__ constexpr bool from_parts() {
+    return false;
+}
+template <>
+__host__ __device__ constexpr bool from_parts<bfloat16>() {
+    return true;
+}
+
 template <typename Real>
 __device__ __forceinline__ Real from_float(float x);
 template <>
@@ -98,6 +108,22 @@ __device__ __forceinline__ float gelu(float x, int by_erf) {
     if (by_erf) return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
     float u = 0.79788456080286536f * (x + 0.044715f * x * x * x);
     return __fdividef(x, 1.0f + __expf(-2.0f * u));
+}
+
+// Blocks of 32 columns of a product's weights, in 16 bits.
+template <typename Real>
+__device__ __forceinline__ int weight_blocks(const Product& p) {
+    return (from_parts<Real>() ? p.kw : p.kp) / 32;
+}
+
+// Which of them meets a block of columns of the activations.
+template <typename Real>
+__device__ __forceinline__ int weight_block(const Product& p, int k_block) {
+    if constexpr (from_parts<Real>()) {
+        int blocks = p.kw / 32;
+        return k_block < blocks ? k_block : k_block - blocks;
+    }
+    return k_block;
 }
 
 // A read of weights, which nothing else reads in this pass: leave the first-level cache to what is read again.

@@ -74,7 +74,8 @@ __device__ void product(const Product& p) {
 #pragma unroll
         for (int tile = 0; tile < TILES; ++tile) {
             bool there = k_block < k_blocks && (first_tile + tile) * 8 < p.np;
-            int64_t block = static_cast<int64_t>(first_tile + tile) * k_blocks + k_block;
+            int64_t of_tile = static_cast<int64_t>(first_tile + tile) * weight_blocks<Real>(p);
+            int64_t block = of_tile + weight_block<Real>(p, k_block);
             w[slot][tile] = there ? load_once(weights + block * 512) : zero;
         }
     };

@@ -26,8 +26,6 @@ namespace {
 // Twelve warps that multiply, and one that copies, leave each thread 128 registers.
 constexpr int WARPS = 12;
 constexpr int THREADS = 32 * WARPS;
-constexpr uint64_t PATIENCE = 4'000'000'000ull;  // clock ticks, about two seconds
-constexpr uint32_t POLLS = 4096;                 // before the clock is looked at
 
 constexpr int MOST_STAGES = 24;
 
@@ -115,9 +113,14 @@ struct Shared {
     float2* statistics;         // [WARPS]
     uint64_t* best;             // [WARPS]: each warp's candidate
     volatile uint32_t* issued;  // chunks whose copy has begun
-    volatile int* stop;         // 1: no more weights are needed
-    volatile int* dead;         // 1: waited too long, so waiting is over
+    volatile uint32_t* stop;    // 1: no more weights are needed
+    volatile uint32_t* dead;    // 1: waited too long, so waiting is over
 };
+
+// Says something to threads that poll for it.
+__device__ __forceinline__ void tell(volatile uint32_t* word, uint32_t value) {
+    atomicExch(const_cast<uint32_t*>(word), value);
+}
 
 __device__ __forceinline__ void sync_workers() {
     asm volatile("bar.sync 1, %0;" ::"n"(THREADS) : "memory");
@@ -135,10 +138,6 @@ __device__ __forceinline__ bool test(uint64_t* barrier, uint32_t parity) {
                  : "r"(shared_address(barrier)), "r"(parity)
                  : "memory");
     return done != 0;
-}
-
-__device__ __forceinline__ void arrive(uint64_t* barrier, int count) {
-    asm volatile("mbarrier.arrive.shared.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(count) : "memory");
 }
 
 // Counts chunks of the block's stream of weights; the same on the copying and on the multiplying side.
@@ -253,7 +252,7 @@ struct Copier {
         uint32_t to = shared_address(w.s.stages + stage * Shape::STAGE_BYTES);
         expect(barrier, bytes);
         copy_bulk(to, from, bytes, barrier, policy);
-        *w.s.issued = ++number;
+        tell(w.s.issued, ++number);
     }
 
     __device__ void tile(const uint8_t* from, const Tiling& tiling) {
@@ -309,12 +308,12 @@ __device__ __forceinline__ ulonglong2 read_packets(const uint64_t* packets) {
 }
 
 // Whether it is worth going on waiting, asked after many polls in vain. `since` is 0 at first.
-__device__ __noinline__ bool patient(uint32_t* failed, volatile int* dead, uint64_t& since) {
+__device__ __noinline__ bool patient(uint32_t* failed, volatile uint32_t* dead, uint64_t& since) {
     uint64_t now = clock64();
     if (since == 0) since = now;
     volatile uint32_t* gave_up = failed;
     if (now - since > PATIENCE) *gave_up = 1;
-    if (*gave_up) *dead = 1;
+    if (*gave_up) tell(dead, 1);
     return !*dead;
 }
 
@@ -398,12 +397,6 @@ struct Products {
         return w.s.stages + stage * Shape::STAGE_BYTES;
     }
 
-    // This warp is done with chunk n.
-    __device__ __forceinline__ void release(uint32_t n, int arrivals) {
-        __syncwarp();
-        if (lane == 0) arrive(&w.s.empty[Chunk<Real, Shape>::stage(n)], arrivals);
-    }
-
     // The part of a 16-bit product that one block of 8 rows by 32 columns gives. The tensor cores take 16 tokens: the
     // first eight are all this one.
     __device__ __forceinline__ void block_product(float (&even)[4], float (&odd)[4], const uint8_t* weights,
@@ -448,7 +441,8 @@ struct Products {
                 }
             }
         }
-        release(n, arrivals);
+        __syncwarp();
+        arrive_together(&w.s.empty[Chunk<Real, Shape>::stage(n)], lane, arrivals);
     }
 
     // The sums over a warp: those of rows 2 * lane and 2 * lane + 1 in lanes 0 to 3 for 16 bits, of row `lane` in lanes
@@ -699,9 +693,11 @@ struct Model {
     // A product whose outputs are added to the residual stream. `row` is this thread's, `offset` its bias.
     __device__ void add_product(const Tiling& tiling, const Deal& deal, int row, float offset, uint64_t* packets) {
         products.multiply(tiling, deal);
+        // Before the barrier, after which other threads write what comes next there.
+        float before = row >= 0 ? s.residual[row] : 0;
         sync_workers();
         if (row >= 0) {
-            float value = s.residual[row] + (products.total(tiling, deal, thread) + offset);
+            float value = before + (products.total(tiling, deal, thread) + offset);
             publish(packets + row, __float_as_uint(value), sequence);
         }
     }
@@ -987,7 +983,7 @@ struct Model {
             ++position;
             if (token == g.end_of_text) break;
         }
-        if (thread == 0) *s.stop = 1;
+        if (thread == 0) tell(s.stop, 1);
         if (w.block == 0 && thread == 0) {
             *g.token = token;
             g.row->position = position;
@@ -1011,9 +1007,9 @@ __device__ void generate(const Generate& g) {
     at += WARPS * 8;
     s.best = reinterpret_cast<uint64_t*>(at);
     at += WARPS * 8;
-    s.stop = reinterpret_cast<int*>(at);
+    s.stop = reinterpret_cast<uint32_t*>(at);
     s.dead = s.stop + 1;
-    s.issued = reinterpret_cast<uint32_t*>(at) + 2;
+    s.issued = s.stop + 2;
     at += 64;
     s.residual = reinterpret_cast<float*>(at);
     at += g.dp * 4;
@@ -1026,7 +1022,7 @@ __device__ void generate(const Generate& g) {
         if (g.stages != STAGES || g.stage_bytes != Shape::STAGE_BYTES) __trap();
         for (int i = 0; i < STAGES; ++i) {
             init_barrier(shared_address(&s.full[i]), 1);
-            init_barrier(shared_address(&s.empty[i]), WARPS);
+            init_barrier(shared_address(&s.empty[i]), WARPS * arrivals_of(32));
         }
         *s.issued = 0;
         *s.stop = 0;

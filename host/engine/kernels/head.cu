@@ -138,7 +138,7 @@ struct Work {
                 }
             }
             __syncwarp();
-            if (lane == 0) arrive(shared_address(&s.empty[turn.stage]));
+            arrive_together(&s.empty[turn.stage], lane);
             turn.next(p.stages);
         }
     }
@@ -205,7 +205,7 @@ struct Work {
         if (threadIdx.x == 0) {
             for (int i = 0; i < p.stages; ++i) {
                 init_barrier(shared_address(&s.full[i]), 1);
-                init_barrier(shared_address(&s.empty[i]), WARPS);
+                init_barrier(shared_address(&s.empty[i]), WARPS * arrivals_of(32));
             }
             asm volatile("fence.proxy.async;" ::: "memory");
         }

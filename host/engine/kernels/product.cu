@@ -127,21 +127,30 @@ struct Pipeline {
     Side<T, T::ROWS, false> activations;
     Side<T, T::OUTPUTS, BLOCKED> weights;
     int stages;
+    int weight_stages;  // after which weights start again
 
     __device__ __forceinline__ Pipeline(const Product& p, int row, int output, int first_block, int stages,
                                         uint32_t shared)
         : activations(p.a, row, p.m, p.kp * static_cast<int>(sizeof(typename T::Real)), first_block, shared),
-          weights(p.w, output, p.np, p.kp * static_cast<int>(sizeof(typename T::Real)), first_block,
-                  shared + T::WEIGHTS_AT),
-          stages(stages) {}
+          weights(
+              p.w, output, p.np,
+              (BLOCKED ? 32 * weight_blocks<typename T::Real>(p) : p.kp) * static_cast<int>(sizeof(typename T::Real)),
+              first_block, shared + T::WEIGHTS_AT),
+          stages(stages),
+          weight_stages(from_parts<typename T::Real>() ? p.kw / 32 / T::BLOCKS : stages) {}
 
     static __device__ __forceinline__ int buffer(int stage) { return stage % T::STAGES * T::STAGE_BYTES; }
+
+    __device__ __forceinline__ void copy_weights(int stage) const {
+        bool again = from_parts<typename T::Real>() && stage >= weight_stages;
+        weights.copy(again ? stage - weight_stages : stage, buffer(stage));
+    }
 
     // After this the first stage is there.
     __device__ __forceinline__ void start() const {
 #pragma unroll
         for (int stage = 0; stage < T::STAGES - 1; stage++) {
-            if (stage < stages) weights.copy(stage, buffer(stage));
+            if (stage < stages) copy_weights(stage);
         }
         wait_for_predecessor();
 #pragma unroll
@@ -159,7 +168,7 @@ struct Pipeline {
         __syncthreads();
         int refill = stage + T::STAGES - 1;
         if (refill < stages) {
-            weights.copy(refill, buffer(refill));
+            copy_weights(refill);
             activations.copy(refill, buffer(refill));
         }
         end_copy_group();

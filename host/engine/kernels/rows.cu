@@ -43,7 +43,12 @@ __device__ void norm(const Rows& r, const float* x, Real* out, float* scratch) {
         if constexpr (sizeof(Real) == 4) {
             *reinterpret_cast<float4*>(out + c) = v;
         } else {
-            *reinterpret_cast<uint2*>(out + c) = make_uint2(pack<Real>(v.x, v.y), pack<Real>(v.z, v.w));
+            uint2 rounded = make_uint2(pack<Real>(v.x, v.y), pack<Real>(v.z, v.w));
+            *reinterpret_cast<uint2*>(out + c) = rounded;
+            if (!from_parts<Real>() || r.parts == 1) continue;
+            float2 low = unpack<Real>(rounded.x), high = unpack<Real>(rounded.y);
+            *reinterpret_cast<uint2*>(out + r.dp + c) =
+                make_uint2(pack<Real>(v.x - low.x, v.y - low.y), pack<Real>(v.z - high.x, v.w - high.y));
         }
     }
 }
@@ -83,7 +88,7 @@ __device__ void work(const Rows& r) {
         *reinterpret_cast<float4*>(kept + c) = v;
     }
     __syncthreads();
-    if (r.out) norm<Real>(r, kept, static_cast<Real*>(r.out) + static_cast<int64_t>(row) * r.dp, scratch);
+    if (r.out) norm<Real>(r, kept, static_cast<Real*>(r.out) + static_cast<int64_t>(row) * r.parts * r.dp, scratch);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ struct Rows {
     const float* bias;      // [dp]
     const int32_t*
         picks;  // where not null, row r is row picks[r + 1] - 1 of x and of the partial sums: a sequence's last one
-    void* out;  // Real [m][dp]: the normed rows, or null
+    void* out;  // Real [m][parts][dp]: the normed rows, or null; in parts as a Product has them
     const float* norm_weight;
     const float* norm_bias;
     int32_t m;
@@ -24,4 +24,5 @@ struct Rows {
     int32_t splits;
     int32_t partial_rows;
     float epsilon;
+    int32_t parts;
 };

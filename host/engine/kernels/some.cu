@@ -105,8 +105,9 @@ __device__ __forceinline__ void product(const Product& p) {
     int first_tile = blockIdx.x * TILES;
     const uint4 zero = make_uint4(0, 0, 0, 0);
 
-    const uint8_t* weights = static_cast<const uint8_t*>(p.w) + 16 * lane +
-                             (static_cast<int64_t>(first_tile) * k_blocks + begin + warp) * 512;
+    int of_tile = weight_blocks<Real>(p);
+    const uint8_t* weights =
+        static_cast<const uint8_t*>(p.w) + 16 * lane + static_cast<int64_t>(first_tile) * of_tile * 512;
     int tiles = p.np / 8 - first_tile;
     uint4 w[DEPTH][TILES];
     auto read_weights = [&](int i, int chunk) {
@@ -114,7 +115,8 @@ __device__ __forceinline__ void product(const Product& p) {
 #pragma unroll
         for (int tile = 0; tile < TILES; ++tile) {
             bool there = k_block + warp < blocks && tile < tiles;
-            w[i][tile] = there ? load_once(weights + (tile * k_blocks + k_block) * 512) : zero;
+            int block = tile * of_tile + weight_block<Real>(p, begin + warp + k_block);
+            w[i][tile] = there ? load_once(weights + block * 512) : zero;
         }
     };
 #pragma unroll

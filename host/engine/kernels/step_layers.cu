@@ -39,9 +39,7 @@ constexpr int WARPS = 8, WORKERS = 32 * WARPS, THREADS = WORKERS + 128;
 __host__ __device__ constexpr int ahead(int row_tiles) {
     return row_tiles == 4 ? 4 : 2;
 }
-constexpr int PARTS = HS / 8;                    // of 16 bytes, of a head
-constexpr uint64_t PATIENCE = 4'000'000'000ull;  // clock ticks, about two seconds
-constexpr uint32_t POLLS = 4096;                 // before the clock is looked at
+constexpr int PARTS = HS / 8;  // of 16 bytes, of a head
 
 enum Phase { HEADS, PROJECTION, UP, DOWN };
 constexpr int PHASES = 4;
@@ -125,9 +123,9 @@ struct Memory {
 // What does not depend on what a launch is given.
 template <int ROWS>
 struct Fixed {
-    uint64_t full[LOADS];  // a group of weights is there
-    uint64_t come;         // what the cluster's blocks sent is there
-    volatile int used;     // phases whose weights were multiplied
+    uint64_t full[LOADS];   // a group of weights is there
+    uint64_t used[PHASES];  // a phase's weights were multiplied
+    uint64_t come;          // what the cluster's blocks sent is there
     __align__(16) float own[ROWS / CLUSTER][OWN_COLUMNS];
     float2 scales[ROWS];  // of a norm: mean and factor
     Row rows[ROWS];
@@ -256,7 +254,7 @@ struct Step {
 
     template <int PHASE>
     __device__ __forceinline__ void await_use() const {
-        while (s.used <= PHASES * number + PHASE) __nanosleep(20);
+        await_phase(&s.used[PHASE], number & 1);
     }
 
     // What comes before the first layer; weights while the kernel before still runs.
@@ -340,8 +338,9 @@ struct Step {
     }
 
     // The weights of a phase are no longer needed, which all workers have come to.
+    template <int PHASE>
     __device__ __forceinline__ void release_weights() {
-        if (threadIdx.x == 0) s.used = s.used + 1;
+        arrive_together(&s.used[PHASE], threadIdx.x);
     }
 
     // The last block of all makes everything ready for the next launch.
@@ -508,7 +507,7 @@ struct Step {
         } else {
             // Many: by copies of all that a block is sent, because each number that is sent alone takes a tick.
             sync_first<WORKERS>();
-            release_weights();
+            release_weights<PHASE>();
             float* scratch = reinterpret_cast<float*>(memory + M::SCRATCH);
             constexpr int STRIDE = M::owner_stride(MOST, OUTPUTS);
             float* to = scratch + owner * STRIDE + row / CLUSTER * OUTPUTS + 8 * first + lane % 4 * 2;
@@ -584,7 +583,7 @@ struct Step {
             *reinterpret_cast<float2*>(mine + 8 * STRIDE + 8 * j) = make_float2(sums[j][2], sums[j][3]);
         }
         sync_first<WORKERS>();
-        if constexpr (!M::ROOMY) release_weights();
+        if constexpr (!M::ROOMY) release_weights<PHASE>();
         int quad = threadIdx.x % OF_ROW, first = threadIdx.x / OF_ROW, owner = first % CLUSTER;
         uint32_t to = shared_address(memory + M::RECEIVED);
         to = place_in(to + 4 * (rank * (M::ROWS / CLUSTER) * OWN_COLUMNS + 4 * quad), owner);
@@ -673,7 +672,7 @@ struct Step {
         }
         expect_exchange<PHASE == PROJECTION ? UP : HEADS>();
         arrive();
-        if constexpr (M::ROOMY) release_weights();
+        if constexpr (M::ROOMY) release_weights<PHASE>();
     }
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -708,7 +707,7 @@ struct Step {
         }
         expect_exchange<DOWN>();
         arrive();
-        if constexpr (M::ROOMY) release_weights();
+        if constexpr (M::ROOMY) release_weights<UP>();
     }
 
     // -----------------------------------------------------------------------------------------------------------------
@@ -782,7 +781,7 @@ struct Step {
         attend(seat, keys, values, now, next);
         expect_exchange<PROJECTION>();
         arrive();
-        if constexpr (M::ROOMY) release_weights();
+        if constexpr (M::ROOMY) release_weights<HEADS>();
     }
 
     // As in step_attention.cu, but that the new position is in shared memory.
@@ -863,9 +862,9 @@ struct Step {
     __device__ void run() {
         if (threadIdx.x == 0) {
             for (uint64_t* barrier = s.full; barrier <= &s.come; ++barrier) {
-                init_barrier(shared_address(barrier), 1);
+                bool is_used = barrier >= s.used && barrier < s.used + PHASES;
+                init_barrier(shared_address(barrier), is_used ? arrivals_of(WORKERS) : 1);
             }
-            s.used = 0;
             asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
             asm volatile("fence.proxy.async;" ::: "memory");
         }

@@ -64,6 +64,7 @@ pub(crate) struct Product {
     pub(crate) norm_bias: Address,
     pub(crate) epsilon: f32,
     pub(crate) width: i32,
+    pub(crate) kw: i32,
 }
 
 /// Attention of prompts.
@@ -120,6 +121,7 @@ pub(crate) struct Rows {
     pub(crate) splits: i32,
     pub(crate) partial_rows: i32,
     pub(crate) epsilon: f32,
+    pub(crate) parts: i32,
 }
 
 /// How the tokens of a sequence are chosen.

@@ -35,6 +35,9 @@ pub(crate) struct Dims {
     pub(crate) context: usize,
     /// Bytes of a weight.
     pub(crate) size: usize,
+    /// Parts of a number that prompts' queries, keys and values are computed from: eight bits are too few, because
+    /// scores grow with what rounding left.
+    pub(crate) prompt_parts: usize,
 }
 
 impl Dims {
@@ -53,6 +56,7 @@ impl Dims {
             vp: config.vocabulary.next_multiple_of(8),
             context: config.context,
             size: dtype.size(),
+            prompt_parts: if dtype == DTypeChoice::BF16 { 2 } else { 1 },
         }
     }
 

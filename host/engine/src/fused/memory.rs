@@ -69,7 +69,7 @@ impl Places {
             keys: arena.take(cache),
             values: arena.take(cache),
             residual: arena.take(4 * rows * dims.dp),
-            normed: arena.take(dims.size * rows * dims.dp),
+            normed: arena.take(dims.prompt_parts * dims.size * rows * dims.dp),
             queries: arena.take(dims.size * rows * dims.ap),
             attended: arena.take(dims.size * rows * dims.ap),
             hidden: arena.take(dims.size * rows * dims.fp),

@@ -186,28 +186,27 @@ impl Fused {
         // A text that ends early must not have many steps waiting that nobody needs.
         let ahead = if requests.iter().any(|request| request.end_of_text.is_some()) { 2 } else { steps };
         let mut started = 1;
-        if steps == 1 {
-            self.gpu.mark_end()?;
-        }
+        let mut marked = false;
         while !generation.finished() {
             while started < steps && started < generation.taken + ahead {
                 self.step(batch, shape)?;
                 started += 1;
-                if started == steps {
-                    self.gpu.mark_end()?;
-                }
                 while let Some(memory) = &self.memory
                     && generation.look(memory)
                 {
                     generation.take(now());
                 }
             }
+            if started == steps && !marked {
+                self.gpu.mark_end()?;
+                marked = true;
+            }
             if generation.finished() || !self.wait_for_tokens(generation)? {
                 break;
             }
             generation.take(now());
         }
-        if started < steps { self.gpu.mark_end() } else { Ok(()) }
+        if marked { Ok(()) } else { self.gpu.mark_end() }
     }
 
     /// Waits until the next token of each sequence is there; false if the device is done and they are not.

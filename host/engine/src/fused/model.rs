@@ -76,11 +76,19 @@ impl Model {
         let qkv = Runs::heads(dims, 3 * dims.heads);
         let heads = Runs::heads(dims, dims.heads);
         let place = |offset: u32| self.layers + index * self.layer_bytes + offset as usize;
+        let put_matrix = |affine: &Affine, w: u32, rows: Runs, row_count: usize, columns: Runs, kp: usize| {
+            self.memory.upload(place(w), &matrix(&affine.weight, rows, row_count, columns, kp))
+        };
         let put_affine = |affine: &Affine, w: u32, b: u32, rows: Runs, row_count: usize, columns: Runs, kp: usize| {
-            self.memory.upload(place(w), &matrix(&affine.weight, rows, row_count, columns, kp))?;
+            put_matrix(affine, w, rows, row_count, columns, kp)?;
             self.put_vector(place(b), &affine.bias, rows, row_count)
         };
-        put_affine(&block.qkv, at.qkv, at.qkv_bias, qkv, dims.qkv_rows(), width, dims.dp)?;
+        // The bias of keys adds the same to all scores of a query, of which the softmax leaves nothing. Without it keys
+        // are smaller, and so is what rounding them takes.
+        let mut qkv_bias = block.qkv.bias.clone();
+        qkv_bias[dims.width..2 * dims.width].fill(0.0);
+        put_matrix(&block.qkv, at.qkv, qkv, dims.qkv_rows(), width, dims.dp)?;
+        self.put_vector(place(at.qkv_bias), &qkv_bias, qkv, dims.qkv_rows())?;
         put_affine(&block.proj, at.proj, at.proj_bias, width, dims.dp, heads, dims.ap)?;
         put_affine(&block.up, at.up, at.up_bias, hidden, dims.fp, width, dims.dp)?;
         put_affine(&block.down, at.down, at.down_bias, width, dims.dp, hidden, dims.fp)?;

@@ -46,14 +46,16 @@ struct Weights {
     w: Address,
     bias: Address,
     np: usize,
+    /// Columns of its factor.
     kp: usize,
 }
 
-/// Weight and bias of a layer norm.
+/// Weight and bias of a layer norm, and the parts that its numbers are kept in.
 #[derive(Clone, Copy)]
 struct Norm {
     weight: Address,
     bias: Address,
+    parts: usize,
 }
 
 /// Where the rows of a pass come from.
@@ -62,13 +64,16 @@ struct Source {
     m: usize,
     rows: Address,
     tokens: Address,
+    /// Of the numbers that queries, keys and values are computed from.
+    parts: usize,
 }
 
 impl Pass<'_> {
     /// Reads prompts into the cache and chooses the first token of each sequence.
     pub(crate) fn prompt(&self, shape: PromptShape) -> Result<(), DriverError> {
         let part = self.memory.part(shape.rows, shape.sequences);
-        let source = Source { m: shape.rows, rows: part.rows, tokens: part.tokens };
+        let parts = self.model.dims.prompt_parts;
+        let source = Source { m: shape.rows, rows: part.rows, tokens: part.tokens, parts };
         self.layers(source, |pass, layer| {
             pass.qkv(source, layer)?;
             let attention = PromptAttention {
@@ -98,7 +103,8 @@ impl Pass<'_> {
 
     /// The layers and the last norm of a step, a kernel a product.
     fn step_by_layers(&self, sequences: usize) -> Result<(), DriverError> {
-        let source = Source { m: sequences, rows: self.memory.state_rows(0), tokens: self.memory.tokens(0) };
+        let (rows, tokens) = (self.memory.state_rows(0), self.memory.tokens(0));
+        let source = Source { m: sequences, rows, tokens, parts: 1 };
         self.layers(source, |pass, layer| {
             let dims = &pass.model.dims;
             let attention = StepAttention {
@@ -143,7 +149,9 @@ impl Pass<'_> {
             position_embedding: self.model.position_embedding(),
             ..self.rows(source.m)
         };
-        self.launch_rows(embed, (!fused).then(|| self.norm(0, false)))?;
+        // What norms a layer's input, unless the first product does.
+        let first = |layer| (!self.norms_heads_itself(source)).then(|| self.first_norm(source, layer));
+        self.launch_rows(embed, first(0))?;
         for layer in 0..dims.layers {
             let at = &self.model.offsets;
             let weights = |w, bias, np, kp| Weights {
@@ -154,16 +162,17 @@ impl Pass<'_> {
             };
             heads(self, layer)?;
             let proj = weights(at.proj, at.proj_bias, dims.dp, dims.ap);
-            let second = self.norm(layer, true);
+            let second = self.norm(at.norm_2_weight, at.norm_2_bias, layer);
             self.add(source, &proj, memory.attended(), (!fused).then_some(second))?;
             let up = weights(at.up, at.up_bias, dims.fp, dims.dp);
             let norm = fused.then_some(second);
             self.launch_product(self.product(source, &up, Epilogue::Gelu, memory.normed(), memory.hidden(), norm))?;
             let down = weights(at.down, at.down_bias, dims.dp, dims.fp);
             // What comes after the last layer is up to the caller, but for sums that were left in parts.
-            let next = (layer + 1 < dims.layers).then(|| self.norm(layer + 1, false));
-            if few || next.is_some() {
-                self.add(source, &down, memory.hidden(), next.filter(|_| !fused))?;
+            let is_last = layer + 1 == dims.layers;
+            if few || !is_last {
+                let next = if is_last { None } else { first(layer + 1) };
+                self.add(source, &down, memory.hidden(), next)?;
             } else {
                 self.partial(source, &down, memory.hidden())?;
             }
@@ -184,7 +193,7 @@ impl Pass<'_> {
             rows.m = sequences as i32;
         }
         let (weight, bias) = self.model.norm();
-        self.launch_rows(rows, Some(Norm { weight, bias }))
+        self.launch_rows(rows, Some(Norm { weight, bias, parts: 1 }))
     }
 
     /// From `sequences` normed rows to the next tokens.
@@ -208,7 +217,7 @@ impl Pass<'_> {
     /// The logits of `sequences` normed rows.
     fn head(&self, sequences: usize, first: usize) -> Result<(), DriverError> {
         let dims = &self.model.dims;
-        let source = Source { m: sequences, rows: 0, tokens: 0 };
+        let source = Source { m: sequences, rows: 0, tokens: 0, parts: 1 };
         let head = Weights { w: self.model.head(), bias: 0, np: dims.vp, kp: dims.dp };
         let out = self.memory.logits(first);
         self.launch_product(self.product(source, &head, Epilogue::Logits, self.memory.normed(), out, None))
@@ -233,11 +242,18 @@ impl Pass<'_> {
         }
     }
 
-    fn norm(&self, layer: usize, second: bool) -> Norm {
+    fn norm(&self, weight: u32, bias: u32, layer: usize) -> Norm {
+        Norm { weight: self.model.layer(layer, weight), bias: self.model.layer(layer, bias), parts: 1 }
+    }
+
+    fn first_norm(&self, source: Source, layer: usize) -> Norm {
         let at = &self.model.offsets;
-        let (weight, bias) =
-            if second { (at.norm_2_weight, at.norm_2_bias) } else { (at.norm_1_weight, at.norm_1_bias) };
-        Norm { weight: self.model.layer(layer, weight), bias: self.model.layer(layer, bias) }
+        Norm { parts: source.parts, ..self.norm(at.norm_1_weight, at.norm_1_bias, layer) }
+    }
+
+    /// Whether the product for queries, keys and values norms its input itself.
+    fn norms_heads_itself(&self, source: Source) -> bool {
+        source.parts == 1 && self.norms_itself(source.m)
     }
 
     /// Whether products of `m` rows norm their input themselves.
@@ -285,13 +301,20 @@ impl Pass<'_> {
             dp: dims.dp as i32,
             width: dims.width as i32,
             epsilon: self.model.epsilon,
+            parts: 1,
             ..Rows::default()
         }
     }
 
     fn launch_rows(&self, rows: Rows, norm: Option<Norm>) -> Result<(), DriverError> {
         let rows = match norm {
-            Some(norm) => Rows { out: self.memory.normed(), norm_weight: norm.weight, norm_bias: norm.bias, ..rows },
+            Some(norm) => Rows {
+                out: self.memory.normed(),
+                norm_weight: norm.weight,
+                norm_bias: norm.bias,
+                parts: norm.parts as i32,
+                ..rows
+            },
             None => rows,
         };
         self.launch(&self.kernels.rows, (rows.m as u32, 1, 1), 192, 4 * rows.dp as u32, &rows)
@@ -309,11 +332,12 @@ impl Pass<'_> {
             w: self.model.layer(layer, at.qkv),
             bias: self.model.layer(layer, at.qkv_bias),
             np: dims.qkv_rows(),
-            kp: dims.dp,
+            kp: source.parts * dims.dp,
         };
-        let norm = self.norms_itself(source.m).then(|| self.norm(layer, false));
+        let norm = self.norms_heads_itself(source).then(|| self.first_norm(source, layer));
         let (a, out) = (self.memory.normed(), self.memory.queries());
-        Product { cache: self.memory.cache(layer), ..self.product(source, &weights, Epilogue::Qkv, a, out, norm) }
+        let product = self.product(source, &weights, Epilogue::Qkv, a, out, norm);
+        Product { cache: self.memory.cache(layer), kw: dims.dp as i32, ..product }
     }
 
     /// What a product is launched with. With a norm, its input is the residual stream instead of `a`.
@@ -344,6 +368,7 @@ impl Pass<'_> {
             norm_bias: norm.map_or(0, |norm| norm.bias),
             epsilon: self.model.epsilon,
             width: dims.width as i32,
+            kw: weights.kp as i32,
         }
     }
 
