@@ -91,7 +91,8 @@ pub struct Served {
     pub sequences: Vec<Sequence>,
     /// When the k-th new token of the batch was there, from the start of the call. As many as the longest sequence has.
     pub token_times: Vec<Duration>,
-    /// Time that the device was given between the first and the last piece of work, where it can be measured.
+    /// Time that the device was given between the first and the last piece of work, where it can be measured; see
+    /// [`Backend::note_device_time`].
     pub device_time: Option<Duration>,
 }
 
@@ -140,6 +141,12 @@ pub trait Backend: Send {
     /// Serves the requests together. It returns when the last token of each is in host memory and the device is idle.
     fn serve(&mut self, requests: &[&TokenRequest], clock: &dyn Clock, served: &mut Served)
     -> Result<(), BackendError>;
+
+    /// Sets [`Served::device_time`] of the call of [`Backend::serve`] just before, unless that has: for a backend that
+    /// asks its driver for it, which takes time that no request should have in its latency.
+    fn note_device_time(&mut self, _served: &mut Served) -> Result<(), BackendError> {
+        Ok(())
+    }
 
     /// Logits after the last token of a prompt, one for each token of the vocabulary.
     fn prompt_logits(&mut self, prompt: &[u32]) -> Result<Vec<f32>, BackendError>;

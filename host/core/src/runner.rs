@@ -140,6 +140,9 @@ pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) ->
             break Err(error.into());
         }
         last_end = clock.now();
+        if let Err(error) = backend.note_device_time(served) {
+            break Err(error.into());
+        }
         log.note(start.saturating_sub(first_start), last_end.saturating_sub(start), &together, served);
         advance(progress, served);
         iteration += 1;

@@ -449,11 +449,16 @@ impl Gpu {
         self.stopped.record()
     }
 
-    /// Waits for the work to end, and gives the GPU's time from [`Gpu::start`] to [`Gpu::mark_end`].
-    pub(crate) fn time(&self) -> Result<Duration, DriverError> {
+    /// Waits for the work before [`Gpu::mark_end`] to end.
+    pub(crate) fn await_end(&self) -> Result<(), DriverError> {
         self.context.bind()?;
         // SAFETY: the event is this context's.
-        unsafe { result::event::synchronize(self.stopped.event) }?;
+        unsafe { result::event::synchronize(self.stopped.event) }
+    }
+
+    /// The GPU's time from [`Gpu::start`] to [`Gpu::mark_end`], once that has come.
+    pub(crate) fn time(&self) -> Result<Duration, DriverError> {
+        self.context.bind()?;
         // SAFETY: both are recorded in the one stream.
         let milliseconds = unsafe { result::event::elapsed(self.started.event, self.stopped.event) }?;
         Ok(Duration::from_secs_f64(f64::from(milliseconds.max(0.0)) / 1e3))

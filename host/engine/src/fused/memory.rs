@@ -125,6 +125,8 @@ pub(crate) struct Memory {
     staging: Vec<Mapped<u8>>,
     /// Token k of sequence s, at k * stride + s; and a word for [`Memory::failed`].
     ring: Mapped<u32>,
+    /// Places of the ring, from its first on, that tokens may be in that nobody took.
+    expected: usize,
 }
 
 impl Memory {
@@ -144,6 +146,7 @@ impl Memory {
         Ok(Self {
             device: gpu.zeroed(places.bytes)?,
             ring: gpu.mapped(size.sequences * size.room + 1)?,
+            expected: size.sequences * size.room,
             staging: vec![gpu.mapped(job_bytes(size))?],
             dims: *dims,
             places,
@@ -276,14 +279,23 @@ impl Memory {
         self.ring.address(index)
     }
 
-    /// A token from the ring, as soon as the device has written it.
-    pub(crate) fn token(&self, index: usize) -> Option<u32> {
-        Some(self.ring.read(index)).filter(|&token| token != NO_TOKEN)
+    /// Makes the first `count` places of the ring ready for tokens.
+    pub(crate) fn expect_tokens(&mut self, count: usize) {
+        (0..self.expected).for_each(|index| self.ring.write(index, NO_TOKEN));
+        self.expected = count;
     }
 
-    /// Takes all tokens out of the first `count` places of the ring.
-    pub(crate) fn clear_ring(&self, count: usize) {
-        (0..count).for_each(|index| self.ring.write(index, NO_TOKEN));
+    /// Takes a token out of the ring, as soon as the device has written it: now, when its place is in the processor's
+    /// cache, and not when the next request waits for an empty ring.
+    pub(crate) fn take_token(&self, index: usize) -> Option<u32> {
+        let token = Some(self.ring.read(index)).filter(|&token| token != NO_TOKEN)?;
+        self.ring.write(index, NO_TOKEN);
+        Some(token)
+    }
+
+    /// Says that all expected tokens were taken.
+    pub(crate) fn all_taken(&mut self) {
+        self.expected = 0;
     }
 
     /// Has the device copy what the pass number `index` is about, and, before the first pass, where the sequences

@@ -167,8 +167,8 @@ impl Fused {
         let vocabulary = self.info.vocabulary;
         let restricted = state.choices.iter().any(|choice| is_restricted(choice, vocabulary));
         let shape = ChoiceShape { restricted, stride: batch, logits: self.keeps_logits };
-        if let Some(memory) = &self.memory {
-            memory.clear_ring(steps * batch);
+        if let Some(memory) = &mut self.memory {
+            memory.expect_tokens(steps * batch);
         }
         self.gpu.start()?;
         self.read_prompts(requests, &state, shape)?;
@@ -268,7 +268,7 @@ impl<'a> Generation<'a> {
     fn look(&mut self, memory: &Memory) -> bool {
         let batch = self.requests.len();
         while self.taken < self.steps && self.seen < batch {
-            let Some(token) = memory.token(self.taken * batch + self.seen) else { return false };
+            let Some(token) = memory.take_token(self.taken * batch + self.seen) else { return false };
             self.next[self.seen] = token;
             self.seen += 1;
         }
@@ -399,17 +399,35 @@ impl Backend for Fused {
         let what = format!("the work of a batch of {}", requests.len());
         let mut generation = Generation::new(requests, steps, served);
         let done = self.generate(requests, &mut generation, || clock.now().saturating_sub(start));
-        let time = done.and_then(|()| self.gpu.time()).map_err(|error| self.gpu.failed(error, &what))?;
+        let (finished, all_taken) = (generation.finished(), generation.taken == steps);
+        done.and_then(|()| self.gpu.await_end()).map_err(|error| self.gpu.failed(error, &what))?;
         // Blocks that gave up waiting go on with what they have, so that tokens alone prove nothing.
-        let finished = generation.finished() && !self.memory.as_ref().is_some_and(Memory::has_failed);
+        if !finished || self.memory.as_ref().is_some_and(Memory::has_failed) {
+            return Err(self.unfinished());
+        }
+        if let (true, Some(memory)) = (all_taken, &mut self.memory) {
+            memory.all_taken();
+        }
+        Ok(())
+    }
+
+    fn note_device_time(&mut self, served: &mut Served) -> Result<(), BackendError> {
+        // Without tokens there was no work.
+        if served.token_times.is_empty() {
+            return Ok(());
+        }
+        let time = self.gpu.time().map_err(|error| self.gpu.failed(error, "the time of the work"))?;
         served.device_time = Some(time);
-        if finished { Ok(()) } else { Err(self.unfinished()) }
+        Ok(())
     }
 
     fn prompt_logits(&mut self, prompt: &[u32]) -> Result<Vec<f32>, BackendError> {
         let request = TokenRequest { prompt: prompt.to_vec(), max_new_tokens: 0, end_of_text: None, sampling: None };
         request::check(&request, &self.info)?;
         self.make_room(1, prompt.len())?;
+        if let Some(memory) = &mut self.memory {
+            memory.expect_tokens(1);
+        }
         let read = self.read_prompts(
             &[&request],
             &state(&[&request]),

@@ -52,6 +52,7 @@ fn read(gpu: &Gpu, bytes: u64) -> Result<Vec<f64>, DriverError> {
         // SAFETY: the kernel reads `count` loads of the block and may write one number; both stay until it was waited for.
         unsafe { gpu.launch(&kernel, launch, &argument) }?;
         gpu.mark_end()?;
+        gpu.await_end()?;
         let time = gpu.time()?.as_secs_f64();
         if number >= WARMUP {
             seconds.push(time);

@@ -142,6 +142,7 @@ fn tokens_by(fused: &mut Fused, way: Way, requests: &[TokenRequest]) -> Vec<Vec<
 fn served(backend: &mut dyn Backend, requests: &[TokenRequest]) -> Served {
     let mut served = Served::default();
     backend.serve(&requests.iter().collect::<Vec<_>>(), &WallClock::new(), &mut served).unwrap();
+    backend.note_device_time(&mut served).unwrap();
     let longest = served.sequences.iter().map(|sequence| sequence.tokens.len()).max().unwrap_or(0);
     assert_eq!(served.token_times.len(), longest);
     assert!(served.token_times.is_sorted());
@@ -462,7 +463,7 @@ impl Fused {
         let request = request(prompt.to_vec(), 2);
         let shape = ChoiceShape { restricted: false, stride: 1, logits: false };
         self.make_room(1, prompt.len() + 2).unwrap();
-        self.memory.as_ref()?.clear_ring(2);
+        self.memory.as_mut()?.expect_tokens(2);
         self.read_prompts(&[&request], &super::state(&[&request]), shape).unwrap();
         let greedy: Choice = choice(None);
         let task = Task { tokens: 1, end_of_text: None, choice: greedy, ring: 1, logits: true };
@@ -471,7 +472,7 @@ impl Fused {
         self.gpu.synchronize().unwrap();
         assert!(!memory.has_failed());
         let mut tokens = prompt.to_vec();
-        tokens.push(memory.token(0)?);
+        tokens.push(memory.take_token(0)?);
         Some((tokens, memory.download_logits(0).unwrap()))
     }
 }
