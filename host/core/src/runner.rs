@@ -233,11 +233,7 @@ fn share_of_limit(run: &mut Run, log: &Log, roofline: Option<&Roofline>) {
         Some(_) if time <= 0.0 => Err("the clock did not move between tokens"),
         Some(Roofline { bandwidth, traffic }) => Ok(log.steps.bytes(traffic) / time / bandwidth.rate),
     };
-    let metric = name::memory_limit_share.to_owned();
-    match share {
-        Ok(share) => drop(run.values.insert(metric, share)),
-        Err(reason) => drop(run.absent.insert(metric, reason.into())),
-    }
+    note(run, name::memory_limit_share, share.map_err(str::to_owned));
 }
 
 /// A metric whose value is the mean of its samples.
@@ -274,17 +270,25 @@ fn sensors(run: &mut Run, sensed: SensorLog, new_tokens: f64) {
     }
     run.values.extend(sensed.values);
     run.absent.extend(sensed.absent);
-    let per_token = name::energy_per_token;
-    match run.values.get(name::energy) {
-        Some(energy) if new_tokens > 0.0 => {
-            let value = energy / new_tokens;
-            run.values.insert(per_token.into(), value);
-            run.absent.shift_remove(per_token);
+    let requests = f64::from(run.iterations) * f64::from(run.batch);
+    for (metric, count) in [(name::energy_per_request, requests), (name::energy_per_token, new_tokens)] {
+        let share = match run.values.get(name::energy) {
+            Some(energy) if count > 0.0 => Ok(energy / count),
+            Some(_) => Err("no token was generated".to_owned()),
+            None => Err(run.absent.get(name::energy).cloned().unwrap_or_else(|| "no energy was measured".into())),
+        };
+        note(run, metric, share);
+    }
+}
+
+/// A figure, or why there is none.
+fn note(run: &mut Run, metric: &str, figure: Result<f64, String>) {
+    match figure {
+        Ok(value) => {
+            run.values.insert(metric.to_owned(), value);
+            run.absent.shift_remove(metric);
         }
-        _ => {
-            let reason = run.absent.get(name::energy).cloned().unwrap_or_else(|| "no energy was measured".into());
-            run.absent.insert(per_token.into(), reason);
-        }
+        Err(reason) => drop(run.absent.insert(metric.to_owned(), reason)),
     }
 }
 

@@ -99,6 +99,11 @@ pub static NEW_TOKENS: Metric =
 pub static ENERGY: Metric =
     Metric::new("energy", "J", "Energy that the GPU took during the run.", Direction::LowerIsBetter);
 
+/// `energy_per_request`, in `J`: Energy that the GPU took for each request.
+#[rustfmt::skip]
+pub static ENERGY_PER_REQUEST: Metric =
+    Metric::new("energy_per_request", "J", "Energy that the GPU took for each request.", Direction::LowerIsBetter);
+
 /// `energy_per_token`, in `J`: Energy that the GPU took for each new token.
 #[rustfmt::skip]
 pub static ENERGY_PER_TOKEN: Metric =
@@ -185,6 +190,7 @@ pub static ALL: &[&Metric] = &[
     &PROMPT_TOKENS,
     &NEW_TOKENS,
     &ENERGY,
+    &ENERGY_PER_REQUEST,
     &ENERGY_PER_TOKEN,
     &POWER,
     &TEMPERATURE,

@@ -62,19 +62,18 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     for check in telemetry.checks.iter().filter(|check| check.verdict == Verdict::Warning) {
         screen.warn(&check.line());
     }
+    if telemetry.read && !settings.idle_time.is_zero() {
+        match idle::watch(&mut *telemetry.sensors, settings.idle_time) {
+            Ok(facts) => telemetry.facts.extend(facts),
+            Err(reason) => screen.say(&format!("the power of the idle GPU is not known: {reason}")),
+        }
+    }
     let roofline = if settings.roofline { Some(roofline(&mut loaded)?) } else { None };
     let work = rehearse(settings, &plugin, &values, &loaded, &telemetry);
     if held_back > 0 {
         let time = work.and_then(|work| foretell(settings, &plugin, &description, &mut loaded, &telemetry, &work));
         let note = loaded.notes.first().map(String::as_str).unwrap_or_default();
         screen.say(&format!("{note}{}", time.unwrap_or_default()));
-    }
-
-    if telemetry.read && !settings.idle_time.is_zero() {
-        match idle::watch(&mut *telemetry.sensors, settings.idle_time) {
-            Ok(facts) => telemetry.facts.extend(facts),
-            Err(reason) => screen.say(&format!("the power of the idle GPU is not known: {reason}")),
-        }
     }
 
     telemetry.facts.extend(roofline.iter().flat_map(Roofline::facts));
