@@ -57,6 +57,13 @@ fn what_cannot_be_read_is_not_known_with_its_reason() {
 }
 
 #[test]
+fn a_driver_that_is_too_old_is_told() {
+    let found = doctor(&Place::with_gpu("old-driver"));
+    let machine = verdicts(&found["machine"]);
+    assert!(machine.contains(&("driver", "pass")) && machine.contains(&("cuda", "warning")), "{found:#}");
+}
+
+#[test]
 fn without_a_gpu_the_machine_alone_is_looked_at() {
     let found = doctor(&Place::new());
     assert_eq!(found["gpus"].as_array().unwrap().len(), 0);
