@@ -414,6 +414,7 @@ fn facts_are_in_base_units_and_leave_out_what_is_not_there() {
         ("gpu.mig", "off"),
         ("gpu.sm_clock_max", "1980000000"),
         ("gpu.memory_clock_max", "2619000000"),
+        ("gpu.memory_bus_width", "5120"),
         ("gpu.persistence_mode", "on"),
         ("gpu.pcie_generation", "5"),
         ("gpu.pcie_generation_max", "5"),

@@ -4,6 +4,9 @@ use crate::format::{Scale, count, plural};
 use crate::overview::Overview;
 use crate::{Facts, Metric, Run, metrics};
 
+/// Reads of memory that nothing else uses differ by less than this share of their median.
+const QUIET: f64 = 0.1;
+
 /// How clocks were held down in a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Throttling {
@@ -74,10 +77,17 @@ pub fn idle_note(facts: &Facts, overview: &Overview) -> Option<String> {
 pub fn roofline_note(facts: &Facts, overview: &Overview) -> Option<String> {
     let rate = facts.get("roofline.bandwidth")?.parse::<f64>().ok().filter(|rate| rate.is_finite())?;
     let share = |metric: &Metric| average(overview, metric).map(|share| format!("{:.1} %", share * 100.0));
-    let mut note = format!("Memory's limit, measured before the test: {:.1} GB/s.", rate / 1e9);
+    let spread = facts.get("roofline.spread").and_then(|text| text.parse::<f64>().ok());
+    let unsure = match spread.filter(|spread| *spread > QUIET) {
+        Some(spread) => format!(" (reads differed by {:.0} %: something else used it)", spread * 100.0),
+        None => String::new(),
+    };
+    let mut note = format!("Memory's limit, measured before the test: {:.1} GB/s{unsure}.", rate / 1e9);
     if let Some(reached) = share(&metrics::MEMORY_LIMIT_SHARE) {
         note += &format!(" Decoding reaches {reached} of it by the bytes that a token must move");
-        note += &match share(&metrics::DRAM_BANDWIDTH_UTILIZATION) {
+        // The sensors may be those of a GPU that the model does not run on.
+        let on_gpu = facts.get("model.device").is_some_and(|device| device.starts_with("cuda"));
+        note += &match share(&metrics::DRAM_BANDWIDTH_UTILIZATION).filter(|_| on_gpu) {
             Some(counted) => format!("; the GPU's counter says {counted} of its nominal bandwidth, over whole runs."),
             None => ".".to_owned(),
         };
@@ -92,8 +102,23 @@ fn average(overview: &Overview, metric: &Metric) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Recording;
     use crate::metrics::{THROTTLED_TIME, THROTTLED_TIME_SW_POWER_CAP};
-    use crate::testing::FakeRun;
+    use crate::testing::{FakeRecording, FakeRun};
+
+    #[test]
+    fn a_limit_that_was_measured_beside_other_work_says_so() {
+        let note = |spread: &str| {
+            let recording =
+                FakeRecording::new().fact("roofline.bandwidth", "28600000000").fact("roofline.spread", spread);
+            roofline_note(&recording.facts(), &Overview::of(&recording)).unwrap()
+        };
+        assert_eq!(note("0.02"), "Memory's limit, measured before the test: 28.6 GB/s.");
+        assert_eq!(
+            note("0.4524"),
+            "Memory's limit, measured before the test: 28.6 GB/s (reads differed by 45 %: something else used it)."
+        );
+    }
 
     #[test]
     fn throttling_has_its_reasons() {

@@ -128,6 +128,7 @@ figures! {
     nvmlDeviceGetMaxPcieLinkGeneration() -> c_uint, Limits, |_, _| 5;
     nvmlDeviceGetCurrPcieLinkWidth() -> c_uint, Limits, |state, _| if state.scenario.sick { 8 } else { 16 };
     nvmlDeviceGetMaxPcieLinkWidth() -> c_uint, Limits, |_, _| 16;
+    nvmlDeviceGetMemoryBusWidth() -> c_uint, Limits, |_, _| 5120;
     nvmlDeviceGetIndex() -> c_uint, Always, |state, gpu| {
         state.gpus().iter().position(|other| *other == gpu).unwrap_or_default() as c_uint
     };
