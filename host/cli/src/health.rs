@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use harness_core::doctor::{self, Check, Reading};
+use harness_core::doctor::{self, Check, Reading, Verdict};
 use harness_telemetry::Nvml;
 
 use crate::machine::Machine;
@@ -23,8 +23,19 @@ pub(crate) fn quick(nvml: &Nvml, gpu: &str) -> Vec<Check> {
     let (nvml, gpu) = (nvml.clone(), gpu.to_owned());
     let health = in_time(move || nvml.health(&gpu));
     let mut checks = health.map_or_else(|reason| vec![Check::no_gpu(reason)], |health| doctor::of_gpu(&health));
-    checks.extend(doctor::of_machine(&Machine::this().health(false)));
+    checks.extend(machine());
     checks
+}
+
+/// The same of the machine alone.
+pub(crate) fn machine() -> Vec<Check> {
+    doctor::of_machine(&Machine::this().health(false))
+}
+
+/// What a recording has of checks that did not pass: facts `check.NAME`.
+pub(crate) fn facts(checks: &[Check]) -> impl Iterator<Item = (String, String)> {
+    let noted = checks.iter().filter(|check| matches!(check.verdict, Verdict::Note | Verdict::Warning));
+    noted.map(|check| (format!("check.{}", check.name), format!("{}: {}", check.verdict.as_str(), check.found)))
 }
 
 /// All that is looked at: of the machine and the driver, and of each GPU.

@@ -170,6 +170,10 @@ metrics! {
         => "Bytes that device memory moved, as a share of the most that it can by its clock (NVML's GPM, Hopper and newer)."
     tokens_per_second "tokens/s" Higher Clock [None] "new tokens / wall time of the run"
         => "New tokens in a second, over all requests of the run."
+    prefill_throughput "tokens/s" Higher Clock [None] "prompt tokens / times to first token"
+        => "Prompt tokens read in a second, until the first token is there; over all requests of the run."
+    decode_throughput "tokens/s" Higher Clock [None] "new tokens after the first / times between tokens"
+        => "New tokens after each request's first in a second of the time between tokens, over all requests of the run."
     time_to_first_token "s" Lower Clock [ITERATION] MEAN
         => "Time from a request to its first token (TTFT)."
     inter_token_latency "s" Lower Clock [TOKEN] MEAN
@@ -177,7 +181,9 @@ metrics! {
     memory_limit_share "1" Higher Clock [None] "bytes that decoding had to read / time between tokens / the memory's measured bandwidth"
         => "Share of the memory's limit that decoding reaches, where --roofline measured it: weights once a step, earlier keys and values of each sequence."
     device_time "s" Lower Device [ITERATION] MEAN
-        => "Time between the first and the last work of a request on the GPU, by CUDA events; latency minus this is the host's overhead."
+        => "Time between the first and the last work of a request on the GPU, by CUDA events."
+    host_overhead "s" Neither Device [None] "mean latency - mean device_time"
+        => "Part of the latency in which the GPU had no work of the request: launching it, and handing its tokens over."
     prompt_tokens "tokens" Neither Count [ITERATION] "sum of the samples"
         => "Prompt tokens read in the run, over all requests."
     new_tokens "tokens" Neither Count [ITERATION] "sum of the samples"

@@ -200,6 +200,7 @@ fn sum_up(
     run.values.insert(name::new_tokens.into(), new_tokens);
     let no_gaps = log.inter_token.is_empty();
     share_of_limit(&mut run, &log, roofline);
+    phases(&mut run, &log);
     let series = [
         (name::latency, log.latency, log.starts),
         (name::time_to_first_token, log.first_token, Vec::new()),
@@ -216,12 +217,33 @@ fn sum_up(
         run.absent.insert(name::inter_token_latency.into(), "no request gave more than one token".into());
     }
     if let Some(reason) = backend.no_device_time() {
-        run.absent.insert(name::device_time.into(), reason);
+        run.absent.insert(name::device_time.into(), reason.clone());
+        run.absent.insert(name::host_overhead.into(), reason);
+    }
+    if let (Some(latency), Some(device)) = (run.values.get(name::latency), run.values.get(name::device_time)) {
+        run.values.insert(name::host_overhead.into(), latency - device);
     }
     memory(&mut run, backend);
     sensors(&mut run, sensed, new_tokens);
     order(&mut run);
     run
+}
+
+/// Prefill and decode apart.
+fn phases(run: &mut Run, log: &Log) {
+    let phases = [
+        (name::prefill_throughput, log.prompt_tokens.iter().sum(), &log.first_token, "no request gave a token"),
+        (name::decode_throughput, log.steps.tokens() as f64, &log.inter_token, "no request gave more than one token"),
+    ];
+    for (metric, tokens, times, none) in phases {
+        let time: f64 = times.iter().sum();
+        let rate = match times.is_empty() {
+            true => Err(none),
+            false if time <= 0.0 => Err("the clock did not move"),
+            false => Ok(tokens / time),
+        };
+        note(run, metric, rate.map_err(str::to_owned));
+    }
 }
 
 /// How near decoding came to what the memory allows.

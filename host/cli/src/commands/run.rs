@@ -19,7 +19,7 @@ use crate::log::PluginLog;
 use crate::progress::{Display, Screen, Total};
 use crate::sensors::Telemetry;
 use crate::settings::{ModelSettings, ReportTarget, RunSettings};
-use crate::{Outcome, facts, idle, interrupt, model, plugins, sensors, units};
+use crate::{Outcome, facts, health, idle, interrupt, model, plugins, sensors, units};
 
 impl Run {
     pub(crate) fn execute(self) -> Outcome {
@@ -59,6 +59,11 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     if let Some(note) = &telemetry.note {
         screen.say(note);
     }
+    // A simulated model's time does not pass on this machine.
+    if telemetry.checks.is_empty() && matches!(settings.model, ModelSettings::Gpt2(_)) {
+        telemetry.checks = health::machine();
+    }
+    telemetry.facts.extend(health::facts(&telemetry.checks));
     for check in telemetry.checks.iter().filter(|check| check.verdict == Verdict::Warning) {
         screen.warn(&check.line());
     }
