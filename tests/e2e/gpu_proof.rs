@@ -1,6 +1,7 @@
 //! `tests/gpu/proof.py`, where there is no GPU: what it says then, and that a rehearsal passes, fails and ends as it should.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::print_stdout, reason = "what was not tried is said")]
 
 use std::process::Output;
 
