@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-use harness_tests::{Place, stderr, stdout, told};
+use harness_tests::{Place, golden, stderr, stdout, told};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_harness");
@@ -57,6 +57,13 @@ fn what_cannot_be_read_is_not_known_with_its_reason() {
 }
 
 #[test]
+fn a_driver_that_is_too_old_is_told() {
+    let found = doctor(&Place::with_gpu("old-driver"));
+    let machine = verdicts(&found["machine"]);
+    assert!(machine.contains(&("driver", "pass")) && machine.contains(&("cuda", "warning")), "{found:#}");
+}
+
+#[test]
 fn without_a_gpu_the_machine_alone_is_looked_at() {
     let found = doctor(&Place::new());
     assert_eq!(found["gpus"].as_array().unwrap().len(), 0);
@@ -75,4 +82,24 @@ fn a_run_warns_and_records_what_it_found() {
     let facts = &place.recording()[0]["facts"];
     assert_eq!(facts["check.power-limit"], "warning: 500 W, by default 700 W");
     assert_eq!(facts["check.ecc"], "note: off");
+}
+
+#[test]
+fn a_run_without_a_gpus_sensors_records_what_it_found_of_the_machine() {
+    let place = Place::new();
+    let model = golden().join("bare-f16");
+    let run = |args: &[&str]| {
+        let output = place.command(BINARY).args(["run", "--quick", "--quiet"]).args(args).output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        (place.recording()[0]["facts"]["check.harness-build"].clone(), stderr(&output))
+    };
+    let (fact, said) = run(&["--device", "cpu", "--model", model.to_str().unwrap(), "--set", "prompt-tokens=5"]);
+    if cfg!(debug_assertions) {
+        assert_eq!(fact, "warning: debug");
+        assert!(said.contains("warning: harness-build: debug: "), "{said}");
+    } else {
+        assert!(fact.is_null() && !said.contains("harness-build"), "{said}");
+    }
+    // A simulated model's time does not pass on this machine.
+    assert_eq!(run(&["--backend", "simulated"]), (Value::Null, String::new()));
 }

@@ -49,6 +49,7 @@ fn every_sensor_metric_is_recorded() {
             "gpu_memory_used",
             "memory_controller_utilization",
             "energy",
+            "energy_per_request",
             "energy_per_token",
             "power",
             "temperature",
@@ -133,7 +134,7 @@ fn a_field_that_is_not_supported_is_absent() {
     let output = run(&place, "0");
     assert!(output.status.success(), "{}", told(&output));
     for run in runs(&place) {
-        for metric in ["energy", "energy_per_token", "gpu_utilization"] {
+        for metric in ["energy", "energy_per_request", "energy_per_token", "gpu_utilization"] {
             assert!(run["values"].get(metric).is_none(), "{metric}");
             assert!(run["absent"][metric].is_string(), "{metric}");
         }
@@ -152,38 +153,65 @@ fn a_gpu_that_is_lost_in_the_middle_does_not_end_the_run() {
 }
 
 #[test]
-fn heat_that_begins_in_mid_run_marks_the_run_and_what_is_said_of_it() {
+fn heat_or_a_power_brake_that_begins_in_mid_run_marks_the_run_and_the_verdict() {
     let place = Place::with_gpu("normal");
     let calm = run(&place, "0");
     assert!(calm.status.success(), "{}", told(&calm));
     let base = place.write("base.jsonl", std::fs::read(&place.recordings()[0]).unwrap());
-    // Runs of some 0.4 s: the second begins hot, the first may be over before.
-    let hot = Place::with_gpu("normal,hot:600");
-    let output = run_of(&hot, "0", "8");
-    assert!(output.status.success(), "{}", told(&output));
-    let runs = runs(&hot);
-    let time = |run: &Value| run["values"]["throttled_time_hw_thermal_slowdown"].as_f64().unwrap();
-    assert!(time(&runs[1]) > 0.0, "{runs:?}");
-    assert!(stdout(&output).contains("Clocks were held down in "), "{}", told(&output));
-    assert!(stderr(&output).contains("clocks were held down in "), "{}", told(&output));
-
-    let new = hot.recordings()[0].clone();
-    let compare = |format: &str| {
-        let mut command = place.command(BINARY);
-        let output = command.arg("compare").args([&base, &new]).args(["--format", format]).output().unwrap();
+    // Runs of some 0.4 s: the second begins so, the first may be over before.
+    for (scenario, reason) in [("hot:600", "hw_thermal_slowdown"), ("brake:600", "hw_power_brake_slowdown")] {
+        let held = Place::with_gpu(scenario);
+        let output = run_of(&held, "0", "8");
         assert!(output.status.success(), "{}", told(&output));
-        stdout(&output)
-    };
-    for format in ["table", "markdown"] {
-        let text = compare(format);
-        assert!(
-            text.contains("of the new side (hw_slowdown, hw_thermal_slowdown):\na verdict here may be of heat"),
-            "{text}"
-        );
+        let runs = runs(&held);
+        assert!(runs[1]["values"][format!("throttled_time_{reason}")].as_f64().unwrap() > 0.0, "{runs:?}");
+        let words = reason.replace('_', " ");
+        assert!(stdout(&output).contains("Clocks were held down in "), "{}", told(&output));
+        assert!(stdout(&output).replace('\n', " ").contains(&format!("(hw slowdown, {words})")), "{}", told(&output));
+        assert!(stderr(&output).contains("clocks were held down in "), "{}", told(&output));
+
+        let new = held.recordings()[0].clone();
+        for report in ["markdown", "html"] {
+            let output = held.command(BINARY).arg("report").arg(&new).args(["--with", report]).output().unwrap();
+            assert!(stdout(&output).contains("Clocks were held down in "), "{}", told(&output));
+        }
+        let compare = |format: &str| {
+            let mut command = place.command(BINARY);
+            let output = command.arg("compare").args([&base, &new]).args(["--format", format]).output().unwrap();
+            assert!(output.status.success(), "{}", told(&output));
+            stdout(&output)
+        };
+        for format in ["table", "markdown"] {
+            let text = compare(format);
+            assert!(
+                text.contains(&format!("of the new side (hw_slowdown, {reason}):\na verdict here may be of heat")),
+                "{text}"
+            );
+        }
+        let document: Value = serde_json::from_str(&compare("json")).unwrap();
+        let throttled = &document["comparisons"][0]["throttled"];
+        assert_eq!((&throttled["base"], &throttled["new"]["of"]), (&Value::Null, &Value::from(2)), "{throttled}");
     }
-    let document: Value = serde_json::from_str(&compare("json")).unwrap();
-    let throttled = &document["comparisons"][0]["throttled"];
-    assert_eq!((&throttled["base"], &throttled["new"]["of"]), (&Value::Null, &Value::from(2)), "{throttled}");
+}
+
+#[test]
+fn without_gpm_the_run_has_everything_else_and_says_why() {
+    for (scenario, why) in [
+        ("old-driver", "the driver is too old: its NVML lacks nvmlGpmQueryDeviceSupport"),
+        ("no-gpm", "the GPU has no GPM; Hopper and newer have"),
+        ("mig", "the GPU is partitioned (MIG), and GPM is read of whole GPUs only"),
+    ] {
+        let place = Place::with_gpu(scenario);
+        let output = run(&place, "0");
+        assert!(output.status.success(), "{}", told(&output));
+        for run in runs(&place) {
+            for metric in ["sm_occupancy", "tensor_active", "dram_bandwidth_utilization"] {
+                assert!(run["values"][metric].is_null() && run["absent"][metric] == why, "{metric}: {}", run["absent"]);
+            }
+            assert!(run["values"]["energy"].is_f64() && run["values"]["power"].is_f64(), "{}", run["absent"]);
+        }
+        assert!(!stdout(&output).contains("sm_occupancy"), "{}", told(&output));
+    }
 }
 
 #[test]

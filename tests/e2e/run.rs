@@ -70,6 +70,36 @@ fn harness_bundle_file(name: &str) -> std::path::PathBuf {
 }
 
 #[test]
+fn prefill_and_decode_are_told_apart() {
+    let place = Place::new();
+    let set = ["--set", "runs=1", "--set", "iterations=5", "--set", "batch=3", "--set", "max-new-tokens=7"];
+    let output = simulated(&place, &set);
+    assert!(output.status.success(), "{}", told(&output));
+    let lines = place.recording();
+    let run = lines.iter().find(|line| line["type"] == "run").unwrap();
+    let value = |metric: &str| run["values"][metric].as_f64().unwrap();
+    let sum = |metric: &str| -> f64 {
+        run["samples"][metric]["values"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).sum()
+    };
+    // Each of three sequences has 6 tokens after its first.
+    let rates = [
+        ("prefill_throughput", value("prompt_tokens") / sum("time_to_first_token")),
+        ("decode_throughput", 5.0 * 3.0 * 6.0 / sum("inter_token_latency")),
+    ];
+    for (metric, rate) in rates {
+        assert!((value(metric) / rate - 1.0).abs() < 1e-9, "{metric}: {} and {rate}", value(metric));
+    }
+    assert!((value("host_overhead") - (value("latency") - value("device_time"))).abs() < 1e-12, "{run}");
+
+    let output = simulated(&place, &["--set", "runs=1", "--set", "iterations=1", "--set", "max-new-tokens=1"]);
+    assert!(output.status.success(), "{}", told(&output));
+    let lines = place.recording();
+    let run = lines.iter().find(|line| line["type"] == "run").unwrap();
+    assert!(run["values"]["decode_throughput"].is_null() && run["values"]["prefill_throughput"].is_f64(), "{run}");
+    assert_eq!(run["absent"]["decode_throughput"], "no request gave more than one token");
+}
+
+#[test]
 fn the_same_seed_gives_the_same_figures() {
     let runs = |seed: &str| {
         let place = Place::new();

@@ -94,9 +94,9 @@ def same_again(*sampling):
 
 
 METHOD = ["throughput", "latency", "memory_allocated", "memory_peak", "gpu_utilization", "memory_utilization"]
-MORE = ["gpu_memory_used", "memory_controller_utilization", "tokens_per_second", "time_to_first_token", "inter_token_latency",
-        "device_time", "prompt_tokens", "new_tokens", "energy", "energy_per_token", "power", "temperature", "sm_clock", "memory_clock",
-        "throttled_time"]
+MORE = ["gpu_memory_used", "memory_controller_utilization", "tokens_per_second", "prefill_throughput", "decode_throughput",
+        "time_to_first_token", "inter_token_latency", "device_time", "host_overhead", "prompt_tokens", "new_tokens", "energy",
+        "energy_per_request", "energy_per_token", "power", "temperature", "sm_clock", "memory_clock", "throttled_time"]
 
 
 def documented(*args):

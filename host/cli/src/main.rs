@@ -16,6 +16,7 @@ mod health;
 mod idle;
 mod interrupt;
 mod log;
+mod machine;
 mod model;
 mod places;
 mod plugins;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness_core::doctor::{Check, Verdict};
+use harness_core::doctor::Check;
 use harness_core::{Gpus, NoGpus, NoSensors, Sensors};
 use harness_telemetry::{Nvml, Options};
 
@@ -19,7 +19,7 @@ pub(crate) struct Telemetry {
     pub(crate) facts: Vec<(String, String)>,
     /// Said once, where the model runs on a GPU that can't be read.
     pub(crate) note: Option<String>,
-    /// What the quick checks of `doctor` say, where a GPU's sensors are read.
+    /// What the quick checks of `doctor` say of that GPU and of the machine; empty where no GPU's sensors are read.
     pub(crate) checks: Vec<Check>,
 }
 
@@ -60,10 +60,7 @@ pub(crate) fn open(choice: &SensorChoice, model_gpu: Option<&str>) -> Result<Tel
     });
     match opened {
         Ok((sensors, more, checks)) => {
-            let noted = checks.iter().filter(|check| matches!(check.verdict, Verdict::Note | Verdict::Warning));
-            let noted = noted
-                .map(|check| (format!("check.{}", check.name), format!("{}: {}", check.verdict.as_str(), check.found)));
-            let facts = model_facts.into_iter().chain(more).chain(noted).collect();
+            let facts = model_facts.into_iter().chain(more).collect();
             Ok(Telemetry { sensors, read: true, gpus, facts, note: None, checks })
         }
         Err(reason) if named => Err(Failure::usage(format!("the sensors of GPU {gpu} can't be read: {reason}"))),

@@ -62,6 +62,17 @@ impl Check {
         Self::new(name, Verdict::NotKnown, reason, "", "")
     }
 
+    /// That there is no GPU to look at, or the driver does not answer for it.
+    pub fn no_gpu(reason: impl Into<String>) -> Self {
+        Self::new(
+            "gpu",
+            Verdict::NotKnown,
+            reason,
+            "no GPU's sensors can be read, nor its state looked at",
+            "where there is an NVIDIA GPU: install its driver; into a container, hand the GPU with its utilities (--gpus all)",
+        )
+    }
+
     /// In one line: what was found, what it means, what to do.
     pub fn line(&self) -> String {
         let mut line = format!("{}: {}", self.name, self.found);

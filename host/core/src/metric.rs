@@ -170,6 +170,10 @@ metrics! {
         => "Bytes that device memory moved, as a share of the most that it can by its clock (NVML's GPM, Hopper and newer)."
     tokens_per_second "tokens/s" Higher Clock [None] "new tokens / wall time of the run"
         => "New tokens in a second, over all requests of the run."
+    prefill_throughput "tokens/s" Higher Clock [None] "prompt tokens / times to first token"
+        => "Prompt tokens read in a second, until the first token is there; over all requests of the run."
+    decode_throughput "tokens/s" Higher Clock [None] "new tokens after the first / times between tokens"
+        => "New tokens after each request's first in a second of the time between tokens, over all requests of the run."
     time_to_first_token "s" Lower Clock [ITERATION] MEAN
         => "Time from a request to its first token (TTFT)."
     inter_token_latency "s" Lower Clock [TOKEN] MEAN
@@ -177,13 +181,17 @@ metrics! {
     memory_limit_share "1" Higher Clock [None] "bytes that decoding had to read / time between tokens / the memory's measured bandwidth"
         => "Share of the memory's limit that decoding reaches, where --roofline measured it: weights once a step, earlier keys and values of each sequence."
     device_time "s" Lower Device [ITERATION] MEAN
-        => "Time between the first and the last work of a request on the GPU, by CUDA events; latency minus this is the host's overhead."
+        => "Time between the first and the last work of a request on the GPU, by CUDA events."
+    host_overhead "s" Neither Device [None] "mean latency - mean device_time"
+        => "Part of the latency in which the GPU had no work of the request: launching it, and handing its tokens over."
     prompt_tokens "tokens" Neither Count [ITERATION] "sum of the samples"
         => "Prompt tokens read in the run, over all requests."
     new_tokens "tokens" Neither Count [ITERATION] "sum of the samples"
         => "Tokens generated in the run, over all requests, counted from what came out."
     energy "J" Lower Sensor [None] "difference of NVML's total-energy counter over the run"
         => "Energy that the GPU took during the run."
+    energy_per_request "J" Lower Sensor [None] "energy / requests"
+        => "Energy that the GPU took for each request."
     energy_per_token "J" Lower Sensor [None] "energy / new tokens"
         => "Energy that the GPU took for each new token."
     power "W" Lower Sensor [SENSOR] MEAN
@@ -240,8 +248,35 @@ pub fn document() -> String {
             metric.help
         ));
     }
+    text.push_str(SENSORS);
     text
 }
+
+/// What the sensors' figures are worth, in `docs/metrics.md`.
+const SENSORS: &str = "
+## What energy is worth
+
+`energy` is what NVML's counter gained between a reading just before the run and one just after it. The counter moves each 0.1 s
+or so, and each reading may be of the step before: a run's energy is known to what it takes in 0.1 s, 1 % of a run of 10 s, and a run
+under 0.3 s has none. `idle.power`, over 1 s, is known to 10 % in the same way; a longer `--idle-time` makes it better.
+
+A counter that can't be right gives no energy, and the run says why:
+
+- It went backwards, or did not move.
+- It counted more than 1.25 times the power limit in the run's time and one step of its own. The GPU itself keeps its mean power to the
+  limit within a second; what goes over lasts milliseconds. The quarter above it is room for that
+  second and for the sensor's own error, 5 % where NVIDIA states it.
+- Over 2 s or more it counted less than half of the power sensor's mean. The two differ in good health, because the sensor looks for a
+  part of the time only (a quarter of it on an H100, by Yang, Adamek and Armour, 'Part-time Power Measurements: nvidia-smi's Lack of
+  Attention', arXiv:2312.02741). But a load that swings between nothing and its peak in equal parts, and is seen at its peak alone, still
+  counts half. So a counter that stands still for less than half of a run is not found out.
+
+## What GPM is worth
+
+`sm_occupancy`, `tensor_active` and `dram_bandwidth_utilization` are means between two samples, one just before the run and one just
+after it, of the whole GPU: idle time between requests counts, and so does what another process does. They are absent, with the reason,
+where the driver or the GPU has no GPM, where the GPU is partitioned (MIG), and for runs under 0.1 s.
+";
 
 #[cfg(test)]
 mod tests {

@@ -44,6 +44,11 @@ impl Steps {
         self.steps += most;
     }
 
+    /// New tokens that they gave: one a sequence of each step.
+    pub fn tokens(&self) -> u64 {
+        self.sequences
+    }
+
     /// The bytes that they had to read.
     pub fn bytes(&self, traffic: &Traffic) -> f64 {
         self.steps as f64 * traffic.step as f64

@@ -203,6 +203,7 @@ fn sum_up(
     run.values.insert(name::new_tokens.into(), new_tokens);
     let no_gaps = log.inter_token.is_empty();
     share_of_limit(&mut run, &log, roofline);
+    phases(&mut run, &log);
     let series = [
         (name::latency, log.latency, log.starts),
         (name::time_to_first_token, log.first_token, Vec::new()),
@@ -219,12 +220,33 @@ fn sum_up(
         run.absent.insert(name::inter_token_latency.into(), "no request gave more than one token".into());
     }
     if let Some(reason) = backend.no_device_time() {
-        run.absent.insert(name::device_time.into(), reason);
+        run.absent.insert(name::device_time.into(), reason.clone());
+        run.absent.insert(name::host_overhead.into(), reason);
+    }
+    if let (Some(latency), Some(device)) = (run.values.get(name::latency), run.values.get(name::device_time)) {
+        run.values.insert(name::host_overhead.into(), latency - device);
     }
     memory(&mut run, backend);
     sensors(&mut run, sensed, new_tokens);
     order(&mut run);
     run
+}
+
+/// Prefill and decode apart.
+fn phases(run: &mut Run, log: &Log) {
+    let phases = [
+        (name::prefill_throughput, log.prompt_tokens.iter().sum(), &log.first_token, "no request gave a token"),
+        (name::decode_throughput, log.steps.tokens() as f64, &log.inter_token, "no request gave more than one token"),
+    ];
+    for (metric, tokens, times, none) in phases {
+        let time: f64 = times.iter().sum();
+        let rate = match times.is_empty() {
+            true => Err(none),
+            false if time <= 0.0 => Err("the clock did not move"),
+            false => Ok(tokens / time),
+        };
+        note(run, metric, rate.map_err(str::to_owned));
+    }
 }
 
 /// How near decoding came to what the memory allows.
@@ -236,11 +258,7 @@ fn share_of_limit(run: &mut Run, log: &Log, roofline: Option<&Roofline>) {
         Some(_) if time <= 0.0 => Err("the clock did not move between tokens"),
         Some(Roofline { bandwidth, traffic }) => Ok(log.steps.bytes(traffic) / time / bandwidth.rate),
     };
-    let metric = name::memory_limit_share.to_owned();
-    match share {
-        Ok(share) => drop(run.values.insert(metric, share)),
-        Err(reason) => drop(run.absent.insert(metric, reason.into())),
-    }
+    note(run, name::memory_limit_share, share.map_err(str::to_owned));
 }
 
 /// A metric whose value is the mean of its samples.
@@ -277,17 +295,25 @@ fn sensors(run: &mut Run, sensed: SensorLog, new_tokens: f64) {
     }
     run.values.extend(sensed.values);
     run.absent.extend(sensed.absent);
-    let per_token = name::energy_per_token;
-    match run.values.get(name::energy) {
-        Some(energy) if new_tokens > 0.0 => {
-            let value = energy / new_tokens;
-            run.values.insert(per_token.into(), value);
-            run.absent.shift_remove(per_token);
+    let requests = f64::from(run.iterations) * f64::from(run.batch);
+    for (metric, count) in [(name::energy_per_request, requests), (name::energy_per_token, new_tokens)] {
+        let share = match run.values.get(name::energy) {
+            Some(energy) if count > 0.0 => Ok(energy / count),
+            Some(_) => Err("no token was generated".to_owned()),
+            None => Err(run.absent.get(name::energy).cloned().unwrap_or_else(|| "no energy was measured".into())),
+        };
+        note(run, metric, share);
+    }
+}
+
+/// A figure, or why there is none.
+fn note(run: &mut Run, metric: &str, figure: Result<f64, String>) {
+    match figure {
+        Ok(value) => {
+            run.values.insert(metric.to_owned(), value);
+            run.absent.shift_remove(metric);
         }
-        _ => {
-            let reason = run.absent.get(name::energy).cloned().unwrap_or_else(|| "no energy was measured".into());
-            run.absent.insert(per_token.into(), reason);
-        }
+        Err(reason) => drop(run.absent.insert(metric.to_owned(), reason)),
     }
 }
 

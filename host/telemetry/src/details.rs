@@ -91,6 +91,7 @@ fn of_gpu(facts: &mut Facts, device: &Device<'_>) {
     facts.add("gpu.mig", mig(device).map(on_off));
     facts.add("gpu.sm_clock_max", device.max_clock_info(Clock::SM).ok().map(device::mega));
     facts.add("gpu.memory_clock_max", device.max_clock_info(Clock::Memory).ok().map(device::mega));
+    facts.add("gpu.memory_bus_width", device.memory_bus_width().ok());
     facts.add("gpu.persistence_mode", device.is_in_persistent_mode().ok().map(on_off));
     facts.add("gpu.pcie_generation", device.current_pcie_link_gen().ok());
     facts.add("gpu.pcie_generation_max", device.max_pcie_link_gen().ok());

@@ -18,10 +18,9 @@ const SHORTEST_FOR_ENERGY: Duration = Duration::from_millis(300);
 const ENERGY_READ_WITHIN: Duration = Duration::from_millis(100);
 /// Seconds between two movements of the energy counter.
 const ENERGY_STEP: f64 = 0.1;
-/// A GPU is over its power limit for moments only, and never by so much on average.
+/// The most that the counter may have counted, in power limits: `docs/metrics.md` says why.
 const OVER_LIMIT: f64 = 1.25;
-/// The least share of the power sensor's mean that the energy counter must have counted; power is read for a part of the time
-/// only, so that the two differ in good health, too.
+/// The least share of the power sensor's mean that it must have counted: `docs/metrics.md` says why.
 const UNDER_POWER: f64 = 0.5;
 /// Seconds under which the energy counter is not held against the power sensor.
 const SHORTEST_FOR_POWER: f64 = 2.0;
@@ -226,18 +225,7 @@ impl Summary<'_> {
         }
         format!("the run of {:.3} s was too short for this sensor", self.extent.length())
     }
-}
 
-fn why_lost(lost: Instant, extent: &Extent) -> String {
-    let at = extent.time(lost);
-    if at <= 0.0 {
-        "the GPU was lost before the run began (NVML_ERROR_GPU_IS_LOST)".to_owned()
-    } else {
-        format!("the GPU was lost {at:.1} s into the run (NVML_ERROR_GPU_IS_LOST)")
-    }
-}
-
-impl Summary<'_> {
     /// Joules over the run: the difference of a counter in millijoules that is read just before and just after it.
     fn energy(&self) -> Result<f64, String> {
         let Summary { readings, extent, .. } = self;
@@ -300,5 +288,14 @@ impl Summary<'_> {
             "the energy counter stood still for a part of the run: it counted {:.0} W where the power sensor read {power:.0} W",
             joules / seconds
         ))
+    }
+}
+
+fn why_lost(lost: Instant, extent: &Extent) -> String {
+    let at = extent.time(lost);
+    if at <= 0.0 {
+        "the GPU was lost before the run began (NVML_ERROR_GPU_IS_LOST)".to_owned()
+    } else {
+        format!("the GPU was lost {at:.1} s into the run (NVML_ERROR_GPU_IS_LOST)")
     }
 }

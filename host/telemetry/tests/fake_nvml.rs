@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use fake_nvml::{PCIE, SXM};
-use harness_core::metric::{METRICS, Source, name};
+use harness_core::metric::{Definition, METRICS, Source, name};
 use harness_core::{Gpus, SensorLog, Sensors};
 use harness_telemetry::{Nvml, Options};
 use tempfile::TempDir;
@@ -50,7 +50,9 @@ fn run_scenario(scenario: &str, milliseconds: u64) -> SensorLog {
 }
 
 fn every_metric_is_accounted_for(log: &SensorLog) {
-    for metric in METRICS.iter().filter(|m| m.source == Source::Sensor && m.name != name::energy_per_token) {
+    // What energy is divided by, the runner knows.
+    let sensed = |metric: &&Definition| metric.source == Source::Sensor && !metric.name.starts_with("energy_per_");
+    for metric in METRICS.iter().filter(sensed) {
         let places = [
             log.series.contains_key(metric.name),
             log.values.contains_key(metric.name),
@@ -310,7 +312,8 @@ fn without_gpm_it_is_said_why() {
     };
     assert_eq!(absent("no-gpm", 150), "the GPU has no GPM; Hopper and newer have");
     assert_eq!(absent("gpm-forbidden", 150), "this user may not read it (NVML_ERROR_NO_PERMISSION)");
-    assert_eq!(absent("sick", 150), "the GPU is partitioned (MIG), and GPM is read of whole GPUs only");
+    assert_eq!(absent("mig", 150), "the GPU is partitioned (MIG), and GPM is read of whole GPUs only");
+    assert_eq!(absent("old-driver", 150), "the driver is too old: its NVML lacks nvmlGpmQueryDeviceSupport");
     let short = absent("normal", 30);
     assert!(short.starts_with("the run of 0.0") && short.contains("too short for GPM"), "{short}");
     assert!(absent("lost-after:50", 200).starts_with("the GPU was lost 0."));
@@ -411,6 +414,7 @@ fn facts_are_in_base_units_and_leave_out_what_is_not_there() {
         ("gpu.mig", "off"),
         ("gpu.sm_clock_max", "1980000000"),
         ("gpu.memory_clock_max", "2619000000"),
+        ("gpu.memory_bus_width", "5120"),
         ("gpu.persistence_mode", "on"),
         ("gpu.pcie_generation", "5"),
         ("gpu.pcie_generation_max", "5"),

@@ -2,9 +2,10 @@
 
 use comfy_table::{Cell, CellAlignment, LineStyle, Table, TableStyle};
 use harness_plugin::format::{Scale, count, plural, wrap};
+use harness_plugin::hardware::{self, Throttling};
 use harness_plugin::overview::{self, DESCRIBED, METHOD, Overview, Row};
 use harness_plugin::statistics::{PERCENTILES, samples_needed};
-use harness_plugin::{Facts, Metric, Recording, Run, metrics};
+use harness_plugin::{Facts, Metric, Recording, Run};
 
 /// The most columns that a line takes.
 pub const WIDTH: usize = 96;
@@ -16,6 +17,8 @@ const LABEL_WIDTH: usize = 10;
 pub fn text(recording: &dyn Recording) -> String {
     let facts = recording.facts();
     let overview = Overview::of(recording);
+    let runs = recording.runs();
+    let throttling: Vec<_> = runs.iter().map(|run| Throttling::of(&**run)).collect();
     let paragraphs = [
         Some(title(&facts, &overview)),
         Some(setup(&facts)),
@@ -24,10 +27,10 @@ pub fn text(recording: &dyn Recording) -> String {
         (!overview.notes.is_empty())
             .then(|| overview.notes.iter().map(|note| paragraph(note)).collect::<Vec<_>>().join("\n")),
         Some(table(&overview)),
-        throttled_note(&recording.runs()).map(|note| paragraph(&note)),
-        idle_note(&facts, &overview).map(|note| paragraph(&note)),
-        roofline_note(&facts, &overview).map(|note| paragraph(&note)),
-        distributions(&recording.runs()),
+        hardware::throttled_note(throttling.iter().map(Option::as_ref)).map(|note| paragraph(&note)),
+        hardware::idle_note(&facts, &overview).map(|note| paragraph(&note)),
+        hardware::roofline_note(&facts, &overview).map(|note| paragraph(&note)),
+        distributions(&runs),
         missing(&overview),
         Some(footnotes(&overview)),
     ];
@@ -112,74 +115,6 @@ fn table(overview: &Overview) -> String {
         }
     }
     lines(&table)
-}
-
-/// That clocks were held down in some runs, and why.
-fn throttled_note(runs: &[Box<dyn Run>]) -> Option<String> {
-    let total = metrics::THROTTLED_TIME.name();
-    let held: Vec<&Box<dyn Run>> = runs.iter().filter(|run| run.value(total).is_some_and(|time| time > 0.0)).collect();
-    if held.is_empty() {
-        return None;
-    }
-    let mut reasons: Vec<String> = Vec::new();
-    for run in &held {
-        for metric in run.metrics() {
-            let reason = metric.name.strip_prefix(total).and_then(|rest| rest.strip_prefix('_'));
-            let reason = reason.filter(|_| run.value(&metric.name).is_some_and(|time| time > 0.0));
-            if let Some(reason) =
-                reason.map(|reason| reason.replace('_', " ")).filter(|reason| !reasons.contains(reason))
-            {
-                reasons.push(reason);
-            }
-        }
-    }
-    let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
-    Some(format!(
-        "Clocks were held down in {} of {}{why}: these are the figures of a throttled GPU.",
-        count(held.len() as u64),
-        plural(runs.len(), "run")
-    ))
-}
-
-/// What the idle GPU drew, and what of a token's energy is above it.
-fn idle_note(facts: &Facts, overview: &Overview) -> Option<String> {
-    let idle = facts.get("idle.power")?.parse::<f64>().ok().filter(|watts| watts.is_finite())?;
-    let watts = Scale::of(idle, "W");
-    let mut note = format!("Idle before the test: {} {}.", watts.number(idle, 4), watts.symbol());
-    let average = |metric: &str| overview.rows.iter().find(|row| row.metric.name == metric).map(|row| row.average);
-    if let (Some(token), Some(rate)) =
-        (average(metrics::ENERGY_PER_TOKEN.name()), average(metrics::TOKENS_PER_SECOND.name()))
-        && rate > 0.0
-        && token > idle / rate
-    {
-        let joules = Scale::of(token, "J");
-        let number = |value: f64| joules.number(value, 4);
-        note += &format!(
-            " Of a token's {} {}, {} are above what the idle GPU takes in that time.",
-            number(token),
-            joules.symbol(),
-            number(token - idle / rate)
-        );
-    }
-    Some(note)
-}
-
-/// How fast the memory was read before the test, what share of that decoding reaches, and what the GPU's own counter says.
-fn roofline_note(facts: &Facts, overview: &Overview) -> Option<String> {
-    let rate = facts.get("roofline.bandwidth")?.parse::<f64>().ok().filter(|rate| rate.is_finite())?;
-    let share = |metric: &str| {
-        let row = overview.rows.iter().find(|row| row.metric.name == metric)?;
-        Some(format!("{:.1} %", row.average * 100.0))
-    };
-    let mut note = format!("Memory's limit, measured before the test: {:.1} GB/s.", rate / 1e9);
-    if let Some(reached) = share(metrics::MEMORY_LIMIT_SHARE.name()) {
-        note += &format!(" Decoding reaches {reached} of it by the bytes that a token must move");
-        note += &match share(metrics::DRAM_BANDWIDTH_UTILIZATION.name()) {
-            Some(counted) => format!("; the GPU's counter says {counted} of its nominal bandwidth, over whole runs."),
-            None => ".".to_owned(),
-        };
-    }
-    Some(note)
 }
 
 /// What requests took, of all runs together: a row a metric, a column a figure that any of them supports.
@@ -315,6 +250,7 @@ fn footnotes(overview: &Overview) -> String {
 
 #[cfg(test)]
 mod tests {
+    use harness_plugin::metrics;
     use harness_plugin::testing::{FakeRecording, FakeRun};
 
     use super::*;

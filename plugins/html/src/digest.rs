@@ -1,6 +1,7 @@
 //! What is drawn of a recording: each run is read by itself and forgotten, so that no more than one run's samples of
 //! one metric are in memory.
 
+use harness_plugin::hardware::Throttling;
 use harness_plugin::statistics::{Distribution, quantile};
 use harness_plugin::{Metric, Run, metrics};
 
@@ -23,14 +24,6 @@ pub(crate) struct RunDigest {
     pub(crate) throttling: Option<Throttling>,
 }
 
-/// How clocks were held down.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Throttling {
-    /// 0 when they were not.
-    pub(crate) seconds: f64,
-    pub(crate) reasons: Vec<String>,
-}
-
 /// Latency samples, in seconds.
 pub(crate) struct Samples {
     pub(crate) count: usize,
@@ -51,7 +44,7 @@ impl RunDigest {
             label: run.label(),
             latency: run.value(metrics::LATENCY.name()),
             samples: latencies(run).and_then(Samples::of),
-            throttling: throttling(run),
+            throttling: Throttling::of(run),
         }
     }
 
@@ -76,16 +69,6 @@ impl Samples {
 
 fn latencies(run: &dyn Run) -> Option<Vec<f64>> {
     run.samples(metrics::LATENCY.name())
-}
-
-fn throttling(run: &dyn Run) -> Option<Throttling> {
-    let total = metrics::THROTTLED_TIME.name();
-    let seconds = run.value(total)?;
-    let reason = |metric: Metric| {
-        let reason = metric.name.strip_prefix(total)?.strip_prefix('_')?.replace('_', " ");
-        run.value(&metric.name).filter(|seconds| *seconds > 0.0).map(|_| reason)
-    };
-    Some(Throttling { seconds, reasons: run.metrics().into_iter().filter_map(reason).collect() })
 }
 
 /// Of latencies, from the least to the most, or to where few enough are greater: one request that took a hundred times
@@ -159,7 +142,7 @@ fn readings(run: &dyn Run, metric: &str) -> Vec<(f64, f64)> {
 
 #[cfg(test)]
 mod tests {
-    use harness_plugin::metrics::{LATENCY, POWER, THROTTLED_TIME, THROTTLED_TIME_SW_POWER_CAP};
+    use harness_plugin::metrics::{LATENCY, POWER};
     use harness_plugin::testing::FakeRun;
 
     use super::*;
@@ -202,14 +185,5 @@ mod tests {
         assert_eq!(sensors[0].lines, [vec![(0.25, 100.0), (1.0, 300.0)], vec![(0.5, 250.0)], vec![]]);
         assert_eq!(sensors[0].range, (100.0, 300.0));
         assert_eq!(sensors[0].means, [Some(200.0), Some(250.0), None]);
-    }
-
-    #[test]
-    fn throttling_has_its_reasons() {
-        let run = FakeRun::new("a").value(&THROTTLED_TIME, 1.5).value(&THROTTLED_TIME_SW_POWER_CAP, 1.5);
-        let held = Throttling { seconds: 1.5, reasons: vec!["sw power cap".into()] };
-        assert_eq!(RunDigest::of(&run).throttled(), Some(&held));
-        let run = FakeRun::new("a").value(&THROTTLED_TIME, 0.0);
-        assert_eq!(RunDigest::of(&run).throttled(), None);
     }
 }

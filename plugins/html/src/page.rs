@@ -2,11 +2,12 @@
 
 use harness_plugin::Facts;
 use harness_plugin::format::{Scale, count, plural, quantity};
+use harness_plugin::hardware::{self, Throttling};
 use harness_plugin::overview::{self, FEWEST_SAMPLES, METHOD, Missing, Overview, Row};
 use harness_plugin::statistics::{Distribution, PERCENTILES, samples_needed};
 
 use crate::chart;
-use crate::digest::{RunDigest, Samples, Sensor, Throttling, common_range};
+use crate::digest::{RunDigest, Samples, Sensor, common_range};
 use crate::series::Histogram;
 use crate::text::{Escaped, capitalised, figure, heading};
 
@@ -75,6 +76,7 @@ impl Page<'_> {
             overview::ending_note(self.facts, self.overview.runs).map(|note| ("bad", note)),
             overview::synthetic_note(self.facts).map(|note| ("warn", note)),
             contradictions(self.overview).map(|note| ("bad", note)),
+            hardware::throttled_note(self.runs.iter().map(|run| run.throttling.as_ref())).map(|note| ("warn", note)),
         ];
         let notes = notes.into_iter().flatten().chain(self.overview.notes.iter().map(|note| ("warn", note.clone())));
         let note = |(class, note): (&str, String)| format!("<p class=\"note {class}\">{}</p>\n", Escaped(note));
@@ -198,7 +200,10 @@ impl Page<'_> {
         let caption = "The sum of the runs' values divided by their number; ± 95 % is Student's t interval over the runs, the \
                        standard deviation between them.";
         let head = ["Metric", "Average", "± 95 %", "Std. dev.", "Samples", "What it is"];
-        section("Averages", (!rows.is_empty()).then(|| table(caption, &head, &rows)))
+        let notes =
+            [hardware::idle_note(self.facts, self.overview), hardware::roofline_note(self.facts, self.overview)];
+        let notes: String = notes.into_iter().flatten().map(|note| format!("<p>{}</p>\n", Escaped(note))).collect();
+        section("Averages", (!rows.is_empty()).then(|| format!("{notes}{}", table(caption, &head, &rows))))
     }
 
     fn distributions(&self) -> Option<String> {

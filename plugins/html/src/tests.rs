@@ -1,6 +1,7 @@
 use harness_plugin::Reading;
 use harness_plugin::metrics::{
-    GPU_UTILIZATION, LATENCY, MEMORY_ALLOCATED, POWER, THROTTLED_TIME, THROTTLED_TIME_SW_POWER_CAP, THROUGHPUT,
+    GPU_UTILIZATION, LATENCY, MEMORY_ALLOCATED, MEMORY_LIMIT_SHARE, POWER, THROTTLED_TIME, THROTTLED_TIME_SW_POWER_CAP,
+    THROUGHPUT,
 };
 use harness_plugin::testing::{FakeRecording, FakeRun, settings};
 
@@ -118,7 +119,22 @@ fn throttled_runs_are_marked() {
     assert!(page.contains("run 3 · ▼ throttled 1.500 s: sw power cap"), "{page}");
     assert_eq!(page.matches("class=\"throttled\"").count(), 1);
     assert!(page.contains("throttled in 1 of 3 runs"), "{page}");
+    assert!(page.contains("<p class=\"note warn\">Clocks were held down in 1 of 3 runs (sw power cap)"), "{page}");
     assert_balanced(&page);
+}
+
+#[test]
+fn what_was_measured_before_the_test_stands_above_the_averages() {
+    let share = run("run 3", 0.2).value(&MEMORY_LIMIT_SHARE, 0.58);
+    let measured = |recording: FakeRecording| {
+        let recording = recording.fact("idle.power", "71.5").fact("roofline.bandwidth", "2937000000000");
+        rendered(&recording, &[])
+    };
+    let page = measured(FakeRecording::new().run(share));
+    assert!(page.contains("<p>Idle before the test: 71.50 W.</p>\n<p>Memory&#39;s limit, measured before the test: 2937.0 GB/s. Decoding reaches 58.0 % of it"), "{page}");
+    assert_balanced(&page);
+    let page = rendered(&recording(), &[]);
+    assert!(!page.contains("Idle before") && !page.contains("limit, measured"), "{page}");
 }
 
 #[test]

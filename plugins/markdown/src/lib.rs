@@ -1,6 +1,7 @@
 //! The averages as GitHub-flavoured Markdown, short enough for a pull request.
 
 use harness_plugin::format::{Scale, count, plural};
+use harness_plugin::hardware::{self, Throttling};
 use harness_plugin::overview::{self, Overview, Row};
 use harness_plugin::{Description, Error, Facts, Output, Recording, Report, Setting, Settings};
 
@@ -17,6 +18,7 @@ impl Report for Markdown {
     fn render(recording: &dyn Recording, settings: &Settings) -> Result<Output, Error> {
         let facts = recording.facts();
         let overview = Overview::of(recording);
+        let throttling: Vec<_> = recording.runs().iter().map(|run| Throttling::of(&**run)).collect();
         let title = match settings.text("title")? {
             "" => title(&facts),
             given => escaped(given),
@@ -30,7 +32,10 @@ impl Report for Markdown {
                 notes.join("\n>\n")
             }),
             overview::synthetic_note(&facts).map(|note| format!("> {}", escaped(&note))),
+            hardware::throttled_note(throttling.iter().map(Option::as_ref)).map(|note| format!("> {}", escaped(&note))),
             (!overview.rows.is_empty()).then(|| table(&overview)),
+            hardware::idle_note(&facts, &overview).map(|note| escaped(&note)),
+            hardware::roofline_note(&facts, &overview).map(|note| escaped(&note)),
             absent(&overview),
         ];
         let shown: Vec<String> = paragraphs.into_iter().flatten().collect();
@@ -103,7 +108,9 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use harness_plugin::metrics::{GPU_UTILIZATION, LATENCY};
+    use harness_plugin::metrics::{
+        GPU_UTILIZATION, LATENCY, MEMORY_LIMIT_SHARE, THROTTLED_TIME, THROTTLED_TIME_SW_POWER_CAP,
+    };
     use harness_plugin::testing::{FakeRecording, FakeRun, settings};
 
     use super::*;
@@ -147,6 +154,25 @@ Absent:
 - `memory_allocated`, `memory_peak`: no pool\\_x
 ";
         assert_eq!(rendered(&recording, &[]), text);
+    }
+
+    #[test]
+    fn what_the_hardware_did_is_said() {
+        let run = FakeRun::new("run 1").value(&LATENCY, 0.1).value(&MEMORY_LIMIT_SHARE, 0.58);
+        let held = run.clone().value(&THROTTLED_TIME, 0.5).value(&THROTTLED_TIME_SW_POWER_CAP, 0.5);
+        let recording = FakeRecording::new()
+            .fact("idle.power", "71.5")
+            .fact("roofline.bandwidth", "2937000000000")
+            .run(run)
+            .run(held);
+        let text = rendered(&recording, &[]);
+        assert!(text.contains("\n\n> Clocks were held down in 1 of 2 runs (sw power cap): "), "{text}");
+        assert!(
+            text.contains(
+                "\n\nIdle before the test: 71.50 W.\n\nMemory's limit, measured before the test: 2937.0 GB/s."
+            ),
+            "{text}"
+        );
     }
 
     #[test]

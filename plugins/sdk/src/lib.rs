@@ -42,6 +42,7 @@
 pub mod bindings;
 mod description;
 mod error;
+pub mod hardware;
 mod host;
 pub mod log;
 mod metric;

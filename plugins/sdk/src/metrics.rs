@@ -64,6 +64,16 @@ pub static DRAM_BANDWIDTH_UTILIZATION: Metric =
 pub static TOKENS_PER_SECOND: Metric =
     Metric::new("tokens_per_second", "tokens/s", "New tokens in a second, over all requests of the run.", Direction::HigherIsBetter);
 
+/// `prefill_throughput`, in `tokens/s`: Prompt tokens read in a second, until the first token is there; over all requests of the run.
+#[rustfmt::skip]
+pub static PREFILL_THROUGHPUT: Metric =
+    Metric::new("prefill_throughput", "tokens/s", "Prompt tokens read in a second, until the first token is there; over all requests of the run.", Direction::HigherIsBetter);
+
+/// `decode_throughput`, in `tokens/s`: New tokens after each request's first in a second of the time between tokens, over all requests of the run.
+#[rustfmt::skip]
+pub static DECODE_THROUGHPUT: Metric =
+    Metric::new("decode_throughput", "tokens/s", "New tokens after each request's first in a second of the time between tokens, over all requests of the run.", Direction::HigherIsBetter);
+
 /// `time_to_first_token`, in `s`: Time from a request to its first token (TTFT).
 #[rustfmt::skip]
 pub static TIME_TO_FIRST_TOKEN: Metric =
@@ -79,10 +89,15 @@ pub static INTER_TOKEN_LATENCY: Metric =
 pub static MEMORY_LIMIT_SHARE: Metric =
     Metric::new("memory_limit_share", "1", "Share of the memory's limit that decoding reaches, where --roofline measured it: weights once a step, earlier keys and values of each sequence.", Direction::HigherIsBetter);
 
-/// `device_time`, in `s`: Time between the first and the last work of a request on the GPU, by CUDA events; latency minus this is the host's overhead.
+/// `device_time`, in `s`: Time between the first and the last work of a request on the GPU, by CUDA events.
 #[rustfmt::skip]
 pub static DEVICE_TIME: Metric =
-    Metric::new("device_time", "s", "Time between the first and the last work of a request on the GPU, by CUDA events; latency minus this is the host's overhead.", Direction::LowerIsBetter);
+    Metric::new("device_time", "s", "Time between the first and the last work of a request on the GPU, by CUDA events.", Direction::LowerIsBetter);
+
+/// `host_overhead`, in `s`: Part of the latency in which the GPU had no work of the request: launching it, and handing its tokens over.
+#[rustfmt::skip]
+pub static HOST_OVERHEAD: Metric =
+    Metric::new("host_overhead", "s", "Part of the latency in which the GPU had no work of the request: launching it, and handing its tokens over.", Direction::Neither);
 
 /// `prompt_tokens`, in `tokens`: Prompt tokens read in the run, over all requests.
 #[rustfmt::skip]
@@ -98,6 +113,11 @@ pub static NEW_TOKENS: Metric =
 #[rustfmt::skip]
 pub static ENERGY: Metric =
     Metric::new("energy", "J", "Energy that the GPU took during the run.", Direction::LowerIsBetter);
+
+/// `energy_per_request`, in `J`: Energy that the GPU took for each request.
+#[rustfmt::skip]
+pub static ENERGY_PER_REQUEST: Metric =
+    Metric::new("energy_per_request", "J", "Energy that the GPU took for each request.", Direction::LowerIsBetter);
 
 /// `energy_per_token`, in `J`: Energy that the GPU took for each new token.
 #[rustfmt::skip]
@@ -178,13 +198,17 @@ pub static ALL: &[&Metric] = &[
     &TENSOR_ACTIVE,
     &DRAM_BANDWIDTH_UTILIZATION,
     &TOKENS_PER_SECOND,
+    &PREFILL_THROUGHPUT,
+    &DECODE_THROUGHPUT,
     &TIME_TO_FIRST_TOKEN,
     &INTER_TOKEN_LATENCY,
     &MEMORY_LIMIT_SHARE,
     &DEVICE_TIME,
+    &HOST_OVERHEAD,
     &PROMPT_TOKENS,
     &NEW_TOKENS,
     &ENERGY,
+    &ENERGY_PER_REQUEST,
     &ENERGY_PER_TOKEN,
     &POWER,
     &TEMPERATURE,

@@ -128,6 +128,7 @@ figures! {
     nvmlDeviceGetMaxPcieLinkGeneration() -> c_uint, Limits, |_, _| 5;
     nvmlDeviceGetCurrPcieLinkWidth() -> c_uint, Limits, |state, _| if state.scenario.sick { 8 } else { 16 };
     nvmlDeviceGetMaxPcieLinkWidth() -> c_uint, Limits, |_, _| 16;
+    nvmlDeviceGetMemoryBusWidth() -> c_uint, Limits, |_, _| 5120;
     nvmlDeviceGetIndex() -> c_uint, Always, |state, gpu| {
         state.gpus().iter().position(|other| *other == gpu).unwrap_or_default() as c_uint
     };
@@ -186,17 +187,19 @@ extern "C" fn nvmlErrorString(_result: nvmlReturn_t) -> *const c_char {
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlSystemGetDriverVersion(place: *mut c_char, length: c_uint) -> nvmlReturn_t {
-    code(initialised().and_then(|_| put_text(place, length, "580.159.04")))
+    let version = |old| if old { "470.256.02" } else { "580.159.04" };
+    code(initialised().and_then(|state| put_text(place, length, version(state.scenario.old_driver))))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlSystemGetNVMLVersion(place: *mut c_char, length: c_uint) -> nvmlReturn_t {
-    code(initialised().and_then(|_| put_text(place, length, "13.580.159.04")))
+    let version = |old| if old { "11.470.256.02" } else { "13.580.159.04" };
+    code(initialised().and_then(|state| put_text(place, length, version(state.scenario.old_driver))))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn nvmlSystemGetCudaDriverVersion_v2(place: *mut c_int) -> nvmlReturn_t {
-    code(initialised().and_then(|_| put(place, 13_000)))
+    code(initialised().and_then(|state| put(place, if state.scenario.old_driver { 11_040 } else { 13_000 })))
 }
 
 #[unsafe(no_mangle)]
@@ -308,7 +311,7 @@ extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
 #[unsafe(no_mangle)]
 extern "C" fn nvmlDeviceGetMigMode(device: nvmlDevice_t, current: *mut c_uint, pending: *mut c_uint) -> nvmlReturn_t {
     code(gpu(device, Field::Limits).and_then(|(state, _)| {
-        let on = c_uint::from(state.scenario.sick);
+        let on = c_uint::from(state.scenario.mig);
         put(current, on).and_then(|()| put(pending, on))
     }))
 }

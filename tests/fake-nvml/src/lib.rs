@@ -19,7 +19,9 @@
 //! | `throttled:MS`, `hot:MS`, `brake:MS` | the power cap, heat or a power brake holds clocks down from then on |
 //! | `uneven` | buffered utilisation has windows of 100 and 300 ms in turn, with 80 and 40 per cent |
 //! | `gpm-forbidden` | `NVML_ERROR_NO_PERMISSION` for samples of GPM |
-//! | `sick` | the GPU is set and placed badly, hot, and another process is on it |
+//! | `mig` | the GPU is partitioned |
+//! | `old-driver` | the driver is 470, its CUDA 11.4, and its library has no functions for GPM; only as a word of [`install`] |
+//! | `sick` | the GPU is set and placed badly, partitioned, hot, and another process is on it |
 //! | `stall`, `stall:MS` | the energy counter stands still, always or from then on |
 //! | `wrap`, `restart`, `jump` | by its second reading the energy counter went past 2^64, began at 0, or got a megajoule more |
 //! | `no-driver`, `mismatch` | `nvmlInit` fails as without a loaded driver, or with another version of it |
@@ -51,11 +53,25 @@ const SCENARIO_FILE: &str = "fake-nvml.scenario";
 ///
 /// When the scenario has an unknown word, the library was not built, or the folder can't be written.
 pub fn install(folder: &Path, scenario: &str) -> io::Result<PathBuf> {
-    scenario::parse(scenario).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let parsed = scenario::parse(scenario).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let library = folder.join(LIBRARY_NAME);
-    std::fs::copy(library_path()?, &library)?;
+    let mut bytes = std::fs::read(library_path()?)?;
+    if parsed.old_driver {
+        hide(&mut bytes, b"nvmlGpm");
+    }
+    std::fs::write(&library, bytes)?;
     std::fs::write(folder.join(SCENARIO_FILE), scenario)?;
     Ok(library)
+}
+
+/// Renames what a library exports under names that start so. The linker finds names by their hashes, which stay, and then compares
+/// them: it finds neither the old nor the new ones.
+fn hide(library: &mut [u8], prefix: &[u8]) {
+    let mut at = 0;
+    while let Some(found) = library[at..].windows(prefix.len()).position(|bytes| bytes == prefix) {
+        library[at + found] = b'_';
+        at += found + prefix.len();
+    }
 }
 
 /// The shared library as cargo built it, beside the test that asks or a folder above.

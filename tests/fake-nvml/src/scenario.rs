@@ -68,6 +68,8 @@ pub(crate) enum HeldDown {
 pub(crate) struct Scenario {
     pub(crate) two_gpus: bool,
     pub(crate) sick: bool,
+    pub(crate) mig: bool,
+    pub(crate) old_driver: bool,
     pub(crate) lacks: Vec<Field>,
     pub(crate) lost_after: Option<Duration>,
     pub(crate) hang: Option<Duration>,
@@ -100,7 +102,9 @@ pub(crate) fn parse(text: &str) -> Result<Scenario, String> {
                 "normal" => {}
                 "two-gpus" => scenario.two_gpus = true,
                 "throttled" => scenario.held_down = Some((HeldDown::PowerCap, Duration::ZERO)),
-                "sick" => scenario.sick = true,
+                "sick" => (scenario.sick, scenario.mig) = (true, true),
+                "mig" => scenario.mig = true,
+                "old-driver" => scenario.old_driver = true,
                 "stall" => scenario.counter = Counter::Stalls,
                 "wrap" => scenario.counter = Counter::Wraps,
                 "restart" => scenario.counter = Counter::Restarts,

@@ -19,7 +19,7 @@ use crate::log::PluginLog;
 use crate::progress::{Display, Screen, Total};
 use crate::sensors::Telemetry;
 use crate::settings::{ModelSettings, ReportTarget, RunSettings};
-use crate::{Outcome, facts, idle, interrupt, model, plugins, sensors, units};
+use crate::{Outcome, facts, health, idle, interrupt, model, plugins, sensors, units};
 
 impl Run {
     pub(crate) fn execute(self) -> Outcome {
@@ -59,8 +59,19 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     if let Some(note) = &telemetry.note {
         screen.say(note);
     }
+    // A simulated model's time does not pass on this machine.
+    if telemetry.checks.is_empty() && matches!(settings.model, ModelSettings::Gpt2(_)) {
+        telemetry.checks = health::machine();
+    }
+    telemetry.facts.extend(health::facts(&telemetry.checks));
     for check in telemetry.checks.iter().filter(|check| check.verdict == Verdict::Warning) {
         screen.warn(&check.line());
+    }
+    if telemetry.read && !settings.idle_time.is_zero() {
+        match idle::watch(&mut *telemetry.sensors, settings.idle_time) {
+            Ok(facts) => telemetry.facts.extend(facts),
+            Err(reason) => screen.say(&format!("the power of the idle GPU is not known: {reason}")),
+        }
     }
     let roofline = if settings.roofline { Some(roofline(&mut loaded)?) } else { None };
     let work = rehearse(settings, &plugin, &values, &loaded, &telemetry);
@@ -68,13 +79,6 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         let time = work.and_then(|work| foretell(settings, &plugin, &description, &mut loaded, &telemetry, &work));
         let note = loaded.notes.first().map(String::as_str).unwrap_or_default();
         screen.say(&format!("{note}{}", time.unwrap_or_default()));
-    }
-
-    if telemetry.read && !settings.idle_time.is_zero() {
-        match idle::watch(&mut *telemetry.sensors, settings.idle_time) {
-            Ok(facts) => telemetry.facts.extend(facts),
-            Err(reason) => screen.say(&format!("the power of the idle GPU is not known: {reason}")),
-        }
     }
 
     telemetry.facts.extend(roofline.iter().flat_map(Roofline::facts));
