@@ -163,7 +163,6 @@ fn more_runs_of_the_same_are_the_same_work() {
     assert_eq!(code(&harness(&place, &["compare", "base.jsonl", "short.jsonl"])), 0);
 }
 
-/// Pins exit code and message.
 #[test]
 fn runs_that_a_time_limit_ended_are_compared_but_for_their_sums() {
     let place = Place::new();
@@ -194,6 +193,7 @@ fn runs_that_a_time_limit_ended_are_compared_but_for_their_sums() {
     assert_eq!(code(&asked), 4, "{}", told(&asked));
 }
 
+/// Pins exit code and message.
 fn refuse(name: &str, place: &Place, arguments: &[&str], expected: i32) {
     let output = harness(place, arguments);
     assert_eq!(code(&output), expected, "{}", told(&output));
@@ -221,10 +221,35 @@ fn bad_recordings_are_refused() {
     refuse("no_run", &place, &["compare", "base.jsonl", "header.jsonl"], 4);
     let values = text.find("\"latency\":").unwrap() + "\"latency\":".len();
     let end = values + text[values..].find(',').unwrap();
-    for (name, value) in [("nan", "NaN"), ("null", "null"), ("huge", "1e999")] {
-        place.write(&format!("{name}.jsonl"), format!("{}{value}{}", &text[..values], &text[end..]));
-        refuse(name, &place, &["compare", "base.jsonl", &format!("{name}.jsonl")], 2);
+    let with = |value: &str| format!("{}{value}{}", &text[..values], &text[end..]);
+    let sample = text.find("\"values\":[").unwrap() + "\"values\":[".len();
+    for (name, spoilt) in [
+        ("nan", with("NaN")),
+        ("infinity", with("-Infinity")),
+        ("null", with("null")),
+        ("text", with("\"fast\"")),
+        ("huge", with("1e999")),
+        ("nan_sample", format!("{}null,{}", &text[..sample], &text[sample..])),
+        (
+            "nan_summary",
+            text.replacen("\"better\":\"higher\",\"value\":", "\"better\":\"higher\",\"value\":null,\"was\":", 1),
+        ),
+        ("cut_header", lines[0][..50].to_owned()),
+        ("cut_middle", format!("{}\n{}\n{}\n", lines[0], &lines[1][..60], lines[2])),
+        ("no_schema", format!("{{\"type\":\"header\",\"facts\":{{}}}}\n{}\n", lines[1])),
+    ] {
+        let file = format!("{name}.jsonl");
+        place.write(&file, spoilt);
+        refuse(name, &place, &["compare", "base.jsonl", &file], 2);
+        // Whoever else reads it says the same.
+        let said = stderr(&harness(&place, &["compare", "base.jsonl", &file]));
+        for other in [&["report", &file][..], &["baseline", "save", "bad", &file]] {
+            let output = harness(&place, other);
+            assert_eq!((code(&output), stderr(&output)), (2, said.clone()), "{other:?}");
+        }
     }
+    assert_eq!(code(&harness(&place, &["baseline", "list"])), 0);
+    assert!(!place.path(".local/share/harness/recordings/baselines").exists());
     // Figures that overflow what is computed of them are no reason to panic, or to be sure of anything.
     place.write("large.jsonl", format!("{}1e308{}", &text[..values], &text[end..]));
     let large = harness(&place, &["compare", "base.jsonl", "large.jsonl", "--format", "json"]);
@@ -241,7 +266,7 @@ fn what_was_recorded_before_a_cut_is_compared_with_a_warning() {
     assert_eq!((code(&cut), verdict(&cut, "latency")), (0, "same".to_owned()), "{}", told(&cut));
     let said = stderr(&cut);
     assert!(
-        said.contains("line 6 is cut") && said.contains("cut.jsonl is unfinished: compared by its 4 finished runs"),
+        said.contains("line 6 is cut") && said.contains("cut.jsonl is unfinished: only its 4 finished runs count"),
         "{said}"
     );
 }
@@ -270,8 +295,14 @@ fn bad_arguments_are_refused() {
     refuse("threshold", &place, &with(&["--fail-on-regression", "lots"]), 2);
     refuse("threshold_nan", &place, &with(&["--fail-on-regression", "NaN"]), 2);
     refuse("threshold_negative", &place, &with(&["--threshold=-1"]), 2);
+    refuse("threshold_negative_word", &place, &with(&["--fail-on-regression", "-5"]), 2);
+    refuse("threshold_infinite", &place, &with(&["--fail-on-regression", "inf"]), 2);
+    refuse("threshold_missing", &place, &with(&["--threshold"]), 2);
     refuse("metric", &place, &with(&["--metric", "speed"]), 2);
     refuse("metric_absent", &place, &with(&["--metric", "power", "--fail-on-regression", "3"]), 4);
+    refuse("no_name", &place, &["compare", "base.jsonl", ""], 2);
+    refuse("folder", &place, &["compare", "base.jsonl", "."], 2);
+    refuse("baseline_outside", &place, &["compare", "baseline:../base", "base.jsonl"], 2);
     refuse("one_side", &place, &["compare", "base.jsonl"], 2);
     refuse("twice", &place, &["compare", "--base", "base.jsonl", "base.jsonl", "--new", "same.jsonl"], 2);
     refuse("rounds", &place, &with(&["--rounds", "3"]), 2);
@@ -304,6 +335,18 @@ fn baselines_are_kept_compared_and_removed() {
     refuse_any(&place, &["baseline", "remove", "main"], "there is no baseline 'main'");
     place.write("header.jsonl", std::fs::read_to_string(place.path("slow.jsonl")).unwrap().lines().next().unwrap());
     assert_eq!(code(&harness(&place, &["baseline", "save", "none", "header.jsonl"])), 4);
+    // What is kept of a recording that was cut is said.
+    let text = std::fs::read_to_string(place.path("slow.jsonl")).unwrap();
+    place.write("cut.jsonl", text.lines().take(4).collect::<Vec<_>>().join("\n"));
+    let cut = harness(&place, &["baseline", "save", "cut", "cut.jsonl"]);
+    assert_eq!(code(&cut), 0, "{}", told(&cut));
+    assert!(stderr(&cut).contains("cut.jsonl is unfinished: only its 3 finished runs count"), "{}", told(&cut));
+    // A baseline that was spoilt since is named, and the others are listed all the same.
+    place.write(".local/share/harness/recordings/baselines/spoilt.jsonl", "{");
+    let list = harness(&place, &["baseline", "list"]);
+    assert!(stderr(&list).contains("spoilt.jsonl is no recording: line 1"), "{}", told(&list));
+    assert!(stdout(&list).contains(" cut "), "{}", told(&list));
+    refuse_any(&place, &["compare", "spoilt", "slow.jsonl"], "spoilt.jsonl is no recording: line 1");
 }
 
 fn refuse_any(place: &Place, arguments: &[&str], message: &str) {

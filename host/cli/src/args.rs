@@ -243,13 +243,13 @@ pub(crate) struct Compare {
     #[arg(long, value_name = "N", requires = "interleave", conflicts_with_all = ["sides", "base", "new"], default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
     /// Exit with 3 if a metric is worse by more than so many percent
-    #[arg(long, value_name = "PCT", value_parser = units::percent)]
+    #[arg(long, value_name = "PCT", value_parser = units::percent, allow_negative_numbers = true)]
     pub(crate) fail_on_regression: Option<f64>,
     /// Compare this metric only; may be given several times
     #[arg(long = "metric", value_name = "NAME")]
     pub(crate) metrics: Vec<String>,
     /// Changes under so many percent count for nothing [default: 1, or --fail-on-regression where that is less]
-    #[arg(long, value_name = "PCT", value_parser = units::percent)]
+    #[arg(long, value_name = "PCT", value_parser = units::percent, allow_negative_numbers = true)]
     pub(crate) threshold: Option<f64>,
     /// How to show it
     #[arg(long, value_name = "FORMAT", default_value = "table")]

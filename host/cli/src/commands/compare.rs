@@ -59,14 +59,14 @@ impl Compare {
 }
 
 /// What the reader should know of a recording before they trust it.
-fn warn(named: &Named) {
+pub(super) fn warn(named: &Named) {
     let (path, recording) = (named.path.display(), &named.recording);
     for note in &recording.notes {
         tell(&format!("warning: {note}"));
     }
     if recording.status != Status::Complete && !recording.runs.is_empty() {
         let runs = format::plural(recording.runs.len(), "finished run");
-        tell(&format!("warning: {path} is {}: compared by its {runs}", recording.status.as_str()));
+        tell(&format!("warning: {path} is {}: only its {runs} count", recording.status.as_str()));
     }
     for warning in Warning::of(recording) {
         tell(&format!("warning: {path}: {warning}"));

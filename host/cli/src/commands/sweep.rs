@@ -89,15 +89,19 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
             }
         }
     }
+    let failed = known.iter().filter(|point| point.failure.is_some()).count();
+    if failed == total {
+        // Nothing to show; each said why.
+        let none = format!("none of {} could be run, as it says above", plural(total, "point"));
+        let unusable = known.iter().all(|point| matches!(point.failure, Some(Failure::Usage(_))));
+        return Err(if unusable { Failure::Usage(none) } else { Failure::Failed(none) });
+    }
     deliver::line(&table(&known, settings))?;
     draw(&known, settings, &folder, screen);
     screen.say(&format!("recorded in {}", folder.display()));
-    let failed = known.iter().filter(|point| point.failure.is_some()).count();
-    match known.into_iter().find_map(|point| point.failure) {
-        None => Ok(()),
-        // Nothing could be run at all, for one reason.
-        Some(failure) if failed == total => Err(failure),
-        Some(_) => Err(Failure::failed(format!("{failed} of {} failed, as it says above", plural(total, "point")))),
+    match failed {
+        0 => Ok(()),
+        failed => Err(Failure::failed(format!("{failed} of {} failed, as it says above", plural(total, "point")))),
     }
 }
 
@@ -139,7 +143,12 @@ fn open(folder: &Path, manifest: &Value) -> Result<(), Failure> {
         }
         Err(error) => return Err(failed(error)),
     };
-    let other: Value = serde_json::from_str(&written).unwrap_or_default();
+    let other: Value = serde_json::from_str(&written).map_err(|error| {
+        Failure::usage(format!(
+            "{} is not what a sweep wrote ({error}); name another folder with --recording",
+            path.display()
+        ))
+    })?;
     if other == *manifest {
         return Ok(());
     }
