@@ -4,11 +4,13 @@
 //! together. An interval or a test says what is known of a mean; it takes one value a run, because samples within a run
 //! depend on each other, and taking them for independent ones makes intervals too narrow by any factor.
 
+mod crossover;
 mod distribution;
 mod interval;
 mod steady;
 mod welch;
 
+pub use crossover::Crossover;
 pub use distribution::{Distribution, Outliers, PERCENTILES, Percentile, modified_z_score, quantile, samples_needed};
 pub use interval::{CONFIDENCE, Interval, mean_interval};
 pub use steady::{Steadiness, is_steady, truncation};

@@ -235,8 +235,12 @@ pub(crate) struct Compare {
     /// Recordings of the other side, pooled by run
     #[arg(long, value_name = "RECORDING", num_args = 1.., conflicts_with = "sides", requires = "base")]
     pub(crate) new: Vec<String>,
-    /// Run both configurations here in turn, A B B A, so that drift hits both alike, and compare them; ARGS are those of
-    /// `harness run`
+    /// The recordings of --base and --new were made in pairs, one right after the other, in the orders A B and B A, and are given
+    /// in that order: test the pairs, so that slow drift falls out
+    #[arg(long, requires = "base")]
+    pub(crate) paired: bool,
+    /// Run both configurations here in turn, A B B A, so that drift hits both alike, and compare them as pairs; ARGS are those
+    /// of `harness run`
     #[arg(long, value_names = ["ARGS A", "ARGS B"], num_args = 2, allow_hyphen_values = true, conflicts_with_all = ["sides", "base", "new"])]
     pub(crate) interleave: Vec<String>,
     /// How often A B B A is run

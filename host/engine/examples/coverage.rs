@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use harness_core::compare::{Named, Options, Verdict, compare};
+use harness_core::compare::{Named, Options, Row, Verdict, compare};
 use harness_core::statistics::{CONFIDENCE, mean_interval};
 use harness_core::{Budget, Facts, NoSensors, Plan, Prompt, Recorder, Request, Session, Status};
 use harness_engine::{SimulatedSettings, load_simulated};
@@ -25,6 +25,10 @@ const NEXT: Duration = Duration::from_micros(200);
 
 /// A recording of a model that is `slower` times as slow, with so much spread between runs.
 pub(crate) fn recording(seed: u64, spread: f64, slower: f64) -> Named {
+    of_runs(RUNS, seed, spread, slower, Facts::new())
+}
+
+fn of_runs(runs: usize, seed: u64, spread: f64, slower: f64, facts: Facts) -> Named {
     let settings = SimulatedSettings {
         time_to_first_token: FIRST.mul_f64(slower),
         time_per_token: NEXT.mul_f64(slower),
@@ -34,11 +38,11 @@ pub(crate) fn recording(seed: u64, spread: f64, slower: f64) -> Named {
     let loaded = load_simulated(&settings, seed);
     let sensors = Box::new(NoSensors { reason: "simulated".into() });
     let budget = Budget { iterations: u64::MAX, wall_time: Duration::from_secs(3600) };
-    let recorder = Recorder::in_memory(Facts::new());
+    let recorder = Recorder::in_memory(facts);
     let mut session = Session::new(loaded.backend, loaded.tokenizer, loaded.clock, sensors, recorder, seed, budget);
     let request =
         Request { prompt: Prompt::Synthetic(3), max_new_tokens: TOKENS, stop_at_end_of_text: false, sampling: None };
-    for number in 1..=RUNS {
+    for number in 1..=runs {
         let mut plan = Plan::new(format!("run {number}"), vec![request.clone()]);
         (plan.iterations, plan.warmup) = (ITERATIONS, 0);
         session.measure(&plan).expect("the simulated model serves");
@@ -82,20 +86,56 @@ pub(crate) struct Shares {
 /// Compares pairs of recordings, the second of each `slower` times as slow, as `harness compare` does.
 pub(crate) fn pairs(number: u64, spread: f64, slower: f64, threshold: f64) -> Shares {
     let options = Options { threshold, ..Options::default() };
-    let (mut any, mut worse, mut same) = (0, 0, 0);
+    let mut counted = Counted::default();
     for pair in 0..number {
         // Seeds of no other pair, nor of the recordings of `coverage`.
         let (base, new) = (recording(10_000 + 2 * pair, spread, 1.0), recording(10_001 + 2 * pair, spread, slower));
-        let comparisons = compare(&[base], &[vec![new]], &options).expect("they did the same");
-        let rows = &comparisons[0].rows;
+        counted.add(&compare(&[base], &[vec![new]], &options).expect("they did the same")[0].rows);
+    }
+    counted.shares(number)
+}
+
+#[derive(Default)]
+struct Counted {
+    any: usize,
+    worse: usize,
+    same: usize,
+}
+
+impl Counted {
+    fn add(&mut self, rows: &[Row]) {
         let verdict = |metric: &str| rows.iter().find(|row| row.metric.name == metric).and_then(|row| row.verdict);
         let called = |verdict| matches!(verdict, Some(Verdict::Better | Verdict::Worse));
-        any += usize::from(rows.iter().any(|row| called(row.verdict)));
-        worse += usize::from(verdict("latency") == Some(Verdict::Worse));
-        same += usize::from(verdict("latency") == Some(Verdict::Same));
+        self.any += usize::from(rows.iter().any(|row| called(row.verdict)));
+        self.worse += usize::from(verdict("latency") == Some(Verdict::Worse));
+        self.same += usize::from(verdict("latency") == Some(Verdict::Same));
     }
-    let share = |count: usize| count as f64 / number as f64;
-    Shares { any_change: share(any), latency_worse: share(worse), latency_same: share(same) }
+
+    fn shares(&self, number: u64) -> Shares {
+        let share = |count: usize| count as f64 / number as f64;
+        Shares { any_change: share(self.any), latency_worse: share(self.worse), latency_same: share(self.same) }
+    }
+}
+
+/// Compares sides that were recorded in turn, A B B A, one run each, on a machine that gets slower by `drift` in all, as
+/// `harness compare --interleave` with its 5 rounds does; or, not `paired`, as if they were independent.
+pub(crate) fn interleaved(number: u64, spread: f64, slower: f64, drift: f64, paired: bool, threshold: f64) -> Shares {
+    const STEPS: u64 = 20;
+    let options = Options { threshold, paired, ..Options::default() };
+    let mut counted = Counted::default();
+    for round in 0..number {
+        let mut sides: [Vec<Named>; 2] = Default::default();
+        for step in 0..STEPS {
+            let which = [0, 1, 1, 0][step as usize % 4];
+            let drifted = 1.0 + drift * step as f64 / (STEPS - 1) as f64;
+            let start = Facts::from([("start".to_owned(), format!("2026-01-01T00:00:{step:02}Z"))]);
+            let seed = 1_000_000 + STEPS * round + step;
+            sides[which].push(of_runs(1, seed, spread, [1.0, slower][which] * drifted, start));
+        }
+        let [base, new] = sides;
+        counted.add(&compare(&base, &[new], &options).expect("they did the same")[0].rows);
+    }
+    counted.shares(number)
 }
 
 fn main() {
@@ -129,5 +169,22 @@ fn main() {
                 percent(shares.latency_worse)
             );
         }
+    }
+    println!("in turn, A B B A, 5 rounds of one run each: {NUMBER} of them; as pairs, and as if they were independent");
+    for (spread, drift) in [(0.003, 0.0), (0.003, 0.1), (0.01, 0.0), (0.01, 0.1)] {
+        let of = |slower, paired, threshold| interleaved(NUMBER, spread, slower, drift, paired, threshold);
+        let [none, plain_none] = [true, false].map(|paired| of(1.0, paired, 0.0).any_change);
+        let [found, plain] = [true, false].map(|paired| of(1.03, paired, 0.01).latency_worse);
+        let same = of(1.0, true, 0.01).latency_same;
+        println!(
+            "  spread {:.1} %, drift {:.0} %: no change, any called {} and {}; latency called the same {}; 3 % slower, called worse {} and {}",
+            spread * 100.0,
+            drift * 100.0,
+            percent(none),
+            percent(plain_none),
+            percent(same),
+            percent(found),
+            percent(plain)
+        );
     }
 }

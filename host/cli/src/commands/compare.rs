@@ -18,7 +18,8 @@ impl Compare {
         let limit = self.fail_on_regression;
         // A limit that no change reaches before it counts would never be one.
         let threshold = self.threshold.unwrap_or_else(|| limit.map_or(THRESHOLD, |limit| limit.min(THRESHOLD)));
-        let options = Options { metrics: self.metrics.clone(), threshold, force: self.force };
+        let paired = self.paired || !self.interleave.is_empty();
+        let options = Options { metrics: self.metrics.clone(), threshold, force: self.force, paired };
         let (base, news) = match self.interleave.as_slice() {
             [a, b] => {
                 let (base, new) = interleave::run(a, b, self.rounds, &recordings, self.config.as_deref(), &options)?;
@@ -37,7 +38,7 @@ impl Compare {
             ));
         }
         let comparisons = compare(&base, &news, &options)?;
-        let shown = Shown { base: &base, news: &news, comparisons: &comparisons, threshold };
+        let shown = Shown { base: &base, news: &news, comparisons: &comparisons, threshold, paired };
         deliver::line(&match self.format {
             CompareFormat::Table => shown.table(),
             CompareFormat::Markdown => shown.markdown(),

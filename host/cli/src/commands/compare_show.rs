@@ -25,6 +25,8 @@ pub(super) struct Shown<'a> {
     pub(super) comparisons: &'a [Comparison],
     /// The share below which a change counts for nothing.
     pub(super) threshold: f64,
+    /// Whether pairs of recordings were compared, and not runs.
+    pub(super) paired: bool,
 }
 
 impl Shown<'_> {
@@ -94,8 +96,15 @@ impl Shown<'_> {
 
     /// How it was decided.
     fn method(&self) -> String {
+        let (of, test) = match self.paired {
+            false => ("runs", "by Welch's t test on runs with Holm's correction"),
+            true => (
+                "recordings",
+                "by a t test on the log ratios of pairs,\nfree of linear drift (Hills and Armitage), with Holm's correction",
+            ),
+        };
         format!(
-            "± and intervals: 95 %, over runs. Better or worse: by Welch's t test on runs with Holm's correction\n\
+            "± and intervals: 95 %, over {of}. Better or worse: {test}\n\
              over {}, and a change over {} %. Same: the whole interval is within that.",
             plural(self.judged(), "figure"),
             number(self.threshold * 100.0)
@@ -132,6 +141,7 @@ impl Shown<'_> {
             "base": paths(self.base),
             "confidence": CONFIDENCE,
             "threshold": self.threshold,
+            "paired": self.paired,
             "corrected_over": self.judged(),
             "comparisons": comparisons,
         });
