@@ -305,6 +305,7 @@ fn bad_arguments_are_refused() {
     refuse("baseline_outside", &place, &["compare", "baseline:../base", "base.jsonl"], 2);
     refuse("one_side", &place, &["compare", "base.jsonl"], 2);
     refuse("twice", &place, &["compare", "--base", "base.jsonl", "base.jsonl", "--new", "same.jsonl"], 2);
+    refuse("paired", &place, &with(&["--paired"]), 2);
     refuse("rounds", &place, &with(&["--rounds", "3"]), 2);
     refuse("nothing", &place, &["compare"], 2);
     refuse("interleave_recording", &place, &["compare", "--interleave", "--recording x", "--quick"], 2);
@@ -362,15 +363,47 @@ fn interleaved_configurations_are_run_in_turn_and_compared() {
         "--backend simulated --set runs=3 --set iterations=3 --set max-new-tokens=4 --simulate run-jitter=0.003";
     let slower = format!("{small} --simulate time-per-token=230us");
     let arguments =
-        ["compare", "--interleave", small, &slower, "--rounds", "1", "--fail-on-regression", "3", "--format", "json"];
+        ["compare", "--interleave", small, &slower, "--rounds", "3", "--fail-on-regression", "3", "--format", "json"];
     let output = harness(&place, &arguments);
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let latency = &document["comparisons"][0]["metrics"][1];
+    assert_eq!(
+        (&document["paired"], &latency["base"]["runs"]),
+        (&true.into(), &6.into()),
+        "a recording each: {latency}"
+    );
     assert_eq!((code(&output), verdict(&output, "inter_token_latency")), (3, "worse".to_owned()), "{}", told(&output));
     let folder = place.path(".local/share/harness/recordings");
     let folder = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
     let mut files: Vec<String> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
-    assert_eq!(files, ["0001-a.jsonl", "0002-b.jsonl", "0003-b.jsonl", "0004-a.jsonl"]);
+    assert_eq!(files.len(), 12);
+    assert_eq!(files[..4], ["0001-a.jsonl", "0002-b.jsonl", "0003-b.jsonl", "0004-a.jsonl"]);
+    // The same again from what was kept.
+    let side = |name: &str| -> Vec<String> {
+        let those = files.iter().filter(|file| file.ends_with(name));
+        those.map(|file| folder.join(file).display().to_string()).collect()
+    };
+    let (a, b) = (side("a.jsonl"), side("b.jsonl"));
+    let sides = |a: &[String], b: &[String], more: &[&str]| {
+        let text = |side: &[String]| side.to_vec();
+        let words = [vec!["compare".into(), "--base".into()], text(a), vec!["--new".into()], text(b)].concat();
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        harness(&place, &words)
+    };
+    let again = sides(&a, &b, &["--paired", "--format", "json"]);
+    let again: Value = serde_json::from_str(&stdout(&again)).unwrap();
+    assert_eq!(again["comparisons"][0]["metrics"], document["comparisons"][0]["metrics"]);
+    let said = stdout(&sides(&a, &b, &["--paired"]));
+    assert!(said.contains("free of linear drift (Hills and Armitage)"), "{said}");
+    assert!(
+        said.lines().all(|line| line.chars().count() <= 100 || line.starts_with("base") || line.starts_with("new")),
+        "{said}"
+    );
+    let refused = sides(&a[1..], &b, &["--paired"]);
+    assert_eq!(code(&refused), 4, "{}", told(&refused));
+    assert!(stderr(&refused).contains("can't be paired: the base has 5, the other side 6"), "{}", told(&refused));
     // Other work is found out after one of each, not at the end.
     let other = format!("{small} --set batch=2");
     let output = harness(&place, &["compare", "--interleave", small, &other, "--rounds", "50"]);

@@ -7,12 +7,14 @@
 mod crossover;
 mod distribution;
 mod interval;
+mod sequential;
 mod steady;
 mod welch;
 
 pub use crossover::Crossover;
 pub use distribution::{Distribution, Outliers, PERCENTILES, Percentile, modified_z_score, quantile, samples_needed};
 pub use interval::{CONFIDENCE, Interval, mean_interval};
+pub use sequential::{FEWEST_TO_STOP, is_known_to, known_to};
 pub use steady::{Steadiness, is_steady, truncation};
 pub use welch::{Welch, holm, ratio_interval};
 

@@ -237,7 +237,7 @@ pub(crate) struct Compare {
     pub(crate) new: Vec<String>,
     /// The recordings of --base and --new were made in pairs, one right after the other, in the orders A B and B A, and are given
     /// in that order: test the pairs, so that slow drift falls out
-    #[arg(long, requires = "base")]
+    #[arg(long, requires = "base", conflicts_with_all = ["sides", "interleave"])]
     pub(crate) paired: bool,
     /// Run both configurations here in turn, A B B A, so that drift hits both alike, and compare them as pairs; ARGS are those
     /// of `harness run`

@@ -11,8 +11,8 @@
 use std::time::Duration;
 
 use harness_core::compare::{Named, Options, Row, Verdict, compare};
-use harness_core::statistics::{CONFIDENCE, mean_interval};
-use harness_core::{Budget, Facts, NoSensors, Plan, Prompt, Recorder, Request, Session, Status};
+use harness_core::statistics::{CONFIDENCE, is_known_to, mean_interval};
+use harness_core::{Budget, Facts, NoSensors, Plan, Prompt, Recorder, Request, Run, Session, Status};
 use harness_engine::{SimulatedSettings, load_simulated};
 
 /// Runs of a recording, as the documented test has them.
@@ -25,10 +25,10 @@ const NEXT: Duration = Duration::from_micros(200);
 
 /// A recording of a model that is `slower` times as slow, with so much spread between runs.
 pub(crate) fn recording(seed: u64, spread: f64, slower: f64) -> Named {
-    of_runs(RUNS, seed, spread, slower, Facts::new())
+    of_runs(seed, spread, slower, Facts::new(), |runs| runs.len() >= RUNS)
 }
 
-fn of_runs(runs: usize, seed: u64, spread: f64, slower: f64, facts: Facts) -> Named {
+fn of_runs(seed: u64, spread: f64, slower: f64, facts: Facts, done: impl Fn(&[Run]) -> bool) -> Named {
     let settings = SimulatedSettings {
         time_to_first_token: FIRST.mul_f64(slower),
         time_per_token: NEXT.mul_f64(slower),
@@ -42,8 +42,8 @@ fn of_runs(runs: usize, seed: u64, spread: f64, slower: f64, facts: Facts) -> Na
     let mut session = Session::new(loaded.backend, loaded.tokenizer, loaded.clock, sensors, recorder, seed, budget);
     let request =
         Request { prompt: Prompt::Synthetic(3), max_new_tokens: TOKENS, stop_at_end_of_text: false, sampling: None };
-    for number in 1..=runs {
-        let mut plan = Plan::new(format!("run {number}"), vec![request.clone()]);
+    while !done(session.runs()) {
+        let mut plan = Plan::new("run".into(), vec![request.clone()]);
         (plan.iterations, plan.warmup) = (ITERATIONS, 0);
         session.measure(&plan).expect("the simulated model serves");
     }
@@ -70,6 +70,31 @@ pub(crate) fn coverage(metric: &str, recordings: u64, spread: f64) -> f64 {
         mean_interval(&values, CONFIDENCE).is_some_and(|interval| interval.contains(truth))
     };
     (0..recordings).filter(holds).count() as f64 / recordings as f64
+}
+
+/// What a stop rule does to an interval.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopped {
+    /// The share of recordings whose 95% interval of the mean latency holds what it tends to.
+    pub(crate) coverage: f64,
+    /// Runs of a recording, on average.
+    pub(crate) runs: f64,
+}
+
+/// Recordings that end once the mean latency is known to a share of it, after at most 100 runs, as with `--set stop=1% --set runs=100`.
+pub(crate) fn stopped(recordings: u64, spread: f64, share: f64) -> Stopped {
+    const MOST: usize = 100;
+    let latencies =
+        |runs: &[Run]| -> Vec<f64> { runs.iter().filter_map(|run| run.values.get("latency").copied()).collect() };
+    let done = |runs: &[Run]| runs.len() >= MOST || is_known_to(&latencies(runs), share);
+    let (mut holds, mut made) = (0, 0);
+    for seed in 0..recordings {
+        let values = latencies(&of_runs(5_000_000 + seed, spread, 1.0, Facts::new(), done).recording.runs);
+        made += values.len();
+        holds +=
+            usize::from(mean_interval(&values, CONFIDENCE).is_some_and(|interval| interval.contains(true_latency())));
+    }
+    Stopped { coverage: holds as f64 / recordings as f64, runs: made as f64 / recordings as f64 }
 }
 
 /// Shares of pairs of recordings.
@@ -130,7 +155,7 @@ pub(crate) fn interleaved(number: u64, spread: f64, slower: f64, drift: f64, pai
             let drifted = 1.0 + drift * step as f64 / (STEPS - 1) as f64;
             let start = Facts::from([("start".to_owned(), format!("2026-01-01T00:00:{step:02}Z"))]);
             let seed = 1_000_000 + STEPS * round + step;
-            sides[which].push(of_runs(1, seed, spread, [1.0, slower][which] * drifted, start));
+            sides[which].push(of_runs(seed, spread, [1.0, slower][which] * drifted, start, |runs| !runs.is_empty()));
         }
         let [base, new] = sides;
         counted.add(&compare(&base, &[new], &options).expect("they did the same")[0].rows);
@@ -186,5 +211,12 @@ fn main() {
             percent(found),
             percent(plain)
         );
+    }
+    println!(
+        "stop=1%: {NUMBER} recordings of at most 100 runs whose interval of latency holds the truth, and their runs on average"
+    );
+    for spread in [0.003, 0.01, 0.015, 0.02, 0.03] {
+        let stopped = stopped(NUMBER, spread, 0.01);
+        println!("  spread {:.1} %: {}, {:.1} runs", spread * 100.0, percent(stopped.coverage), stopped.runs);
     }
 }

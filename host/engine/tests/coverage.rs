@@ -46,3 +46,9 @@ fn pairs_made_in_turn_hold_whatever_drifts() {
     let independent = coverage::interleaved(NUMBER, 0.003, 1.03, 0.1, false, harness_core::compare::THRESHOLD);
     assert!(independent.latency_worse < 0.5, "{independent:?}");
 }
+
+#[test]
+fn an_interval_that_was_stopped_at_holds_nearly_as_often_as_it_says() {
+    let shares = [0.003, 0.01, 0.02].map(|spread| coverage::stopped(NUMBER, spread, 0.01).coverage);
+    assert!(shares.iter().all(|share| (0.93..=0.97).contains(share)), "{shares:?}");
+}
