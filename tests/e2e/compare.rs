@@ -100,6 +100,52 @@ fn tables_say_what_was_found_and_how() {
 }
 
 #[test]
+fn a_comparison_is_a_page_that_asks_for_nothing() {
+    let place = place();
+    let text = std::fs::read_to_string(place.path("slow.jsonl")).unwrap();
+    // Held down clocks, a run that was cut, and a fact and a name that could be taken for markup.
+    let lines: Vec<&str> = text.lines().collect();
+    let run =
+        lines[1].replacen("\"values\":{", "\"values\":{\"throttled_time\":0.5,\"throttled_time_sw_power_cap\":0.5,", 1);
+    let header = lines[0].replacen("\"facts\":{", "\"facts\":{\"gpu.name\":\"<b>H100</b>\",", 1);
+    place.write("a&<b>.jsonl", format!("{header}\n{run}\n{}", lines[2..8].join("\n")));
+    let output = harness(&place, &["compare", "base.jsonl", "a&<b>.jsonl", "same.jsonl", "--format", "html"]);
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    let page = stdout(&output);
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"), "{page}");
+    for never in ["http://", "https://", "<script", " src=", "<b>"] {
+        assert!(!page.contains(never), "{never}: {page}");
+    }
+    let json = harness(&place, &["compare", "base.jsonl", "a&<b>.jsonl", "same.jsonl", "--format", "json"]);
+    let json: Value = serde_json::from_str(&stdout(&json)).unwrap();
+    let figures: Vec<f64> =
+        page.split("<data value=\"").skip(1).map(|part| part.split('"').next().unwrap().parse().unwrap()).collect();
+    let rows: Vec<&Value> =
+        json["comparisons"].as_array().unwrap().iter().flat_map(|one| one["metrics"].as_array().unwrap()).collect();
+    for row in &rows {
+        assert!(figures.contains(&row["base"]["mean"].as_f64().unwrap()), "{row}");
+        assert!(figures.contains(&row["new"]["mean"].as_f64().unwrap()), "{row}");
+    }
+    for verdict in ["better", "worse", "same", "ambiguous"] {
+        let of_it = rows.iter().filter(|row| row["verdict"] == verdict).count();
+        assert_eq!(page.contains(&format!(">{of_it} {verdict}</span>")), of_it > 0, "{verdict}");
+        assert_eq!(page.matches(&format!("\">{verdict}</span>")).count(), of_it, "{verdict} in the table");
+        assert_eq!(page.matches(&format!("<g class=\"{verdict}\">")).count(), of_it, "{verdict} in the chart");
+    }
+    // The charts are said in words, too.
+    assert_eq!(page.matches("role=\"img\" aria-label=\"Changes with their 95 % intervals. throughput ").count(), 2);
+    for said in [
+        "a&amp;&lt;b&gt;.jsonl is unfinished: only its 7 finished runs count",
+        "Clocks were held down in 1 of 7 runs of the new side (sw_power_cap)",
+        "<td class=\"text\">none</td><td class=\"text\">&lt;b&gt;H100&lt;/b&gt;</td>",
+        "<h3>Not compared</h3>",
+        "Welch&#39;s t test",
+    ] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+}
+
+#[test]
 fn sides_are_pooled_by_run_or_compared_each_with_the_base() {
     let place = place();
     let pooled = ["compare", "--base", "base.jsonl", "same.jsonl", "--new", "slow.jsonl", "--format", "json"];

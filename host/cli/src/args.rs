@@ -221,6 +221,7 @@ pub(crate) struct Recordings {
     harness compare old.jsonl new.jsonl\n  \
     harness compare baseline:main new.jsonl --fail-on-regression 3\n  \
     harness compare --base a1.jsonl a2.jsonl --new b1.jsonl b2.jsonl --format markdown\n  \
+    harness compare old.jsonl new.jsonl --format html > comparison.html\n  \
     harness compare --interleave '--dtype f16 --set runs=1' '--dtype bf16 --set runs=1' --rounds 5\n\n\
     Exit codes: 3 a metric is worse by more than --fail-on-regression allows, 4 the recordings can't be compared.\n\
     docs/comparing.md says how it is decided."
@@ -272,6 +273,8 @@ pub(crate) enum CompareFormat {
     Table,
     Markdown,
     Json,
+    /// One page for a browser, with a chart; no network, no script
+    Html,
 }
 
 /// Keep recordings by name, to compare with.

@@ -171,6 +171,7 @@ fn output(facts: &Facts, overview: &Overview) -> Vec<String> {
         let unit = &row.metric.unit;
         let interval = row
             .interval()
+            .filter(|interval| interval.low < interval.high)
             .map(|interval| format!(" (95 %: {} to {})", quantity(interval.low, unit), quantity(interval.high, unit)));
         let interval = interval.unwrap_or_default();
         format!("{}: {}{interval}{too_few}", row.metric.name, quantity(row.average, unit))

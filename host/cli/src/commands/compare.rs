@@ -43,6 +43,7 @@ impl Compare {
             CompareFormat::Table => shown.table(),
             CompareFormat::Markdown => shown.markdown(),
             CompareFormat::Json => shown.json(),
+            CompareFormat::Html => shown.page(),
         })?;
         limit.map_or(Ok(()), |limit| gate(&news, &comparisons, limit))
     }
@@ -59,19 +60,24 @@ impl Compare {
     }
 }
 
-/// What the reader should know of a recording before they trust it.
+/// Says what the reader should know of a recording before they trust it.
 pub(super) fn warn(named: &Named) {
-    let (path, recording) = (named.path.display(), &named.recording);
-    for note in &recording.notes {
-        tell(&format!("warning: {note}"));
+    let path = named.path.display();
+    let of_the_runs = Warning::of(&named.recording).into_iter().map(|warning| format!("{path}: {warning}"));
+    for warning in unfinished(named).into_iter().chain(of_the_runs) {
+        tell(&format!("warning: {warning}"));
     }
+}
+
+/// What of a recording is not there.
+pub(super) fn unfinished(named: &Named) -> Vec<String> {
+    let (path, recording) = (named.path.display(), &named.recording);
+    let mut said = recording.notes.clone();
     if recording.status != Status::Complete && !recording.runs.is_empty() {
         let runs = format::plural(recording.runs.len(), "finished run");
-        tell(&format!("warning: {path} is {}: only its {runs} count", recording.status.as_str()));
+        said.push(format!("{path} is {}: only its {runs} count", recording.status.as_str()));
     }
-    for warning in Warning::of(recording) {
-        tell(&format!("warning: {path}: {warning}"));
-    }
+    said
 }
 
 /// Whether a pipeline may go on.
