@@ -126,6 +126,24 @@ fn a_dry_run_says_how_long_and_runs_nothing() {
 }
 
 #[test]
+fn a_dry_run_finds_what_can_not_be_run() {
+    let place = Place::new();
+    let output = run(&place, &["--sweep", "prompt-tokens=8,5000", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    let (shown, said) = (stdout(&output), stderr(&output));
+    assert!(shown.contains("1 recording: about ") && shown.contains("can't"), "{}", told(&output));
+    assert!(
+        said.contains("1 of 2 recordings can't be run as asked:\nprompt-tokens=5000: default can't be run"),
+        "{said}"
+    );
+    assert!(said.contains("does not fit the context of 1024 tokens"), "{said}");
+    let one = run(&place, &["--set", "batch=0", "--dry-run"]);
+    assert_eq!((one.status.code(), stdout(&one).as_str()), (Some(2), ""), "{}", told(&one));
+    assert!(stderr(&one).starts_with("error: default can't be run as asked: setting 'batch' is '0'"), "{}", told(&one));
+    assert!(place.recordings().is_empty());
+}
+
+#[test]
 fn a_point_that_fails_does_not_end_the_sweep() {
     let place = Place::new();
     let output = run(&place, &["--sweep", "prompt-tokens=8,5000,16", "--recording", "points"]);
