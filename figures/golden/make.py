@@ -20,6 +20,12 @@ SETS = {
     "tiny": rng.normal(1e-9, 1e-11, 12),
 }
 PAIRS = [("normal", "skewed"), ("two", "tied"), ("heavy", "long"), ("tied", "normal"), ("tiny", "tiny"), ("negative", "two")]
+CROSSOVERS = [
+    ([0.021, 0.018, 0.025, 0.020, 0.017], [-0.004, 0.001, -0.003, -0.006, 0.002]),
+    ([1.0, 2.0], [0.5]),
+    ([-3.0, -2.5, -4.0], [2.9, 2.0, 4.5, 3.0]),
+    ([1e-9, 2e-9], [1.5e-9, 1.1e-9]),
+]
 P = [[0.01, 0.04, 0.03, 0.005], [0.5], [0.2, 0.2, 0.9], [1e-9, 0.049, 0.0125, 0.8, 0.02, 0.02]]
 
 
@@ -68,6 +74,16 @@ def bisected(a, b):
     return ends
 
 
+def crossover(forth, back):
+    """Hills and Armitage: the differences by order, of which one order's are turned, are two groups with the same variance."""
+    test = stats.ttest_ind(forth, -np.array(back))
+    low, high = test.confidence_interval(0.95)
+    return {
+        "forth": forth, "back": back, "effect": (np.mean(forth) + np.mean(back)) / 2, "p": test.pvalue,
+        "freedom": test.df, "interval": [low / 2, high / 2],
+    }
+
+
 def holm(p):
     order, corrected, least = np.argsort(p, kind="stable"), [0.0] * len(p), 0.0
     for rank, index in enumerate(order):
@@ -82,6 +98,7 @@ result = {
     "pairs": [
         {"first": a, "second": b, **compare(SETS[a], SETS[b]), "ratio": bisected(SETS[a], SETS[b])} for a, b in PAIRS
     ],
+    "crossovers": [crossover(*pair) for pair in CROSSOVERS],
     "t": [{"freedom": f, "quantile": stats.t.ppf(0.975, f)} for f in (1, 2, 9, 30, 99, 999)],
     "holm": [{"p": p, "corrected": holm(np.array(p))} for p in P],
 }

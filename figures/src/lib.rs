@@ -4,4 +4,5 @@
 //! This crate knows nothing of recordings, of the host or of plugins.
 
 pub mod format;
+pub mod page;
 pub mod statistics;

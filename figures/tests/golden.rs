@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-use harness_figures::statistics::{self, CONFIDENCE, Distribution, Welch, samples_needed};
+use harness_figures::statistics::{self, CONFIDENCE, Crossover, Distribution, Welch, samples_needed};
 use serde_json::Value;
 
 fn golden() -> Value {
@@ -57,6 +57,20 @@ fn intervals_are_scipys() {
         let deviation = statistics::standard_deviation(&values).unwrap();
         let half = statistics::mean_interval(&values, CONFIDENCE).unwrap().half_width();
         near(half * count.sqrt() / deviation, &t["quantile"], "t");
+    }
+}
+
+#[test]
+fn the_crossover_trials_test_is_scipys() {
+    for pair in golden()["crossovers"].as_array().unwrap() {
+        let name = pair["forth"].to_string();
+        let test = Crossover::of(&numbers(&pair["forth"]), &numbers(&pair["back"])).unwrap();
+        near(test.effect, &pair["effect"], &name);
+        near(test.p, &pair["p"], &name);
+        near(test.freedom, &pair["freedom"], &name);
+        let interval = test.interval(CONFIDENCE).unwrap();
+        near(interval.low, &pair["interval"][0], &name);
+        near(interval.high, &pair["interval"][1], &name);
     }
 }
 

@@ -1,4 +1,4 @@
-// Opens pages of the report `html` in a headless Chromium, wide and narrow, light and dark, and fails on an error in the
+// Opens pages of the report `html` and of `harness compare --format html` in a headless Chromium, wide and narrow, light and dark, and fails on an error in the
 // console, a request, a violation of the page's policy, or a page wider than its window. With Node alone:
 //
 //     node tests/browser/html.mjs PAGE.html… [--shots FOLDER]

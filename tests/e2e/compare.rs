@@ -100,6 +100,52 @@ fn tables_say_what_was_found_and_how() {
 }
 
 #[test]
+fn a_comparison_is_a_page_that_asks_for_nothing() {
+    let place = place();
+    let text = std::fs::read_to_string(place.path("slow.jsonl")).unwrap();
+    // Held down clocks, a run that was cut, and a fact and a name that could be taken for markup.
+    let lines: Vec<&str> = text.lines().collect();
+    let run =
+        lines[1].replacen("\"values\":{", "\"values\":{\"throttled_time\":0.5,\"throttled_time_sw_power_cap\":0.5,", 1);
+    let header = lines[0].replacen("\"facts\":{", "\"facts\":{\"gpu.name\":\"<b>H100</b>\",", 1);
+    place.write("a&<b>.jsonl", format!("{header}\n{run}\n{}", lines[2..8].join("\n")));
+    let output = harness(&place, &["compare", "base.jsonl", "a&<b>.jsonl", "same.jsonl", "--format", "html"]);
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    let page = stdout(&output);
+    assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"), "{page}");
+    for never in ["http://", "https://", "<script", " src=", "<b>"] {
+        assert!(!page.contains(never), "{never}: {page}");
+    }
+    let json = harness(&place, &["compare", "base.jsonl", "a&<b>.jsonl", "same.jsonl", "--format", "json"]);
+    let json: Value = serde_json::from_str(&stdout(&json)).unwrap();
+    let figures: Vec<f64> =
+        page.split("<data value=\"").skip(1).map(|part| part.split('"').next().unwrap().parse().unwrap()).collect();
+    let rows: Vec<&Value> =
+        json["comparisons"].as_array().unwrap().iter().flat_map(|one| one["metrics"].as_array().unwrap()).collect();
+    for row in &rows {
+        assert!(figures.contains(&row["base"]["mean"].as_f64().unwrap()), "{row}");
+        assert!(figures.contains(&row["new"]["mean"].as_f64().unwrap()), "{row}");
+    }
+    for verdict in ["better", "worse", "same", "ambiguous"] {
+        let of_it = rows.iter().filter(|row| row["verdict"] == verdict).count();
+        assert_eq!(page.contains(&format!(">{of_it} {verdict}</span>")), of_it > 0, "{verdict}");
+        assert_eq!(page.matches(&format!("\">{verdict}</span>")).count(), of_it, "{verdict} in the table");
+        assert_eq!(page.matches(&format!("<g class=\"{verdict}\">")).count(), of_it, "{verdict} in the chart");
+    }
+    // The charts are said in words, too.
+    assert_eq!(page.matches("role=\"img\" aria-label=\"Changes with their 95 % intervals. throughput ").count(), 2);
+    for said in [
+        "a&amp;&lt;b&gt;.jsonl is unfinished: only its 7 finished runs count",
+        "Clocks were held down in 1 of 7 runs of the new side (sw_power_cap)",
+        "<td class=\"text\">none</td><td class=\"text\">&lt;b&gt;H100&lt;/b&gt;</td>",
+        "<h3>Not compared</h3>",
+        "Welch&#39;s t test",
+    ] {
+        assert!(page.contains(said), "{said}: {page}");
+    }
+}
+
+#[test]
 fn sides_are_pooled_by_run_or_compared_each_with_the_base() {
     let place = place();
     let pooled = ["compare", "--base", "base.jsonl", "same.jsonl", "--new", "slow.jsonl", "--format", "json"];
@@ -163,7 +209,6 @@ fn more_runs_of_the_same_are_the_same_work() {
     assert_eq!(code(&harness(&place, &["compare", "base.jsonl", "short.jsonl"])), 0);
 }
 
-/// Pins exit code and message.
 #[test]
 fn runs_that_a_time_limit_ended_are_compared_but_for_their_sums() {
     let place = Place::new();
@@ -194,6 +239,7 @@ fn runs_that_a_time_limit_ended_are_compared_but_for_their_sums() {
     assert_eq!(code(&asked), 4, "{}", told(&asked));
 }
 
+/// Pins exit code and message.
 fn refuse(name: &str, place: &Place, arguments: &[&str], expected: i32) {
     let output = harness(place, arguments);
     assert_eq!(code(&output), expected, "{}", told(&output));
@@ -221,10 +267,35 @@ fn bad_recordings_are_refused() {
     refuse("no_run", &place, &["compare", "base.jsonl", "header.jsonl"], 4);
     let values = text.find("\"latency\":").unwrap() + "\"latency\":".len();
     let end = values + text[values..].find(',').unwrap();
-    for (name, value) in [("nan", "NaN"), ("null", "null"), ("huge", "1e999")] {
-        place.write(&format!("{name}.jsonl"), format!("{}{value}{}", &text[..values], &text[end..]));
-        refuse(name, &place, &["compare", "base.jsonl", &format!("{name}.jsonl")], 2);
+    let with = |value: &str| format!("{}{value}{}", &text[..values], &text[end..]);
+    let sample = text.find("\"values\":[").unwrap() + "\"values\":[".len();
+    for (name, spoilt) in [
+        ("nan", with("NaN")),
+        ("infinity", with("-Infinity")),
+        ("null", with("null")),
+        ("text", with("\"fast\"")),
+        ("huge", with("1e999")),
+        ("nan_sample", format!("{}null,{}", &text[..sample], &text[sample..])),
+        (
+            "nan_summary",
+            text.replacen("\"better\":\"higher\",\"value\":", "\"better\":\"higher\",\"value\":null,\"was\":", 1),
+        ),
+        ("cut_header", lines[0][..50].to_owned()),
+        ("cut_middle", format!("{}\n{}\n{}\n", lines[0], &lines[1][..60], lines[2])),
+        ("no_schema", format!("{{\"type\":\"header\",\"facts\":{{}}}}\n{}\n", lines[1])),
+    ] {
+        let file = format!("{name}.jsonl");
+        place.write(&file, spoilt);
+        refuse(name, &place, &["compare", "base.jsonl", &file], 2);
+        // Whoever else reads it says the same.
+        let said = stderr(&harness(&place, &["compare", "base.jsonl", &file]));
+        for other in [&["report", &file][..], &["baseline", "save", "bad", &file]] {
+            let output = harness(&place, other);
+            assert_eq!((code(&output), stderr(&output)), (2, said.clone()), "{other:?}");
+        }
     }
+    assert_eq!(code(&harness(&place, &["baseline", "list"])), 0);
+    assert!(!place.path(".local/share/harness/recordings/baselines").exists());
     // Figures that overflow what is computed of them are no reason to panic, or to be sure of anything.
     place.write("large.jsonl", format!("{}1e308{}", &text[..values], &text[end..]));
     let large = harness(&place, &["compare", "base.jsonl", "large.jsonl", "--format", "json"]);
@@ -241,7 +312,7 @@ fn what_was_recorded_before_a_cut_is_compared_with_a_warning() {
     assert_eq!((code(&cut), verdict(&cut, "latency")), (0, "same".to_owned()), "{}", told(&cut));
     let said = stderr(&cut);
     assert!(
-        said.contains("line 6 is cut") && said.contains("cut.jsonl is unfinished: compared by its 4 finished runs"),
+        said.contains("line 6 is cut") && said.contains("cut.jsonl is unfinished: only its 4 finished runs count"),
         "{said}"
     );
 }
@@ -270,10 +341,17 @@ fn bad_arguments_are_refused() {
     refuse("threshold", &place, &with(&["--fail-on-regression", "lots"]), 2);
     refuse("threshold_nan", &place, &with(&["--fail-on-regression", "NaN"]), 2);
     refuse("threshold_negative", &place, &with(&["--threshold=-1"]), 2);
+    refuse("threshold_negative_word", &place, &with(&["--fail-on-regression", "-5"]), 2);
+    refuse("threshold_infinite", &place, &with(&["--fail-on-regression", "inf"]), 2);
+    refuse("threshold_missing", &place, &with(&["--threshold"]), 2);
     refuse("metric", &place, &with(&["--metric", "speed"]), 2);
     refuse("metric_absent", &place, &with(&["--metric", "power", "--fail-on-regression", "3"]), 4);
+    refuse("no_name", &place, &["compare", "base.jsonl", ""], 2);
+    refuse("folder", &place, &["compare", "base.jsonl", "."], 2);
+    refuse("baseline_outside", &place, &["compare", "baseline:../base", "base.jsonl"], 2);
     refuse("one_side", &place, &["compare", "base.jsonl"], 2);
     refuse("twice", &place, &["compare", "--base", "base.jsonl", "base.jsonl", "--new", "same.jsonl"], 2);
+    refuse("paired", &place, &with(&["--paired"]), 2);
     refuse("rounds", &place, &with(&["--rounds", "3"]), 2);
     refuse("nothing", &place, &["compare"], 2);
     refuse("interleave_recording", &place, &["compare", "--interleave", "--recording x", "--quick"], 2);
@@ -304,6 +382,18 @@ fn baselines_are_kept_compared_and_removed() {
     refuse_any(&place, &["baseline", "remove", "main"], "there is no baseline 'main'");
     place.write("header.jsonl", std::fs::read_to_string(place.path("slow.jsonl")).unwrap().lines().next().unwrap());
     assert_eq!(code(&harness(&place, &["baseline", "save", "none", "header.jsonl"])), 4);
+    // What is kept of a recording that was cut is said.
+    let text = std::fs::read_to_string(place.path("slow.jsonl")).unwrap();
+    place.write("cut.jsonl", text.lines().take(4).collect::<Vec<_>>().join("\n"));
+    let cut = harness(&place, &["baseline", "save", "cut", "cut.jsonl"]);
+    assert_eq!(code(&cut), 0, "{}", told(&cut));
+    assert!(stderr(&cut).contains("cut.jsonl is unfinished: only its 3 finished runs count"), "{}", told(&cut));
+    // A baseline that was spoilt since is named, and the others are listed all the same.
+    place.write(".local/share/harness/recordings/baselines/spoilt.jsonl", "{");
+    let list = harness(&place, &["baseline", "list"]);
+    assert!(stderr(&list).contains("spoilt.jsonl is no recording: line 1"), "{}", told(&list));
+    assert!(stdout(&list).contains(" cut "), "{}", told(&list));
+    refuse_any(&place, &["compare", "spoilt", "slow.jsonl"], "spoilt.jsonl is no recording: line 1");
 }
 
 fn refuse_any(place: &Place, arguments: &[&str], message: &str) {
@@ -319,15 +409,47 @@ fn interleaved_configurations_are_run_in_turn_and_compared() {
         "--backend simulated --set runs=3 --set iterations=3 --set max-new-tokens=4 --simulate run-jitter=0.003";
     let slower = format!("{small} --simulate time-per-token=230us");
     let arguments =
-        ["compare", "--interleave", small, &slower, "--rounds", "1", "--fail-on-regression", "3", "--format", "json"];
+        ["compare", "--interleave", small, &slower, "--rounds", "3", "--fail-on-regression", "3", "--format", "json"];
     let output = harness(&place, &arguments);
+    let document: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let latency = &document["comparisons"][0]["metrics"][1];
+    assert_eq!(
+        (&document["paired"], &latency["base"]["runs"]),
+        (&true.into(), &6.into()),
+        "a recording each: {latency}"
+    );
     assert_eq!((code(&output), verdict(&output, "inter_token_latency")), (3, "worse".to_owned()), "{}", told(&output));
     let folder = place.path(".local/share/harness/recordings");
     let folder = std::fs::read_dir(folder).unwrap().next().unwrap().unwrap().path();
     let mut files: Vec<String> =
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     files.sort();
-    assert_eq!(files, ["0001-a.jsonl", "0002-b.jsonl", "0003-b.jsonl", "0004-a.jsonl"]);
+    assert_eq!(files.len(), 12);
+    assert_eq!(files[..4], ["0001-a.jsonl", "0002-b.jsonl", "0003-b.jsonl", "0004-a.jsonl"]);
+    // The same again from what was kept.
+    let side = |name: &str| -> Vec<String> {
+        let those = files.iter().filter(|file| file.ends_with(name));
+        those.map(|file| folder.join(file).display().to_string()).collect()
+    };
+    let (a, b) = (side("a.jsonl"), side("b.jsonl"));
+    let sides = |a: &[String], b: &[String], more: &[&str]| {
+        let text = |side: &[String]| side.to_vec();
+        let words = [vec!["compare".into(), "--base".into()], text(a), vec!["--new".into()], text(b)].concat();
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        harness(&place, &words)
+    };
+    let again = sides(&a, &b, &["--paired", "--format", "json"]);
+    let again: Value = serde_json::from_str(&stdout(&again)).unwrap();
+    assert_eq!(again["comparisons"][0]["metrics"], document["comparisons"][0]["metrics"]);
+    let said = stdout(&sides(&a, &b, &["--paired"]));
+    assert!(said.contains("free of linear drift (Hills and Armitage)"), "{said}");
+    assert!(
+        said.lines().all(|line| line.chars().count() <= 100 || line.starts_with("base") || line.starts_with("new")),
+        "{said}"
+    );
+    let refused = sides(&a[1..], &b, &["--paired"]);
+    assert_eq!(code(&refused), 4, "{}", told(&refused));
+    assert!(stderr(&refused).contains("can't be paired: the base has 5, the other side 6"), "{}", told(&refused));
     // Other work is found out after one of each, not at the end.
     let other = format!("{small} --set batch=2");
     let output = harness(&place, &["compare", "--interleave", small, &other, "--rounds", "50"]);

@@ -126,6 +126,24 @@ fn a_dry_run_says_how_long_and_runs_nothing() {
 }
 
 #[test]
+fn a_dry_run_finds_what_can_not_be_run() {
+    let place = Place::new();
+    let output = run(&place, &["--sweep", "prompt-tokens=8,5000", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    let (shown, said) = (stdout(&output), stderr(&output));
+    assert!(shown.contains("1 recording: about ") && shown.contains("can't"), "{}", told(&output));
+    assert!(
+        said.contains("1 of 2 recordings can't be run as asked:\nprompt-tokens=5000: default can't be run"),
+        "{said}"
+    );
+    assert!(said.contains("does not fit the context of 1024 tokens"), "{said}");
+    let one = run(&place, &["--set", "batch=0", "--dry-run"]);
+    assert_eq!((one.status.code(), stdout(&one).as_str()), (Some(2), ""), "{}", told(&one));
+    assert!(stderr(&one).starts_with("error: default can't be run as asked: setting 'batch' is '0'"), "{}", told(&one));
+    assert!(place.recordings().is_empty());
+}
+
+#[test]
 fn a_point_that_fails_does_not_end_the_sweep() {
     let place = Place::new();
     let output = run(&place, &["--sweep", "prompt-tokens=8,5000,16", "--recording", "points"]);
@@ -151,6 +169,16 @@ fn the_configuration_can_sweep() {
 }
 
 #[test]
+fn a_sweep_of_which_nothing_can_be_run_shows_nothing() {
+    let place = Place::new();
+    let output = run(&place, &["--sweep", "batch=many,0", "--recording", "points"]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(2), ""), "{}", told(&output));
+    for said in ["'batch' is 'many'", "'batch' is '0'", "error: none of 2 points could be run, as it says above"] {
+        assert_eq!(stderr(&output).matches(said).count(), 1, "{}", told(&output));
+    }
+}
+
+#[test]
 fn what_can_not_be_swept_is_refused_before_anything_is_run() {
     let place = Place::new();
     let refuse = |name: &str, more: &[&str]| {
@@ -172,6 +200,11 @@ fn what_can_not_be_swept_is_refused_before_anything_is_run() {
     refuse("set", &["--sweep", "runs=1,2"]);
     refuse("report", &["--sweep", "batch=1,2", "--report", "csv"]);
     refuse("report_set", &["--sweep", "batch=1,2", "--report-set", "csv.samples=true"]);
+    refuse("no_setting", &["--sweep", "batch"]);
+    place.write("points/sweep.json", "mine");
+    refuse("other_file", &["--sweep", "batch=1,2", "--recording", "points"]);
+    place.write("harness.toml", "[sweep]\nspeed = [1]\n");
+    refuse("unknown_in_configuration", &[]);
     place.write("harness.toml", "[sweep]\nbatch = []\n");
     refuse("no_values", &[]);
 }

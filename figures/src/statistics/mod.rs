@@ -4,13 +4,17 @@
 //! together. An interval or a test says what is known of a mean; it takes one value a run, because samples within a run
 //! depend on each other, and taking them for independent ones makes intervals too narrow by any factor.
 
+mod crossover;
 mod distribution;
 mod interval;
+mod sequential;
 mod steady;
 mod welch;
 
+pub use crossover::Crossover;
 pub use distribution::{Distribution, Outliers, PERCENTILES, Percentile, modified_z_score, quantile, samples_needed};
 pub use interval::{CONFIDENCE, Interval, mean_interval};
+pub use sequential::{FEWEST_TO_STOP, is_known_to, known_to};
 pub use steady::{Steadiness, is_steady, truncation};
 pub use welch::{Welch, holm, ratio_interval};
 

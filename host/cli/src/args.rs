@@ -221,6 +221,7 @@ pub(crate) struct Recordings {
     harness compare old.jsonl new.jsonl\n  \
     harness compare baseline:main new.jsonl --fail-on-regression 3\n  \
     harness compare --base a1.jsonl a2.jsonl --new b1.jsonl b2.jsonl --format markdown\n  \
+    harness compare old.jsonl new.jsonl --format html > comparison.html\n  \
     harness compare --interleave '--dtype f16 --set runs=1' '--dtype bf16 --set runs=1' --rounds 5\n\n\
     Exit codes: 3 a metric is worse by more than --fail-on-regression allows, 4 the recordings can't be compared.\n\
     docs/comparing.md says how it is decided."
@@ -235,21 +236,25 @@ pub(crate) struct Compare {
     /// Recordings of the other side, pooled by run
     #[arg(long, value_name = "RECORDING", num_args = 1.., conflicts_with = "sides", requires = "base")]
     pub(crate) new: Vec<String>,
-    /// Run both configurations here in turn, A B B A, so that drift hits both alike, and compare them; ARGS are those of
-    /// `harness run`
+    /// The recordings of --base and --new were made in pairs, one right after the other, in the orders A B and B A, and are given
+    /// in that order: test the pairs, so that slow drift falls out
+    #[arg(long, requires = "base", conflicts_with_all = ["sides", "interleave"])]
+    pub(crate) paired: bool,
+    /// Run both configurations here in turn, A B B A, so that drift hits both alike, and compare them as pairs; ARGS are those
+    /// of `harness run`
     #[arg(long, value_names = ["ARGS A", "ARGS B"], num_args = 2, allow_hyphen_values = true, conflicts_with_all = ["sides", "base", "new"])]
     pub(crate) interleave: Vec<String>,
     /// How often A B B A is run
     #[arg(long, value_name = "N", requires = "interleave", conflicts_with_all = ["sides", "base", "new"], default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
     /// Exit with 3 if a metric is worse by more than so many percent
-    #[arg(long, value_name = "PCT", value_parser = units::percent)]
+    #[arg(long, value_name = "PCT", value_parser = units::percent, allow_negative_numbers = true)]
     pub(crate) fail_on_regression: Option<f64>,
     /// Compare this metric only; may be given several times
     #[arg(long = "metric", value_name = "NAME")]
     pub(crate) metrics: Vec<String>,
     /// Changes under so many percent count for nothing [default: 1, or --fail-on-regression where that is less]
-    #[arg(long, value_name = "PCT", value_parser = units::percent)]
+    #[arg(long, value_name = "PCT", value_parser = units::percent, allow_negative_numbers = true)]
     pub(crate) threshold: Option<f64>,
     /// How to show it
     #[arg(long, value_name = "FORMAT", default_value = "table")]
@@ -268,6 +273,8 @@ pub(crate) enum CompareFormat {
     Table,
     Markdown,
     Json,
+    /// One page for a browser, with a chart; no network, no script
+    Html,
 }
 
 /// Keep recordings by name, to compare with.

@@ -25,8 +25,8 @@ impl Baselines {
         self.folder.join(format!("{name}.jsonl"))
     }
 
-    /// Keeps a copy of the recording.
-    pub(crate) fn save(&self, name: &str, recording: &Path, replace: bool) -> Result<PathBuf, Failure> {
+    /// Keeps a copy of the recording, and returns where, and what was read.
+    pub(crate) fn save(&self, name: &str, recording: &Path, replace: bool) -> Result<(PathBuf, Recording), Failure> {
         if !valid(name) {
             return Err(Failure::usage(format!(
                 "'{name}' can't name a baseline; use letters, digits, '.', '-' and '_', beginning with a letter or a digit"
@@ -58,7 +58,7 @@ impl Baselines {
             let _ = std::fs::remove_file(&partial);
             return Err(failed(error));
         }
-        Ok(path)
+        Ok((path, read))
     }
 
     pub(crate) fn remove(&self, name: &str) -> Result<(), Failure> {
@@ -87,7 +87,7 @@ impl Baselines {
             None if !Path::new(side).exists() && valid(side) && self.path(side).exists() => self.path(side),
             None if !Path::new(side).exists() => {
                 return Err(Failure::usage(format!(
-                    "there is no recording {side} and no baseline of that name; `harness recordings` and \
+                    "there is no recording '{side}' and no baseline of that name; `harness recordings` and \
                      `harness baseline list` show those there are"
                 )));
             }

@@ -10,13 +10,13 @@ use harness_core::{
     Budget, Facts, Gpus, ModelInfo, NoSensors, Prompt, Recorder, Request, Session, Tokenizer, VirtualClock, Work,
 };
 use harness_engine::{Loaded, Rehearsal};
-use harness_sandbox::{Limits, NoLog, Plugin};
+use harness_sandbox::{Limits, NoLog, Plugin, PluginError};
 
 /// What a rehearsal may cost: it is a convenience.
 const MOST_TIME: Duration = Duration::from_millis(500);
 const MOST_ITERATIONS: u64 = 200_000;
 
-/// The work that the plugin asks for; `None` where that can't be told beforehand.
+/// The work that the plugin asks for; `None` where that can't be told beforehand. An error where it can't be run as asked.
 pub(crate) fn work(
     plugin: &Plugin,
     settings: &[(String, String)],
@@ -25,7 +25,7 @@ pub(crate) fn work(
     gpus: &Arc<dyn Gpus>,
     seed: u64,
     limits: &Limits,
-) -> Option<Work> {
+) -> Result<Option<Work>, PluginError> {
     let session = Session::new(
         Box::new(Rehearsal::new(model.clone())),
         Arc::clone(tokenizer),
@@ -37,9 +37,14 @@ pub(crate) fn work(
     );
     let limits = Limits { call_time: MOST_TIME, guest_time: MOST_TIME, wall_time: MOST_TIME, ..*limits };
     let (session, result) = plugin.run(session, Arc::clone(gpus), settings, &limits, Arc::new(NoLog));
-    result.ok()?;
+    match result {
+        Ok(_) => {}
+        Err(error) if error.is_usage() => return Err(error),
+        // A rehearsal may be too short, or its figures too strange, for what the run itself will do.
+        Err(_) => return Ok(None),
+    }
     // No time passes on this model, so none is up, and it is steady at once.
-    Some(session.work()).filter(|work| work.iterations > 0 && !work.open)
+    Ok(Some(session.work()).filter(|work| work.iterations > 0 && !work.open))
 }
 
 /// What one iteration and each of its steps take, from a generation of a few tokens.

@@ -111,6 +111,7 @@ impl From<Incomparable> for Failure {
             | Incomparable::OtherWork { .. }
             | Incomparable::NotMeasured { .. }
             | Incomparable::Unequal { .. }
+            | Incomparable::Unpaired { .. }
             | Incomparable::NothingInCommon { .. } => Self::Incomparable(error.to_string()),
         }
     }

@@ -4,6 +4,8 @@
 //! workload's summary and how it ended. A line is on disk before anything else happens, so that a kill at any moment
 //! leaves all finished runs readable; a cut last line is said and left out.
 
+mod malformed;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -265,7 +267,7 @@ impl Recording {
                     index + 2,
                     if recording.runs.len() == 1 { "1 run".into() } else { format!("{} runs", recording.runs.len()) },
                 )),
-                Err(error) => return Err(malformed(index + 1, error.to_string())),
+                Err(error) => return Err(malformed(index + 1, malformed::describe(bytes, &error))),
             }
         }
         Ok(recording)
@@ -299,7 +301,8 @@ fn header(path: &Path, line: &[u8]) -> Result<Facts, RecordingError> {
         facts: serde_json::Value,
     }
     let malformed = |what: String| RecordingError::Malformed { path: path.to_owned(), line: 1, what };
-    let header: AnyHeader = serde_json::from_slice(line).map_err(|error| malformed(error.to_string()))?;
+    let header: AnyHeader =
+        serde_json::from_slice(line).map_err(|error| malformed(malformed::describe(line, &error)))?;
     if header.schema != SCHEMA {
         return Err(RecordingError::Schema { path: path.to_owned(), found: header.schema });
     }

@@ -10,9 +10,9 @@
 
 use std::time::Duration;
 
-use harness_core::compare::{Named, Options, Verdict, compare};
-use harness_core::statistics::{CONFIDENCE, mean_interval};
-use harness_core::{Budget, Facts, NoSensors, Plan, Prompt, Recorder, Request, Session, Status};
+use harness_core::compare::{Named, Options, Row, Verdict, compare};
+use harness_core::statistics::{CONFIDENCE, is_known_to, mean_interval};
+use harness_core::{Budget, Facts, NoSensors, Plan, Prompt, Recorder, Request, Run, Session, Status};
 use harness_engine::{SimulatedSettings, load_simulated};
 
 /// Runs of a recording, as the documented test has them.
@@ -25,6 +25,10 @@ const NEXT: Duration = Duration::from_micros(200);
 
 /// A recording of a model that is `slower` times as slow, with so much spread between runs.
 pub(crate) fn recording(seed: u64, spread: f64, slower: f64) -> Named {
+    of_runs(seed, spread, slower, Facts::new(), |runs| runs.len() >= RUNS)
+}
+
+fn of_runs(seed: u64, spread: f64, slower: f64, facts: Facts, done: impl Fn(&[Run]) -> bool) -> Named {
     let settings = SimulatedSettings {
         time_to_first_token: FIRST.mul_f64(slower),
         time_per_token: NEXT.mul_f64(slower),
@@ -34,12 +38,12 @@ pub(crate) fn recording(seed: u64, spread: f64, slower: f64) -> Named {
     let loaded = load_simulated(&settings, seed);
     let sensors = Box::new(NoSensors { reason: "simulated".into() });
     let budget = Budget { iterations: u64::MAX, wall_time: Duration::from_secs(3600) };
-    let recorder = Recorder::in_memory(Facts::new());
+    let recorder = Recorder::in_memory(facts);
     let mut session = Session::new(loaded.backend, loaded.tokenizer, loaded.clock, sensors, recorder, seed, budget);
     let request =
         Request { prompt: Prompt::Synthetic(3), max_new_tokens: TOKENS, stop_at_end_of_text: false, sampling: None };
-    for number in 1..=RUNS {
-        let mut plan = Plan::new(format!("run {number}"), vec![request.clone()]);
+    while !done(session.runs()) {
+        let mut plan = Plan::new("run".into(), vec![request.clone()]);
         (plan.iterations, plan.warmup) = (ITERATIONS, 0);
         session.measure(&plan).expect("the simulated model serves");
     }
@@ -68,6 +72,31 @@ pub(crate) fn coverage(metric: &str, recordings: u64, spread: f64) -> f64 {
     (0..recordings).filter(holds).count() as f64 / recordings as f64
 }
 
+/// What a stop rule does to an interval.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stopped {
+    /// The share of recordings whose 95% interval of the mean latency holds what it tends to.
+    pub(crate) coverage: f64,
+    /// Runs of a recording, on average.
+    pub(crate) runs: f64,
+}
+
+/// Recordings that end once the mean latency is known to a share of it, after at most 100 runs, as with `--set stop=1% --set runs=100`.
+pub(crate) fn stopped(recordings: u64, spread: f64, share: f64) -> Stopped {
+    const MOST: usize = 100;
+    let latencies =
+        |runs: &[Run]| -> Vec<f64> { runs.iter().filter_map(|run| run.values.get("latency").copied()).collect() };
+    let done = |runs: &[Run]| runs.len() >= MOST || is_known_to(&latencies(runs), share);
+    let (mut holds, mut made) = (0, 0);
+    for seed in 0..recordings {
+        let values = latencies(&of_runs(5_000_000 + seed, spread, 1.0, Facts::new(), done).recording.runs);
+        made += values.len();
+        holds +=
+            usize::from(mean_interval(&values, CONFIDENCE).is_some_and(|interval| interval.contains(true_latency())));
+    }
+    Stopped { coverage: holds as f64 / recordings as f64, runs: made as f64 / recordings as f64 }
+}
+
 /// Shares of pairs of recordings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shares {
@@ -82,20 +111,56 @@ pub(crate) struct Shares {
 /// Compares pairs of recordings, the second of each `slower` times as slow, as `harness compare` does.
 pub(crate) fn pairs(number: u64, spread: f64, slower: f64, threshold: f64) -> Shares {
     let options = Options { threshold, ..Options::default() };
-    let (mut any, mut worse, mut same) = (0, 0, 0);
+    let mut counted = Counted::default();
     for pair in 0..number {
         // Seeds of no other pair, nor of the recordings of `coverage`.
         let (base, new) = (recording(10_000 + 2 * pair, spread, 1.0), recording(10_001 + 2 * pair, spread, slower));
-        let comparisons = compare(&[base], &[vec![new]], &options).expect("they did the same");
-        let rows = &comparisons[0].rows;
+        counted.add(&compare(&[base], &[vec![new]], &options).expect("they did the same")[0].rows);
+    }
+    counted.shares(number)
+}
+
+#[derive(Default)]
+struct Counted {
+    any: usize,
+    worse: usize,
+    same: usize,
+}
+
+impl Counted {
+    fn add(&mut self, rows: &[Row]) {
         let verdict = |metric: &str| rows.iter().find(|row| row.metric.name == metric).and_then(|row| row.verdict);
         let called = |verdict| matches!(verdict, Some(Verdict::Better | Verdict::Worse));
-        any += usize::from(rows.iter().any(|row| called(row.verdict)));
-        worse += usize::from(verdict("latency") == Some(Verdict::Worse));
-        same += usize::from(verdict("latency") == Some(Verdict::Same));
+        self.any += usize::from(rows.iter().any(|row| called(row.verdict)));
+        self.worse += usize::from(verdict("latency") == Some(Verdict::Worse));
+        self.same += usize::from(verdict("latency") == Some(Verdict::Same));
     }
-    let share = |count: usize| count as f64 / number as f64;
-    Shares { any_change: share(any), latency_worse: share(worse), latency_same: share(same) }
+
+    fn shares(&self, number: u64) -> Shares {
+        let share = |count: usize| count as f64 / number as f64;
+        Shares { any_change: share(self.any), latency_worse: share(self.worse), latency_same: share(self.same) }
+    }
+}
+
+/// Compares sides that were recorded in turn, A B B A, one run each, on a machine that gets slower by `drift` in all, as
+/// `harness compare --interleave` with its 5 rounds does; or, not `paired`, as if they were independent.
+pub(crate) fn interleaved(number: u64, spread: f64, slower: f64, drift: f64, paired: bool, threshold: f64) -> Shares {
+    const STEPS: u64 = 20;
+    let options = Options { threshold, paired, ..Options::default() };
+    let mut counted = Counted::default();
+    for round in 0..number {
+        let mut sides: [Vec<Named>; 2] = Default::default();
+        for step in 0..STEPS {
+            let which = [0, 1, 1, 0][step as usize % 4];
+            let drifted = 1.0 + drift * step as f64 / (STEPS - 1) as f64;
+            let start = Facts::from([("start".to_owned(), format!("2026-01-01T00:00:{step:02}Z"))]);
+            let seed = 1_000_000 + STEPS * round + step;
+            sides[which].push(of_runs(seed, spread, [1.0, slower][which] * drifted, start, |runs| !runs.is_empty()));
+        }
+        let [base, new] = sides;
+        counted.add(&compare(&base, &[new], &options).expect("they did the same")[0].rows);
+    }
+    counted.shares(number)
 }
 
 fn main() {
@@ -129,5 +194,29 @@ fn main() {
                 percent(shares.latency_worse)
             );
         }
+    }
+    println!("in turn, A B B A, 5 rounds of one run each: {NUMBER} of them; as pairs, and as if they were independent");
+    for (spread, drift) in [(0.003, 0.0), (0.003, 0.1), (0.01, 0.0), (0.01, 0.1)] {
+        let of = |slower, paired, threshold| interleaved(NUMBER, spread, slower, drift, paired, threshold);
+        let [none, plain_none] = [true, false].map(|paired| of(1.0, paired, 0.0).any_change);
+        let [found, plain] = [true, false].map(|paired| of(1.03, paired, 0.01).latency_worse);
+        let same = of(1.0, true, 0.01).latency_same;
+        println!(
+            "  spread {:.1} %, drift {:.0} %: no change, any called {} and {}; latency called the same {}; 3 % slower, called worse {} and {}",
+            spread * 100.0,
+            drift * 100.0,
+            percent(none),
+            percent(plain_none),
+            percent(same),
+            percent(found),
+            percent(plain)
+        );
+    }
+    println!(
+        "stop=1%: {NUMBER} recordings of at most 100 runs whose interval of latency holds the truth, and their runs on average"
+    );
+    for spread in [0.003, 0.01, 0.015, 0.02, 0.03] {
+        let stopped = stopped(NUMBER, spread, 0.01);
+        println!("  spread {:.1} %: {}, {:.1} runs", spread * 100.0, percent(stopped.coverage), stopped.runs);
     }
 }

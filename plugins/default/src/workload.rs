@@ -24,8 +24,8 @@ impl Workload for Default {
         )
         .setting(Setting::new(
             "stop",
-            "When to make no further run, after at least 3: fixed (never before 'runs'), a share such as 1% (when the 95% interval of the \
-             mean latency reaches no further than that to either side), or a time such as 60s (of warm-up and measuring).",
+            "When to make no further run: fixed (never before 'runs'), a share such as 1% (when, after at least 8, the 95% interval of the \
+             mean latency reaches no further than that to either side), or a time such as 60s (of warm-up and measuring, after at least 3).",
             "fixed",
         ))
         .setting(Setting::new("iterations", "Recorded generate() calls of a run.", "100").quick("5"))
@@ -70,10 +70,10 @@ impl Workload for Default {
         let iterations = settings.within("iterations", 1u32..)?;
         let warmup = Warmup::of(settings)?;
         let stop = StopRule::of(settings, "stop")?;
-        if stop != StopRule::Fixed && runs < StopRule::FEWEST_RUNS {
+        if runs < stop.fewest_runs() {
             return Err(Error::setting(format!(
                 "setting 'runs' is '{runs}', and must be {} or more where 'stop' is '{}'; set runs to the most that you have time for",
-                StopRule::FEWEST_RUNS,
+                stop.fewest_runs(),
                 settings.text("stop")?
             )));
         }
@@ -225,10 +225,10 @@ mod tests {
         };
         let alternating = |number: f64| 1.0 + 0.02 * (number % 2.0);
         assert_eq!(made(alternating, &[]), 10);
-        assert_eq!(made(|_| 1.0, &[("stop", "1%")]), 3);
-        // ± 2.1 % of five, 1.6 % of six, 0.9 % of ten and more.
+        assert_eq!(made(|_| 1.0, &[("stop", "1%")]), 8);
+        // ± 0.9 % of eight.
         let needed = made(alternating, &[("stop", "1%"), ("runs", "100")]);
-        assert!((6..=12).contains(&needed), "{needed}");
+        assert!((8..=10).contains(&needed), "{needed}");
         assert_eq!(made(alternating, &[("stop", "0.01%"), ("runs", "20")]), 20);
         // A run of the fake host takes 10 s, and its warm-up 0.3 s.
         let timed = FakeHost::new();
@@ -243,7 +243,8 @@ mod tests {
         assert!(message(&[("warmup", "auto:9")]).ends_with("'auto', or 'auto:N' with an N of 14 or more"));
         assert!(message(&[("warmup", "-1")]).starts_with("setting 'warmup' is '-1', and must be a whole number"));
         assert!(message(&[("stop", "soon")]).starts_with("setting 'stop' is 'soon', and must be 'fixed', a share"));
-        assert!(message(&[("stop", "1%"), ("runs", "2")]).starts_with("setting 'runs' is '2', and must be 3 or more"));
+        assert!(message(&[("stop", "1%"), ("runs", "7")]).starts_with("setting 'runs' is '7', and must be 8 or more"));
+        assert!(message(&[("stop", "60s"), ("runs", "2")]).starts_with("setting 'runs' is '2', and must be 3 or more"));
         assert!(message(&[("top-p", "0.9")]).starts_with("setting 'top-p' needs 'temperature'"));
         assert!(message(&[("temperature", "0")]).ends_with("must be a number, over 0"));
         let stopped =

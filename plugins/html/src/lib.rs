@@ -5,7 +5,6 @@ mod chart;
 mod digest;
 mod page;
 mod series;
-mod text;
 
 use harness_plugin::overview::{DESCRIBED, Overview, distribution};
 use harness_plugin::{Description, Error, Metric, Output, Recording, Report, Setting, Settings};

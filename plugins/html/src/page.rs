@@ -1,5 +1,8 @@
 //! The page: one file that asks nothing of a network and runs no script.
 
+use harness_figures::page::{
+    self, Escaped, Tone, badge, capitalised, code, document, drawing, figure, heading, note, section,
+};
 use harness_plugin::Facts;
 use harness_plugin::format::{Scale, count, plural, quantity};
 use harness_plugin::hardware::{self, Throttling};
@@ -9,9 +12,6 @@ use harness_plugin::statistics::{Distribution, PERCENTILES, samples_needed};
 use crate::chart;
 use crate::digest::{RunDigest, Samples, Sensor, common_range};
 use crate::series::Histogram;
-use crate::text::{Escaped, capitalised, figure, heading};
-
-const STYLE: &str = include_str!("style.css");
 /// More charts than this help nobody, and would make a page that no browser opens gladly.
 const MOST_CHARTS: usize = 100;
 
@@ -33,7 +33,7 @@ pub(crate) struct Page<'a> {
 
 impl Page<'_> {
     pub(crate) fn html(&self) -> String {
-        let title = Escaped(self.title()).to_string();
+        let title = self.title();
         let sections = [
             self.header(&title),
             self.headline(),
@@ -47,14 +47,8 @@ impl Page<'_> {
             self.facts(),
         ];
         let body: String = sections.into_iter().flatten().collect();
-        let version = env!("CARGO_PKG_VERSION");
-        format!(
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta http-equiv=\"Content-Security-Policy\" \
-             content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n<meta name=\"viewport\" \
-             content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<link rel=\"icon\" \
-             href=\"data:,\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n<footer>Made by \
-             harness-html {version} from the recording alone. The page loads nothing and runs no script.</footer>\n</body>\n</html>\n"
-        )
+        let footer = format!("Made by harness-html {} from the recording alone.", env!("CARGO_PKG_VERSION"));
+        document(&title, &body, &footer)
     }
 
     fn title(&self) -> String {
@@ -73,20 +67,20 @@ impl Page<'_> {
 
     fn header(&self, title: &str) -> Option<String> {
         let notes = [
-            overview::ending_note(self.facts, self.overview.runs).map(|note| ("bad", note)),
-            overview::synthetic_note(self.facts).map(|note| ("warn", note)),
-            contradictions(self.overview).map(|note| ("bad", note)),
-            hardware::throttled_note(self.runs.iter().map(|run| run.throttling.as_ref())).map(|note| ("warn", note)),
+            overview::ending_note(self.facts, self.overview.runs).map(|said| (Tone::Bad, said)),
+            overview::synthetic_note(self.facts).map(|said| (Tone::Warn, said)),
+            contradictions(self.overview).map(|said| (Tone::Bad, said)),
+            hardware::throttled_note(self.runs.iter().map(|run| run.throttling.as_ref())).map(|said| (Tone::Warn, said)),
         ];
-        let notes = notes.into_iter().flatten().chain(self.overview.notes.iter().map(|note| ("warn", note.clone())));
-        let note = |(class, note): (&str, String)| format!("<p class=\"note {class}\">{}</p>\n", Escaped(note));
-        let notes: String = notes.map(note).collect();
+        let others = self.overview.notes.iter().map(|said| (Tone::Warn, said.clone()));
+        let notes: String = notes.into_iter().flatten().chain(others).map(|(tone, said)| note(tone, &said)).collect();
         let started = self
             .facts
             .get("start")
             .map(|start| format!("<p class=\"when\">Started {}</p>\n", Escaped(readable(start))));
         Some(format!(
-            "<header>\n<h1>{title}</h1>\n<p class=\"verdict\">{}</p>\n{}{notes}</header>\n",
+            "<header>\n<h1>{}</h1>\n<p class=\"verdict\">{}</p>\n{}{notes}</header>\n",
+            Escaped(title),
             self.verdict(),
             started.unwrap_or_default()
         ))
@@ -94,13 +88,13 @@ impl Page<'_> {
 
     fn verdict(&self) -> String {
         let status = self.facts.get("status").unwrap_or("unknown ending");
-        let class = if status == "complete" { "good" } else { "bad" };
-        let mut badges = format!("<span class=\"badge {class}\">{}</span> ", Escaped(capitalised(status)));
+        let tone = if status == "complete" { Tone::Good } else { Tone::Bad };
+        let mut badges = vec![badge(tone, &capitalised(status))];
         if self.facts.get("model.backend") == Some("simulated") {
-            badges.push_str("<span class=\"badge warn\">Simulated</span> ");
+            badges.push(badge(Tone::Warn, "Simulated"));
         }
         if self.facts.synthetic_weights().is_some() {
-            badges.push_str("<span class=\"badge warn\">Synthetic weights</span> ");
+            badges.push(badge(Tone::Warn, "Synthetic weights"));
         }
         let mut words = self.extent();
         words.push_str(&format!(" of {}", self.facts.get("model.name").unwrap_or("a model")));
@@ -110,7 +104,7 @@ impl Page<'_> {
         if let Some(device) = self.device() {
             words.push_str(&format!(" on {device}"));
         }
-        format!("{badges}{}.", Escaped(words))
+        format!("{} {}.", badges.join(" "), Escaped(words))
     }
 
     /// `3 of 10 runs`.
@@ -257,32 +251,8 @@ impl Page<'_> {
     }
 }
 
-fn section(title: &str, content: Option<String>) -> Option<String> {
-    content.map(|content| format!("<section>\n<h2>{title}</h2>\n{content}</section>\n"))
-}
-
-/// `caption` is text.
-fn drawing(svg: &str, caption: &str) -> String {
-    format!("<figure>\n{svg}\n<figcaption>{}</figcaption>\n</figure>\n", Escaped(caption))
-}
-
-/// Focusable, so that it can be scrolled from the keyboard where it is wider than the screen.
 fn table(caption: &str, head: &[&str], rows: &str) -> String {
-    let heading = |name: &&str| {
-        let class = if TEXTS.contains(name) { " class=\"text\"" } else { "" };
-        format!("<th scope=\"col\"{class}>{name}</th>")
-    };
-    let head: String = head.iter().map(heading).collect();
-    format!(
-        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{caption}\">\n<table>\n<caption><span>{caption}</span></caption>\n\
-         <thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n",
-        caption = Escaped(caption)
-    )
-}
-
-/// A name, which may be broken between its words.
-fn code(name: &str) -> String {
-    format!("<code>{}</code>", Escaped(name).to_string().replace('_', "_<wbr>").replace('.', ".<wbr>"))
+    page::table(caption, head, TEXTS, rows)
 }
 
 fn card(row: &Row) -> String {

@@ -136,7 +136,7 @@ fn document(facts: &Facts, overview: &Overview, cases: &[Case]) -> String {
     );
     let class = escaped(&facts.get("plugin.name").map_or("harness".to_owned(), |plugin| format!("harness.{plugin}")));
     let cases: String = cases.iter().map(|case| case.text(&class)).collect();
-    let (properties, output) = (properties(facts), printed(&output(facts, overview), "    "));
+    let (properties, output) = (properties(facts, overview), printed(&output(facts, overview), "    "));
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"harness\" {counts}>\n{suite}{properties}{cases}{output}  \
          </testsuite>\n</testsuites>\n"
@@ -148,10 +148,18 @@ fn name(facts: &Facts) -> String {
     facts.get("model.device").map_or(model.to_owned(), |device| format!("{model} on {device}"))
 }
 
-fn properties(facts: &Facts) -> String {
-    let property =
-        |(name, value)| format!("      <property name=\"{}\" value=\"{}\"/>\n", escaped(name), escaped(value));
-    let properties: String = facts.iter().map(property).collect();
+/// The facts, and the ends of each average's 95% interval over runs in the metric's unit.
+fn properties(facts: &Facts, overview: &Overview) -> String {
+    let property = |name: &str, value: &str| {
+        format!("      <property name=\"{}\" value=\"{}\"/>\n", escaped(name), escaped(value))
+    };
+    let ends = |row: &Row| {
+        let interval = row.interval()?;
+        let end = |end: &str, value: f64| property(&format!("interval.{}.{end}", row.metric.name), &value.to_string());
+        Some(end("low", interval.low) + &end("high", interval.high))
+    };
+    let facts = facts.iter().map(|(name, value)| property(name, value));
+    let properties: String = facts.chain(overview.rows.iter().filter_map(ends)).collect();
     if properties.is_empty() { properties } else { format!("    <properties>\n{properties}    </properties>\n") }
 }
 
@@ -160,7 +168,13 @@ fn output(facts: &Facts, overview: &Overview) -> Vec<String> {
     let mut lines: Vec<String> = overview::synthetic_note(facts).into_iter().collect();
     let shown = |row: &Row| {
         let too_few = if row.has_too_few_samples() { " (too few samples)" } else { "" };
-        format!("{}: {}{too_few}", row.metric.name, quantity(row.average, &row.metric.unit))
+        let unit = &row.metric.unit;
+        let interval = row
+            .interval()
+            .filter(|interval| interval.low < interval.high)
+            .map(|interval| format!(" (95 %: {} to {})", quantity(interval.low, unit), quantity(interval.high, unit)));
+        let interval = interval.unwrap_or_default();
+        format!("{}: {}{interval}{too_few}", row.metric.name, quantity(row.average, unit))
     };
     lines.extend(overview.rows.iter().map(shown));
     let absent = |(metrics, reason): (Vec<&str>, &str)| format!("{}: absent, {reason}", metrics.join(", "));
@@ -265,6 +279,8 @@ mod tests {
       <property name="model.name" value="gpt2"/>
       <property name="model.device" value="cpu"/>
       <property name="status" value="complete"/>
+      <property name="interval.latency.low" value="-1.0706204736174691"/>
+      <property name="interval.latency.high" value="1.470620473617469"/>
     </properties>
     <testcase name="run 1" classname="harness.default">
       <system-out>latency: 100.0 ms</system-out>
@@ -276,7 +292,7 @@ tokens_per_second: 100.0 tokens/s</system-out>
     </testcase>
     <testcase name="the recording is complete" classname="harness.default"/>
     <testcase name="the summary is the mean of the runs" classname="harness.default"/>
-    <system-out>latency: 200.0 ms
+    <system-out>latency: 200.0 ms (95 %: -1.071 s to 1.471 s)
 throughput, memory_allocated, memory_peak, gpu_utilization, memory_utilization: absent, the host did not record it</system-out>
   </testsuite>
 </testsuites>

@@ -1,4 +1,5 @@
-//! Figures in Prometheus' text format (0.0.4), for the textfile collector of node_exporter: a gauge a figure.
+//! Figures in Prometheus' text format (0.0.4), for the textfile collector of node_exporter: a gauge a figure, and one with the
+//! ends of its interval, by the label `bound`, where the runs give one.
 //!
 //! Its samples have no time of their own: the collector refuses a file that has them.
 
@@ -28,15 +29,22 @@ impl Report for Prometheus {
 struct Gauge {
     name: String,
     help: String,
-    value: f64,
+    /// With the end of an interval that each is.
+    samples: Vec<(Option<&'static str>, f64)>,
 }
 
 impl Gauge {
-    fn text(&self, labels: &str) -> String {
-        let Self { name, help, value } = self;
+    fn text(&self, labels: &[String]) -> String {
+        let Self { name, help, samples } = self;
         // A metric of a newer harness than this has no help.
         let help = if help.is_empty() { String::new() } else { format!("# HELP {name} {}\n", escaped(help, false)) };
-        format!("{help}# TYPE {name} gauge\n{name}{labels} {}\n", number(*value))
+        let sample = |(bound, value): &(Option<&str>, f64)| {
+            let bound = bound.map(|bound| format!("bound=\"{bound}\""));
+            let labels: Vec<&str> = labels.iter().chain(&bound).map(String::as_str).collect();
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+            format!("{name}{labels} {}\n", number(*value))
+        };
+        format!("{help}# TYPE {name} gauge\n{}", samples.iter().map(sample).collect::<String>())
     }
 }
 
@@ -47,22 +55,33 @@ fn gauges(recording: &dyn Recording, facts: &Facts) -> Vec<Gauge> {
         ("harness_recording_timestamp_seconds", "When the recording started.", facts.get("start").and_then(unix_time)),
     ];
     let gauge = |(name, help, value): (&str, &str, Option<f64>)| {
-        Some(Gauge { name: name.to_owned(), help: help.to_owned(), value: value? })
+        Some(Gauge { name: name.to_owned(), help: help.to_owned(), samples: vec![(None, value?)] })
     };
     let mut gauges: Vec<Gauge> = of_the_recording.into_iter().filter_map(gauge).collect();
     for row in Overview::of(recording).rows {
-        let base = name(&row.metric);
-        // Twice the same name would cost the collector the whole file.
-        let names = std::iter::once(base.clone()).chain((2..).map(|number| format!("{base}_{number}")));
-        let mut free = names.filter(|name| gauges.iter().all(|gauge| gauge.name != *name));
-        let name = free.next().unwrap_or_default();
-        gauges.push(Gauge { name, help: row.metric.help.into_owned(), value: row.average });
+        let name = name(&row.metric);
+        let interval = row.interval();
+        add(&mut gauges, &name, row.metric.help.into_owned(), vec![(None, row.average)]);
+        if let Some(interval) = interval {
+            let help =
+                format!("Ends of the 95 % interval of the mean over runs of {}, by Student's t.", row.metric.name);
+            let ends = vec![(Some("low"), interval.low), (Some("high"), interval.high)];
+            add(&mut gauges, &format!("{name}_interval"), help, ends);
+        }
     }
     gauges
 }
 
-/// In braces; what is not known is left out.
-fn labels(facts: &Facts) -> String {
+/// Twice the same name would cost the collector the whole file.
+fn add(gauges: &mut Vec<Gauge>, name: &str, help: String, samples: Vec<(Option<&'static str>, f64)>) {
+    let names = std::iter::once(name.to_owned()).chain((2..).map(|number| format!("{name}_{number}")));
+    let mut free = names.filter(|name| gauges.iter().all(|gauge| gauge.name != *name));
+    let name = free.next().unwrap_or_default();
+    gauges.push(Gauge { name, help, samples });
+}
+
+/// What is not known is left out.
+fn labels(facts: &Facts) -> Vec<String> {
     let on_a_gpu = facts.get("model.device").is_some_and(|device| device.starts_with("cuda"));
     let weights = facts.get("model.weights");
     let labels = [
@@ -75,8 +94,7 @@ fn labels(facts: &Facts) -> String {
         ("plugin", facts.get("plugin.name")),
     ];
     let label = |(name, value): (&str, Option<&str>)| Some(format!("{name}=\"{}\"", escaped(value?, true)));
-    let labels: Vec<String> = labels.into_iter().filter_map(label).collect();
-    if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) }
+    labels.into_iter().filter_map(label).collect()
 }
 
 /// Only a label's value is quoted.
@@ -264,8 +282,27 @@ harness_odd{model=\"C:\\\\a \\\"b\\\"\\nc\"} NaN
             .run(run("run 2", 0.3).value(&metrics::POWER, 300.0));
         let text = rendered(&recording);
         let samples: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-        assert_eq!(samples, ["harness_recording_complete 0", "harness_latency_seconds 0.2"]);
+        let first = samples.iter().take(2);
+        assert!(first.eq(&["harness_recording_complete 0", "harness_latency_seconds 0.2"]), "{samples:?}");
         assert_eq!(rendered(&FakeRecording::new()), "");
+    }
+
+    #[test]
+    fn several_runs_have_an_interval() {
+        let run = |label, latency| FakeRun::new(label).value(&metrics::LATENCY, latency);
+        let facts = FakeRecording::new().fact("model.name", "gpt2");
+        // 3 ± 12.706 · √2 / √2.
+        let text = rendered(&facts.run(run("run 1", 2.0)).run(run("run 2", 4.0)));
+        let after = text.split_once("harness_latency_seconds_interval ").unwrap().1;
+        let lines: Vec<&str> = after.lines().collect();
+        assert_eq!(lines[0], "Ends of the 95 % interval of the mean over runs of latency, by Student's t.");
+        assert_eq!(lines[1], "# TYPE harness_latency_seconds_interval gauge");
+        let value = |line: &str, bound: &str| -> f64 {
+            let start = format!("harness_latency_seconds_interval{{model=\"gpt2\",bound=\"{bound}\"}} ");
+            line.strip_prefix(&start).unwrap_or_else(|| panic!("{line}")).parse().unwrap()
+        };
+        let (low, high) = (value(lines[2], "low"), value(lines[3], "high"));
+        assert!((low + 9.706).abs() < 1e-3 && (high - 15.706).abs() < 1e-3, "{low} {high}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! When a workload has made enough runs.
 
 use crate::format::{plural, quantity};
-use crate::statistics::{CONFIDENCE, mean, mean_interval};
+use crate::statistics::{self, FEWEST_TO_STOP};
 use crate::{Error, Facts, Run, Settings, metrics};
 
 /// A rule that ends a workload between two runs.
@@ -16,8 +16,17 @@ pub enum StopRule {
 }
 
 impl StopRule {
-    /// Fewer runs than this are no reason to stop: of two, the spread is hardly known.
-    pub const FEWEST_RUNS: u32 = 3;
+    /// The rule ends nothing before so many runs.
+    ///
+    /// An interval needs [`FEWEST_TO_STOP`], so that it holds the truth about as often as it says. A time needs 3: of two runs, the
+    /// spread is hardly known.
+    pub fn fewest_runs(self) -> u32 {
+        match self {
+            Self::Fixed => 1,
+            Self::Within(_) => FEWEST_TO_STOP as u32,
+            Self::Time(_) => 3,
+        }
+    }
 
     /// A setting's value: `fixed`, a share such as `1%`, or a time such as `60s`, `5min` or `1h`.
     ///
@@ -48,24 +57,22 @@ impl StopRule {
         Some(Self::Time(number(number_of)? * seconds))
     }
 
-    /// Whether no further run is to be made; never before [`FEWEST_RUNS`](Self::FEWEST_RUNS).
+    /// Whether no further run is to be made; never before [`fewest_runs`](Self::fewest_runs).
     pub fn is_met(self, runs: &[Box<dyn Run>]) -> bool {
-        if runs.len() < Self::FEWEST_RUNS as usize {
+        if runs.len() < self.fewest_runs() as usize {
             return false;
         }
         match self {
             Self::Fixed => false,
-            Self::Within(share) => known_to(runs).is_some_and(|known| known <= share),
+            Self::Within(share) => latencies(runs).is_some_and(|values| statistics::is_known_to(&values, share)),
             Self::Time(seconds) => spent(runs) >= seconds,
         }
     }
 }
 
-/// How far the interval of the mean latency reaches, as a share of the mean; none where that is not known.
-fn known_to(runs: &[Box<dyn Run>]) -> Option<f64> {
-    let values: Vec<f64> = runs.iter().map(|run| run.value(metrics::LATENCY.name())).collect::<Option<_>>()?;
-    let mean = mean(&values).filter(|mean| *mean > 0.0)?;
-    Some(mean_interval(&values, CONFIDENCE)?.half_width() / mean)
+/// One a run; none where a run has none.
+fn latencies(runs: &[Box<dyn Run>]) -> Option<Vec<f64>> {
+    runs.iter().map(|run| run.value(metrics::LATENCY.name())).collect()
 }
 
 /// Seconds of warm-up and of measuring.
@@ -87,7 +94,8 @@ pub(crate) fn note(facts: &Facts, runs: &[Box<dyn Run>]) -> Option<String> {
     Some(match rule {
         StopRule::Fixed => return None,
         StopRule::Within(_) => {
-            let known = known_to(runs)
+            let known = latencies(runs)
+                .and_then(|values| statistics::known_to(&values))
                 .map_or_else(|| "is not known".to_owned(), |known| format!("is ± {}", quantity(known, "1")));
             if met {
                 format!("Stop rule (stop={text}): met after {made}; the 95 % interval of the mean latency {known}.")
@@ -129,13 +137,11 @@ mod tests {
 
     #[test]
     fn an_interval_is_narrow_enough_when_its_half_is() {
-        // 1, 2, 3: 2 ± 4.303 / √3, which is 124 %.
-        let wide = runs(&[1.0, 2.0, 3.0]);
-        assert!(StopRule::Within(1.25).is_met(&wide) && !StopRule::Within(1.24).is_met(&wide));
-        // Two runs that happen to be alike are no reason to stop.
-        assert!(!StopRule::Within(0.01).is_met(&runs(&[1.0, 1.0])));
-        assert!(StopRule::Within(0.01).is_met(&runs(&[1.0, 1.0, 1.0])));
-        assert!(!StopRule::Within(0.01).is_met(&runs(&[0.0, 0.0, 0.0])));
+        let wide = runs(&[1.0, 3.0, 1.0, 3.0, 1.0, 3.0, 1.0, 3.0]);
+        assert!(StopRule::Within(0.45).is_met(&wide) && !StopRule::Within(0.44).is_met(&wide));
+        // Few runs that happen to be alike are no reason to stop.
+        assert!(!StopRule::Within(0.01).is_met(&runs(&[1.0; 7])) && StopRule::Within(0.01).is_met(&runs(&[1.0; 8])));
+        assert!(!StopRule::Within(0.01).is_met(&runs(&[0.0; 8])));
         assert!(!StopRule::Fixed.is_met(&runs(&[1.0; 100])));
     }
 
@@ -151,8 +157,8 @@ mod tests {
         assert_eq!(said("fixed", &[1.0; 3]), None);
         assert_eq!(note(&facts("1%", "interrupted"), &runs(&[1.0; 3])), None);
         assert_eq!(
-            said("1%", &[1.0; 3]).unwrap(),
-            "Stop rule (stop=1%): met after 3 runs; the 95 % interval of the mean latency is ± 0 %."
+            said("1%", &[1.0; 8]).unwrap(),
+            "Stop rule (stop=1%): met after 8 runs; the 95 % interval of the mean latency is ± 0 %."
         );
         assert_eq!(
             said("1%", &[1.0, 2.0, 3.0]).unwrap(),

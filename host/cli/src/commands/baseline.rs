@@ -1,7 +1,9 @@
 //! `harness baseline`.
 
 use harness_core::Recording;
+use harness_core::compare::Named;
 
+use super::compare::warn;
 use super::plugin::plain_table;
 use crate::args::{Baseline, BaselineAction};
 use crate::baselines::{Baselines, latest};
@@ -15,7 +17,8 @@ impl Baseline {
         match self.action {
             BaselineAction::Save { name, recording, replace } => {
                 let recording = recording.map_or_else(|| latest(&recordings), Ok)?;
-                let path = baselines.save(&name, &recording, replace)?;
+                let (path, read) = baselines.save(&name, &recording, replace)?;
+                warn(&Named { path: recording.clone(), recording: read });
                 tell(&format!("kept {} as baseline:{name} in {}", recording.display(), path.display()));
                 Ok(())
             }

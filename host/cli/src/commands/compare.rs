@@ -18,7 +18,8 @@ impl Compare {
         let limit = self.fail_on_regression;
         // A limit that no change reaches before it counts would never be one.
         let threshold = self.threshold.unwrap_or_else(|| limit.map_or(THRESHOLD, |limit| limit.min(THRESHOLD)));
-        let options = Options { metrics: self.metrics.clone(), threshold, force: self.force };
+        let paired = self.paired || !self.interleave.is_empty();
+        let options = Options { metrics: self.metrics.clone(), threshold, force: self.force, paired };
         let (base, news) = match self.interleave.as_slice() {
             [a, b] => {
                 let (base, new) = interleave::run(a, b, self.rounds, &recordings, self.config.as_deref(), &options)?;
@@ -37,11 +38,12 @@ impl Compare {
             ));
         }
         let comparisons = compare(&base, &news, &options)?;
-        let shown = Shown { base: &base, news: &news, comparisons: &comparisons, threshold };
+        let shown = Shown { base: &base, news: &news, comparisons: &comparisons, threshold, paired };
         deliver::line(&match self.format {
             CompareFormat::Table => shown.table(),
             CompareFormat::Markdown => shown.markdown(),
             CompareFormat::Json => shown.json(),
+            CompareFormat::Html => shown.page(),
         })?;
         limit.map_or(Ok(()), |limit| gate(&news, &comparisons, limit))
     }
@@ -58,19 +60,24 @@ impl Compare {
     }
 }
 
-/// What the reader should know of a recording before they trust it.
-fn warn(named: &Named) {
-    let (path, recording) = (named.path.display(), &named.recording);
-    for note in &recording.notes {
-        tell(&format!("warning: {note}"));
+/// Says what the reader should know of a recording before they trust it.
+pub(super) fn warn(named: &Named) {
+    let path = named.path.display();
+    let of_the_runs = Warning::of(&named.recording).into_iter().map(|warning| format!("{path}: {warning}"));
+    for warning in unfinished(named).into_iter().chain(of_the_runs) {
+        tell(&format!("warning: {warning}"));
     }
+}
+
+/// What of a recording is not there.
+pub(super) fn unfinished(named: &Named) -> Vec<String> {
+    let (path, recording) = (named.path.display(), &named.recording);
+    let mut said = recording.notes.clone();
     if recording.status != Status::Complete && !recording.runs.is_empty() {
         let runs = format::plural(recording.runs.len(), "finished run");
-        tell(&format!("warning: {path} is {}: compared by its {runs}", recording.status.as_str()));
+        said.push(format!("{path} is {}: only its {runs} count", recording.status.as_str()));
     }
-    for warning in Warning::of(recording) {
-        tell(&format!("warning: {path}: {warning}"));
-    }
+    said
 }
 
 /// Whether a pipeline may go on.

@@ -25,6 +25,8 @@ pub(super) struct Shown<'a> {
     pub(super) comparisons: &'a [Comparison],
     /// The share below which a change counts for nothing.
     pub(super) threshold: f64,
+    /// Whether pairs of recordings were compared, and not runs.
+    pub(super) paired: bool,
 }
 
 impl Shown<'_> {
@@ -73,16 +75,8 @@ impl Shown<'_> {
             .iter()
             .map(|missing| line(&format!("  {}: {}", missing.metric, missing.reason)))
             .collect();
-        let sides = [(self.base, "the base"), (new, "the new side")];
-        let held: Vec<String> =
-            sides.into_iter().filter_map(|(side, name)| Some(throttled_words(&throttled(side)?, name))).collect();
         [
-            (!held.is_empty()).then(|| {
-                format!(
-                    "Clocks were held down in {}:\na verdict here may be of heat or power, not of what was changed.",
-                    held.join(", and in ")
-                )
-            }),
+            held_down(self.base, new),
             differences("Other work, compared because of --force:", &comparison.other_work),
             differences("What else differs:", &comparison.facts),
             (!missing.is_empty()).then(|| format!("Not compared:\n{}", missing.join("\n"))),
@@ -93,9 +87,16 @@ impl Shown<'_> {
     }
 
     /// How it was decided.
-    fn method(&self) -> String {
+    pub(super) fn method(&self) -> String {
+        let (of, test) = match self.paired {
+            false => ("runs", "by Welch's t test on runs with Holm's correction"),
+            true => (
+                "recordings",
+                "by a t test on the log ratios of pairs,\nfree of linear drift (Hills and Armitage), with Holm's correction",
+            ),
+        };
         format!(
-            "± and intervals: 95 %, over runs. Better or worse: by Welch's t test on runs with Holm's correction\n\
+            "± and intervals: 95 %, over {of}. Better or worse: {test}\n\
              over {}, and a change over {} %. Same: the whole interval is within that.",
             plural(self.judged(), "figure"),
             number(self.threshold * 100.0)
@@ -132,11 +133,25 @@ impl Shown<'_> {
             "base": paths(self.base),
             "confidence": CONFIDENCE,
             "threshold": self.threshold,
+            "paired": self.paired,
             "corrected_over": self.judged(),
             "comparisons": comparisons,
         });
         format!("{document:#}")
     }
+}
+
+/// In how many runs clocks were held down, where they were.
+pub(super) fn held_down(base: &[Named], new: &[Named]) -> Option<String> {
+    let sides = [(base, "the base"), (new, "the new side")];
+    let held: Vec<String> =
+        sides.into_iter().filter_map(|(side, name)| Some(throttled_words(&throttled(side)?, name))).collect();
+    (!held.is_empty()).then(|| {
+        format!(
+            "Clocks were held down in {}:\na verdict here may be of heat or power, not of what was changed.",
+            held.join(", and in ")
+        )
+    })
 }
 
 fn throttled(side: &[Named]) -> Option<Throttled> {
@@ -181,10 +196,12 @@ fn difference_json(difference: &Difference) -> Value {
     json!({ "fact": difference.fact, "base": difference.base, "new": difference.new })
 }
 
+/// A fact's value as one reads it.
+pub(super) fn shown(value: &Option<String>) -> String {
+    value.as_deref().map_or("none", |text| if text.is_empty() { "''" } else { text }).to_owned()
+}
+
 fn arrow(difference: &Difference) -> String {
-    let shown = |value: &Option<String>| {
-        value.as_deref().map_or("none", |text| if text.is_empty() { "''" } else { text }).to_owned()
-    };
     format!("{}: {} → {}", difference.fact, shown(&difference.base), shown(&difference.new))
 }
 
@@ -202,9 +219,8 @@ fn cells(row: &Row) -> [String; 7] {
             None => mean,
         }
     };
-    let name = row.work.map_or(row.metric.name.clone(), |work| format!("{} ({work})", row.metric.name));
     [
-        name,
+        named(row),
         figure(&row.base),
         figure(&row.new),
         scale.symbol().to_owned(),
@@ -212,6 +228,11 @@ fn cells(row: &Row) -> [String; 7] {
         row.interval.as_ref().map_or("–".to_owned(), |interval| within(*interval)),
         row.verdict.map_or("–", |verdict| verdict.as_str()).to_owned(),
     ]
+}
+
+/// The metric, and of which work where there is more than one.
+pub(super) fn named(row: &Row) -> String {
+    row.work.map_or(row.metric.name.clone(), |work| format!("{} ({work})", row.metric.name))
 }
 
 /// `+5.02 % (+4.90 to +5.14 %)`.
@@ -227,11 +248,11 @@ pub(super) fn changed(row: &Row) -> String {
 }
 
 /// A share as a change in percent.
-fn signed(change: f64) -> String {
+pub(super) fn signed(change: f64) -> String {
     format!("{} %", bare(change))
 }
 
-fn within(interval: Interval) -> String {
+pub(super) fn within(interval: Interval) -> String {
     format!("{} to {} %", bare(interval.low), bare(interval.high))
 }
 
@@ -242,7 +263,7 @@ fn bare(change: f64) -> String {
     }
 }
 
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     // To a hundredth of a percent, without what is left of a division.
     ((value * 100.0).round() / 100.0).to_string()
 }
@@ -253,7 +274,7 @@ pub(super) fn names(side: &[Named]) -> String {
 }
 
 /// Many recordings would fill the screen: the first and how many more, and the folder once where they share it.
-fn side(side: &[Named]) -> String {
+pub(super) fn side(side: &[Named]) -> String {
     const MOST: usize = 3;
     let runs = plural(side.iter().map(|named| named.recording.runs.len()).sum(), "run");
     if side.len() == 1 {

@@ -48,6 +48,7 @@ pub(super) fn run(
         // That they can't be compared is better known now than at the end.
         if step == 1 {
             let [a, b] = &sides;
+            let options = &Options { paired: false, ..options.clone() };
             if let Err(error @ (Incomparable::OtherWork { .. } | Incomparable::UnknownMetric { .. })) =
                 compare(a, std::slice::from_ref(b), options)
             {

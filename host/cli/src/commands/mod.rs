@@ -2,6 +2,8 @@
 
 mod baseline;
 mod compare;
+mod compare_forest;
+mod compare_page;
 mod compare_show;
 mod devices;
 mod doctor;

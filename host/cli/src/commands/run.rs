@@ -74,7 +74,8 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         }
     }
     let roofline = if settings.roofline { Some(roofline(&mut loaded)?) } else { None };
-    let work = rehearse(settings, &plugin, &values, &loaded, &telemetry);
+    // What can't be run as asked says so itself, in a moment.
+    let work = rehearse(settings, &plugin, &values, &loaded, &telemetry).ok().flatten();
     if held_back > 0 {
         let time = work.and_then(|work| foretell(settings, &plugin, &description, &mut loaded, &telemetry, &work));
         let note = loaded.notes.first().map(String::as_str).unwrap_or_default();
@@ -184,9 +185,9 @@ pub(super) fn rehearse(
     values: &[(String, String)],
     loaded: &Loaded,
     telemetry: &Telemetry,
-) -> Option<Work> {
+) -> Result<Option<Work>, PluginError> {
     if settings.quiet {
-        return None;
+        return Ok(None);
     }
     let info = loaded.backend.info();
     estimate::work(plugin, values, info, &loaded.tokenizer, &telemetry.gpus, settings.seed, &settings.limits)
@@ -209,7 +210,7 @@ fn foretell(
         .values(&settings.plugin, &settings.set, true)
         .ok()
         .filter(|_| !settings.quick)
-        .and_then(|quick| rehearse(settings, plugin, &quick, loaded, telemetry))
+        .and_then(|quick| rehearse(settings, plugin, &quick, loaded, telemetry).ok().flatten())
         .map(|quick| format!("; --quick: about {}", units::rough(pace.time(&quick))))
         .unwrap_or_default();
     Some(format!(": {}{quick}", time(work)))

@@ -89,15 +89,19 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
             }
         }
     }
+    let failed = known.iter().filter(|point| point.failure.is_some()).count();
+    if failed == total {
+        // Nothing to show; each said why.
+        let none = format!("none of {} could be run, as it says above", plural(total, "point"));
+        let unusable = known.iter().all(|point| matches!(point.failure, Some(Failure::Usage(_))));
+        return Err(if unusable { Failure::Usage(none) } else { Failure::Failed(none) });
+    }
     deliver::line(&table(&known, settings))?;
     draw(&known, settings, &folder, screen);
     screen.say(&format!("recorded in {}", folder.display()));
-    let failed = known.iter().filter(|point| point.failure.is_some()).count();
-    match known.into_iter().find_map(|point| point.failure) {
-        None => Ok(()),
-        // Nothing could be run at all, for one reason.
-        Some(failure) if failed == total => Err(failure),
-        Some(_) => Err(Failure::failed(format!("{failed} of {} failed, as it says above", plural(total, "point")))),
+    match failed {
+        0 => Ok(()),
+        failed => Err(Failure::failed(format!("{failed} of {} failed, as it says above", plural(total, "point")))),
     }
 }
 
@@ -139,7 +143,12 @@ fn open(folder: &Path, manifest: &Value) -> Result<(), Failure> {
         }
         Err(error) => return Err(failed(error)),
     };
-    let other: Value = serde_json::from_str(&written).unwrap_or_default();
+    let other: Value = serde_json::from_str(&written).map_err(|error| {
+        Failure::usage(format!(
+            "{} is not what a sweep wrote ({error}); name another folder with --recording",
+            path.display()
+        ))
+    })?;
     if other == *manifest {
         return Ok(());
     }
@@ -277,33 +286,54 @@ fn foretell(
     table.set_header(swept.chain(["runs", "iterations", "about"].map(cell)).collect::<Vec<_>>());
     let mut sum = Duration::ZERO;
     let mut untold = 0;
+    let mut impossible = Vec::new();
     for point in &known {
         if stop.is_set() {
             return Err(Failure::Interrupted("interrupted".into()));
         }
         let values = description.values(&settings.plugin, &point.settings.set, settings.quick)?;
-        let work = rehearse(&loud, plugin, &values, &loaded, &telemetry);
+        let rehearsed = rehearse(&loud, plugin, &values, &loaded, &telemetry);
+        let can = rehearsed.is_ok();
+        let work = rehearsed.unwrap_or_else(|error| {
+            let of = if point.point.0.is_empty() { String::new() } else { format!("{}: ", point.point) };
+            impossible.push(format!("{of}{error}"));
+            None
+        });
         let time = work.and_then(|work| Some(Pace::measure(&mut loaded, &work, settings.seed)?.time(&work)));
         match time {
             Some(time) => sum = sum.saturating_add(time),
-            None => untold += 1,
+            None => untold += usize::from(can),
         }
-        let counts = work
-            .map_or(["?".to_owned(), "?".to_owned()], |work| [units::count(work.runs), units::count(work.iterations)]);
-        let time = time.map_or("?".to_owned(), units::rough);
+        let unknown = if can { "?" } else { "can't" };
+        let counts = work.map_or([unknown.to_owned(), unknown.to_owned()], |work| {
+            [units::count(work.runs), units::count(work.iterations)]
+        });
+        let time = time.map_or(unknown.to_owned(), units::rough);
         let cells = point.point.0.iter().map(|(_, value)| value.clone()).chain(counts).chain([time]);
         table.add_row(cells.map(|text| cell(&text)).collect::<Vec<_>>());
     }
-    deliver::line(&table.trim_fmt())?;
-    let untold = match untold {
-        0 => String::new(),
-        untold => {
-            format!(", and {untold} of which that can't be told: a time limit ends them, or they may not run at all")
-        }
-    };
-    deliver::line(&format!(
-        "\n{}: about {}{untold}; nothing was run",
-        plural(known.len(), "recording"),
-        units::rough(sum)
-    ))
+    if impossible.len() < known.len() {
+        deliver::line(&table.trim_fmt())?;
+        let untold = match untold {
+            0 => String::new(),
+            untold => {
+                format!(", and {untold} of which that can't be told: too long to rehearse, or a time limit may end it")
+            }
+        };
+        deliver::line(&format!(
+            "\n{}: about {}{untold}; nothing was run",
+            plural(known.len() - impossible.len(), "recording"),
+            units::rough(sum)
+        ))?;
+    }
+    match impossible.as_slice() {
+        [] => Ok(()),
+        [one] if known.len() == 1 => Err(Failure::usage(one)),
+        some => Err(Failure::usage(format!(
+            "{} of {} can't be run as asked:\n{}",
+            some.len(),
+            plural(known.len(), "recording"),
+            some.join("\n")
+        ))),
+    }
 }

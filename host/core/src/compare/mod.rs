@@ -1,10 +1,12 @@
 //! Whether one recording's figures differ from another's.
 //!
-//! A run is one observation. Each metric is tested by Welch's t test on the runs' values; the probabilities of all metrics
+//! A run is one observation; where recordings are paired, a pair is. Each metric is tested by Welch's t test on the runs' values, or by the
+//! crossover trial's on the pairs' log ratios; the probabilities of all metrics
 //! and comparisons of an invocation are corrected together by Holm's procedure, so that the chance of calling any change
 //! where there is none is at most 5%. A change smaller than the threshold is not called one, however sure it is.
 //! `docs/comparing.md` says why it is done so.
 
+mod pairs;
 mod verdict;
 mod work;
 
@@ -16,6 +18,7 @@ use crate::statistics::{
     CONFIDENCE, Interval, Welch, coefficient_of_variation, holm, mean, mean_interval, ratio_interval,
 };
 
+use pairs::Pairs;
 pub use verdict::Verdict;
 pub use work::{Difference, Work};
 
@@ -31,11 +34,13 @@ pub struct Options {
     pub threshold: f64,
     /// Compare also what did other work.
     pub force: bool,
+    /// The recordings of both sides were made in pairs, one after the other: the first of each, the second of each, and so on.
+    pub paired: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { metrics: Vec::new(), threshold: THRESHOLD, force: false }
+        Self { metrics: Vec::new(), threshold: THRESHOLD, force: false, paired: false }
     }
 }
 
@@ -66,6 +71,14 @@ pub enum Incomparable {
         path: PathBuf,
         /// Where, too.
         again: PathBuf,
+    },
+    /// They can't be paired.
+    #[error(
+        "the recordings can't be paired: {reason}; give both sides in pairs, one recorded right after the other, in the orders A B and B A"
+    )]
+    Unpaired {
+        /// Why.
+        reason: String,
     },
     /// They did other work.
     #[error("{path} did other work than {base}:\n{list}\nonly the same work can be compared; --force does it all the same", path = .path.display(), base = .base.display(), list = work::listed(.differences))]
@@ -116,13 +129,13 @@ pub enum Incomparable {
 /// A side's figure for a metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// The mean of the runs, in the metric's unit.
+    /// The mean of the runs, in the metric's unit; of the recordings' means where they are paired.
     pub mean: f64,
-    /// Where the mean of such runs lies, with 95% confidence; none of one run.
+    /// Where the mean of such runs or recordings lies, with 95% confidence; none of one.
     pub interval: Option<Interval>,
-    /// The standard deviation between runs as a share of the mean.
+    /// The standard deviation between them as a share of the mean.
     pub spread: Option<f64>,
-    /// Runs that have it.
+    /// Runs that have it; recordings where they are paired.
     pub runs: usize,
 }
 
@@ -148,10 +161,11 @@ pub struct Row {
     pub base: Figure,
     /// The other side's.
     pub new: Figure,
-    /// The new mean as a share of the base's, minus 1; none where the base's is 0.
+    /// The new mean as a share of the base's, minus 1; none where the base's is 0. Of pairs, the geometric mean of their ratios,
+    /// free of drift.
     pub change: Option<f64>,
     /// Where the change lies, with 95% confidence for this metric alone; none where runs are too few or the base's mean may
-    /// be 0.
+    /// be 0, or of pairs where a value is 0 or less.
     pub interval: Option<Interval>,
     /// The probability of such a difference between sides that don't differ, before correction; none of too few runs.
     pub p: Option<f64>,
@@ -221,6 +235,7 @@ fn one(base: &[Named], new: &[Named], options: &Options) -> Result<Comparison, I
         (Some(base), Some(new)) => (base.path.clone(), new.path.clone()),
         _ => return Ok(Comparison { rows: Vec::new(), uncompared: Vec::new(), facts: Vec::new(), other_work }),
     };
+    let pairs = if options.paired { Some(Pairs::of(base, new)?) } else { None };
     let kinds = work::kinds(base, new);
     let mut rows = Vec::new();
     let mut uncompared = Vec::new();
@@ -244,8 +259,12 @@ fn one(base: &[Named], new: &[Named], options: &Options) -> Result<Comparison, I
                 }
                 continue;
             }
-            if let (Some(base_figure), Some(new_figure)) = (Figure::of(&base_values), Figure::of(&new_values)) {
-                rows.push(row(definition.metric(), kind.work, base_figure, new_figure, &base_values, &new_values));
+            let row = match &pairs {
+                Some(pairs) => pairs.row(definition.metric(), kind),
+                None => row(definition.metric(), kind.work, &base_values, &new_values),
+            };
+            if let Some(row) = row {
+                rows.push(row);
                 continue;
             }
             let missing = if base_values.is_empty() { base } else { new };
@@ -266,10 +285,11 @@ fn one(base: &[Named], new: &[Named], options: &Options) -> Result<Comparison, I
     Ok(Comparison { rows, uncompared, facts: work::facts(base, new), other_work })
 }
 
-fn row(metric: Metric, work: Option<Work>, base: Figure, new: Figure, first: &[f64], second: &[f64]) -> Row {
+fn row(metric: Metric, work: Option<Work>, first: &[f64], second: &[f64]) -> Option<Row> {
+    let (base, new) = (Figure::of(first)?, Figure::of(second)?);
     let change = new.mean / base.mean - 1.0;
     let interval = ratio_interval(first, second, CONFIDENCE);
-    Row {
+    Some(Row {
         metric,
         work,
         change: change.is_finite().then_some(change),
@@ -279,7 +299,7 @@ fn row(metric: Metric, work: Option<Work>, base: Figure, new: Figure, first: &[f
         verdict: None,
         base,
         new,
-    }
+    })
 }
 
 /// Why a side does not have a metric, and the first recording that says so.

@@ -50,6 +50,72 @@ fn a_sure_change_under_the_threshold_is_none() {
     assert_eq!(verdicts(&QUIET, &scaled(1.005)), [Some(Verdict::Same); 2]);
 }
 
+/// Recordings in the order A B B A, each with its start, of a machine that gets slower by `drift` from one to the next; B takes
+/// `slower` times as long.
+fn interleaved(rounds: usize, slower: f64, drift: f64) -> [Vec<Named>; 2] {
+    let mut sides: [Vec<Named>; 2] = Default::default();
+    for step in 0..4 * rounds {
+        let which = [0, 1, 1, 0][step % 4];
+        let latency = QUIET[(step * 5) % 6] * [1.0, slower][which] * (1.0 + drift * step as f64);
+        let start = format!("2026-11-25T12:00:{step:02}Z");
+        sides[which].push(named(&format!("{step}"), &[("start", &start)], vec![run(&[("latency", latency)]); 2]));
+    }
+    sides
+}
+
+fn paired(sides: &[Vec<Named>; 2], paired: bool) -> Row {
+    let [base, new] = sides;
+    let compared = compare(base, std::slice::from_ref(new), &Options { paired, ..Options::default() }).unwrap();
+    compared[0].rows[0].clone()
+}
+
+#[test]
+fn drift_falls_out_of_pairs() {
+    // 19 % slower at the end than at the start: more than the change that is looked for.
+    let changed = interleaved(5, 1.02, 0.01);
+    assert_eq!(paired(&changed, false).verdict, Some(Verdict::Ambiguous));
+    let row = paired(&changed, true);
+    assert_eq!((row.verdict, row.base.runs), (Some(Verdict::Worse), 10), "{row:?}");
+    assert!(row.interval.unwrap().contains(0.02) && row.interval.unwrap().half_width() < 0.005, "{row:?}");
+    let unchanged = interleaved(5, 1.0, 0.01);
+    assert_eq!(paired(&unchanged, false).verdict, Some(Verdict::Ambiguous));
+    assert_eq!(paired(&unchanged, true).verdict, Some(Verdict::Same));
+}
+
+#[test]
+fn pairs_of_one_order_or_without_a_partner_are_refused() {
+    let [mut base, new] = interleaved(2, 1.0, 0.0);
+    let options = Options { paired: true, ..Options::default() };
+    let refused = |base: &[Named], new: &[Named]| compare(base, &[new.to_vec()], &options).unwrap_err().to_string();
+    assert!(refused(&base, &new[1..]).contains("the base has 4, the other side 3"));
+    let one = |side: &[Named]| [side[0].clone(), side[2].clone()];
+    assert!(refused(&one(&base), &one(&new)).contains("of each pair the base was recorded first"));
+    // A single round has a pair of each order, and tells nothing.
+    let round = [base[..2].to_vec(), new[..2].to_vec()];
+    assert_eq!(paired(&round, true).verdict, Some(Verdict::Ambiguous));
+    base[3].recording.facts.shift_remove("start");
+    assert!(refused(&base, &new).contains("7 does not say when it was started"));
+}
+
+#[test]
+fn of_nothing_pairs_are_tested_by_their_differences() {
+    let [mut base, mut new] = interleaved(3, 1.0, 0.0);
+    for (at, (base, new)) in base.iter_mut().zip(&mut new).enumerate() {
+        let time = |named: &mut Named, time: f64| {
+            named.recording.runs.iter_mut().for_each(|run| {
+                run.values.shift_remove("latency");
+                run.values.insert("throttled_time".into(), time);
+            });
+        };
+        time(base, 0.0);
+        time(new, 1.0 + 0.1 * at as f64);
+    }
+    let options = Options { paired: true, ..Options::default() };
+    let compared = compare(&base, &[new], &options).unwrap();
+    let row = compared[0].rows.iter().find(|row| row.metric.name == "throttled_time").unwrap();
+    assert_eq!((row.change, row.interval, row.verdict), (None, None, Some(Verdict::Worse)));
+}
+
 #[test]
 fn few_or_noisy_runs_are_ambiguous() {
     assert_eq!(verdicts(&[1.0], &[1.05]), [Some(Verdict::Ambiguous); 2]);

@@ -33,7 +33,9 @@ impl Verdict {
     /// Of a row whose probability is corrected.
     pub(super) fn of(row: &Row, threshold: f64) -> Self {
         let Some(corrected) = row.corrected else { return Self::Ambiguous };
-        let difference = row.new.mean - row.base.mean;
+        // The change of pairs is free of a drift that their means have.
+        let difference =
+            row.change.unwrap_or(row.new.mean - row.base.mean) * if row.base.mean < 0.0 { -1.0 } else { 1.0 };
         // No share of 0 is anything, so no threshold applies.
         let matters = row.change.is_none_or(|change| change.abs() > threshold) && difference != 0.0;
         if corrected <= FALSE_ALARMS && matters {

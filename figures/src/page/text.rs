@@ -1,11 +1,12 @@
-//! Text of the recording on its way into the page.
+//! Text on its way into the page.
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use harness_plugin::format::Scale;
+use crate::format::Scale;
 
 /// Shows a text as the content of an element or of a quoted attribute, never as markup.
-pub(crate) struct Escaped<T>(pub(crate) T);
+#[derive(Clone, Copy, Debug)]
+pub struct Escaped<T>(pub T);
 
 impl<T: Display> Display for Escaped<T> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -33,7 +34,7 @@ impl Write for Escaper<'_, '_> {
 }
 
 /// `gpu_utilization` as a heading: `GPU utilization`.
-pub(crate) fn heading(metric: &str) -> String {
+pub fn heading(metric: &str) -> String {
     let words = metric.split('_').enumerate().map(|(index, word)| match word {
         "gpu" | "sm" => word.to_uppercase(),
         _ if index == 0 => capitalised(word),
@@ -43,13 +44,13 @@ pub(crate) fn heading(metric: &str) -> String {
 }
 
 /// With a capital first letter.
-pub(crate) fn capitalised(text: &str) -> String {
+pub fn capitalised(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
 }
 
 /// A figure that a program can read back exactly, shown with its unit.
-pub(crate) fn figure(value: f64, scale: &Scale, digits: u32) -> String {
+pub fn figure(value: f64, scale: &Scale, digits: u32) -> String {
     let (number, symbol) = (scale.number(value, digits), Escaped(scale.symbol()));
     format!("<data value=\"{value}\">{number}\u{a0}<span class=\"unit\">{symbol}</span></data>")
 }
