@@ -132,6 +132,7 @@ fn a_comparison_is_a_page_that_asks_for_nothing() {
         assert_eq!(page.matches(&format!("\">{verdict}</span>")).count(), of_it, "{verdict} in the table");
         assert_eq!(page.matches(&format!("<g class=\"{verdict}\">")).count(), of_it, "{verdict} in the chart");
     }
+    assert!(page.contains("<h1>2 recordings beside base.jsonl</h1>") && page.contains("<h2>same.jsonl</h2>"), "{page}");
     // The charts are said in words, too.
     assert_eq!(page.matches("role=\"img\" aria-label=\"Changes with their 95 % intervals. throughput ").count(), 2);
     for said in [
