@@ -38,6 +38,7 @@ impl Compare {
             ));
         }
         let comparisons = compare(&base, &news, &options)?;
+        news.iter().chain([&base]).filter_map(|side| repeated(side)).for_each(|said| tell(&format!("warning: {said}")));
         let shown = Shown { base: &base, news: &news, comparisons: &comparisons, threshold, paired };
         deliver::line(&match self.format {
             CompareFormat::Table => shown.table(),
@@ -58,6 +59,20 @@ impl Compare {
             None => Ok((read(&self.base)?, vec![read(&self.new)?])),
         }
     }
+}
+
+/// Two recordings of a side whose figures are the same in every run: no two measurements are.
+pub(super) fn repeated(side: &[Named]) -> Option<String> {
+    let again = |(at, named): (usize, &Named)| {
+        let first = side.iter().take(at).find(|other| other.recording.runs == named.recording.runs)?;
+        Some(format!(
+            "{} and {} have the same figures to the last digit, as the simulated model gives for one --seed: together they say \
+             no more than one of them",
+            first.path.display(),
+            named.path.display()
+        ))
+    };
+    side.iter().enumerate().find_map(again)
 }
 
 /// Says what the reader should know of a recording before they trust it.

@@ -46,9 +46,9 @@ impl Axis {
         SIDE + share * (WIDTH - 2.0 * SIDE)
     }
 
-    /// Round numbers, at most five of them.
+    /// Round numbers, some three to seven of them.
     fn ticks(&self) -> Vec<f64> {
-        let least = (self.high - self.low) / 5.0;
+        let least = (self.high - self.low) / 7.0;
         let magnitude = 10f64.powf(least.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * magnitude).find(|step| *step >= least);
         let step = step.unwrap_or(10.0 * magnitude);
@@ -160,7 +160,7 @@ mod tests {
     fn ticks_are_round_and_few() {
         let texts = |low, high| Axis { low, high }.ticks().into_iter().map(tick_text).collect::<Vec<_>>();
         assert_eq!(texts(-0.02, 0.055), ["-2 %", "0 %", "+2 %", "+4 %"]);
-        assert_eq!(texts(-0.9, 3.1), ["0 %", "+100 %", "+200 %", "+300 %"]);
+        assert_eq!(texts(-0.34, 0.9), ["-20 %", "0 %", "+20 %", "+40 %", "+60 %", "+80 %"]);
         assert_eq!(texts(-0.0004, 0.0004), ["-0.04 %", "-0.02 %", "0 %", "+0.02 %", "+0.04 %"]);
     }
 }

@@ -5,7 +5,7 @@ use harness_core::compare::{Comparison, Difference, Figure, Named, Row, Verdict}
 use harness_core::format::{Scale, count, plural};
 use harness_figures::page::{Escaped, Tone, badge, code, document, drawing, figure, note, section, table};
 
-use super::compare::unfinished;
+use super::compare::{repeated, unfinished};
 use super::compare_forest::forest;
 use super::compare_show::{Shown, held_down, named, number, shown, side, signed, within};
 
@@ -15,14 +15,13 @@ const WORDS: &[&str] = &["Verdict", "Base", "New", "Reason"];
 
 impl Shown<'_> {
     pub(super) fn page(&self) -> String {
-        let base = side(self.base);
         let title = match self.news {
-            [new] => format!("{} beside {base}", side(new)),
-            news => format!("{} beside {base}", plural(news.len(), "recording")),
+            [new] => format!("{} beside {}", short(new), short(self.base)),
+            news => format!("{} beside {}", plural(news.len(), "recording"), short(self.base)),
         };
         let mut body = self.header(&title);
         for (new, comparison) in self.news.iter().zip(self.comparisons) {
-            let heading = if self.news.len() == 1 { "Changes".to_owned() } else { side(new) };
+            let heading = if self.news.len() == 1 { "Changes".to_owned() } else { short(new) };
             body.extend(section(&heading, Some(self.one(new, comparison))));
         }
         let method = format!("<p>{}</p>\n", Escaped(self.method().replace('\n', " ")));
@@ -48,17 +47,20 @@ impl Shown<'_> {
             unfinished(named).into_iter().chain(of_the_runs).collect::<Vec<_>>()
         };
         let warnings = self.base.iter().chain(self.news.iter().flatten()).flat_map(warned);
+        let warnings = warnings.chain(self.news.iter().map(Vec::as_slice).chain([self.base]).filter_map(repeated));
         let notes: String = warnings.map(|warning| note(Tone::Warn, &warning)).collect();
         format!(
-            "<header>\n<h1>{}</h1>\n<p class=\"verdict\">{} of {judged}, by {by}. A change under {} % counts for nothing.</p>\n{notes}</header>\n",
+            "<header>\n<h1>{}</h1>\n<p class=\"verdict\">{} of {judged}, by {by}. A change under {} % counts for nothing.</p>\n<p class=\"when\">Base: \
+             {}</p>\n{notes}</header>\n",
             Escaped(title),
             badges.join(" "),
             number(self.threshold * 100.0),
+            Escaped(side(self.base)),
         )
     }
 
     fn one(&self, new: &[Named], comparison: &Comparison) -> String {
-        let mut content = String::new();
+        let mut content = format!("<p class=\"when\">New: {}</p>\n", Escaped(side(new)));
         if let Some(held) = held_down(self.base, new) {
             content.push_str(&note(Tone::Warn, &held));
         }
@@ -84,6 +86,17 @@ impl Shown<'_> {
             content.extend(inner.map(|inner| format!("<h3>{title}</h3>\n{inner}")));
         }
         content
+    }
+}
+
+/// A side in a heading.
+fn short(side: &[Named]) -> String {
+    match side {
+        [one] => one
+            .path
+            .file_name()
+            .map_or_else(|| one.path.display().to_string(), |name| name.to_string_lossy().into_owned()),
+        several => plural(several.len(), "recording"),
     }
 }
 
