@@ -39,8 +39,9 @@ use crate::weights::Weights;
 const MOST_GRAPHS: usize = 256;
 /// The largest batch.
 const MOST_SEQUENCES: usize = 256;
-/// How many times the ring is looked at before the driver is asked whether all is well.
-const PATIENCE: u32 = 1 << 16;
+/// How many times the ring is looked at, some milliseconds long, before the driver is asked whether all is well: longer
+/// than a step takes, so that a run that is well does without the driver while it is measured.
+const PATIENCE: u32 = 1 << 22;
 
 /// GPT-2 on our own kernels.
 pub(crate) struct Fused {
