@@ -224,9 +224,6 @@ fn files() {
     refuse("config_folder", &place, &["run", "--config", "."]);
     refuse("report_into_no_folder", &place, &quick(&["--report", "csv=none/a.csv"]));
     refuse("recording_into_a_file", &place, &quick(&["--recording", "a.toml/r.jsonl"]));
-    place.write("there.jsonl", "kept");
-    refuse("recording_over_a_file", &place, &quick(&["--recording", "there.jsonl"]));
-    assert_eq!(std::fs::read_to_string(place.path("there.jsonl")).unwrap(), "kept");
     refuse("recording_missing", &place, &["report", "none.jsonl"]);
     refuse("recording_none", &place, &["report"]);
     place.write("text.jsonl", "hello\n");
