@@ -20,6 +20,10 @@ baseline=$1
 shift
 harness=${HARNESS:-harness}
 percent=${PERCENT:-3}
+# Better known before the test than after it.
+case $percent in
+    '' | *[!0-9.]*) echo "PERCENT is '$percent', and must be a number such as 3 or 0.5" >&2; exit 2 ;;
+esac
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 recording=${RECORDING:-$work/recording.jsonl}

@@ -104,8 +104,8 @@ const browser = spawn(program, [...options, "--remote-debugging-pipe", `--user-d
   stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
 });
 let failed = false;
+const connection = connect(browser);
 try {
-  const connection = connect(browser);
   for (const file of files) {
     for (const view of VIEWS) {
       const troubles = await look(connection, file, view, shots);
@@ -115,9 +115,12 @@ try {
     }
   }
 } finally {
+  // Killed, it leaves processes of its own behind that still write into the profile.
   const ended = new Promise((done) => browser.on("exit", done));
-  browser.kill();
-  await ended;
+  const stuck = setTimeout(() => browser.kill("SIGKILL"), 10_000);
+  connection.send("Browser.close").catch(() => {});
+  if (browser.exitCode === null && browser.signalCode === null) await ended;
+  clearTimeout(stuck);
   rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
 }
 process.exit(failed ? 1 : 0);

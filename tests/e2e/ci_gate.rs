@@ -2,21 +2,23 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
-use std::process::Output;
+use std::process::{Command, Output};
 
 use harness_tests::{Place, stderr, stdout, told};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/ci-gate/gate.sh");
 
-fn gate(place: &Place, more: &[&str]) -> Output {
-    place
-        .command("sh")
+fn command(place: &Place) -> Command {
+    let mut command = place.command("sh");
+    command
         .args([SCRIPT, "main.jsonl", "--backend", "simulated", "--simulate", "run-jitter=0.003"])
-        .args(more)
         .env("HARNESS", env!("CARGO_BIN_EXE_harness"))
-        .env("GITHUB_STEP_SUMMARY", place.path("summary.md"))
-        .output()
-        .unwrap()
+        .env("GITHUB_STEP_SUMMARY", place.path("summary.md"));
+    command
+}
+
+fn gate(place: &Place, more: &[&str]) -> Output {
+    command(place).args(more).output().unwrap()
 }
 
 #[test]
@@ -41,6 +43,9 @@ fn a_planted_slowdown_of_five_percent_fails_the_gate_and_none_passes() {
 fn what_can_not_be_compared_is_told_by_its_code() {
     let place = Place::new();
     assert_eq!(gate(&place, &["--seed", "1"]).status.code(), Some(0));
+    let wrong = command(&place).env("PERCENT", "three").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
+    assert_eq!(stderr(&wrong), "PERCENT is 'three', and must be a number such as 3 or 0.5\n");
     assert_eq!(gate(&place, &["--set", "batch=2"]).status.code(), Some(4));
     assert_eq!(gate(&place, &["--set", "speed=2"]).status.code(), Some(2));
     assert_eq!(gate(&place, &["--simulate", "fail-at=500"]).status.code(), Some(1));

@@ -68,6 +68,25 @@ fn a_slowdown_is_found_and_the_same_is_the_same() {
 }
 
 #[test]
+fn what_is_too_few_for_a_test_is_told() {
+    let place = Place::new();
+    for (name, seed) in [("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")] {
+        record(&place, name, seed, &["--set", "runs=1"]);
+    }
+    let told_of = |arguments: &[&str]| {
+        let output = harness(&place, &[&["compare", "--metric", "latency"], arguments].concat());
+        assert_eq!(code(&output), 0, "{}", told(&output));
+        stdout(&output).lines().last().unwrap().to_owned()
+    };
+    assert_eq!(told_of(&["a", "b"]), "1 figure could not be tested: that takes two runs a side at least.");
+    // Recorded in the order a, b, c, d.
+    let pairs = told_of(&["--paired", "--base", "a", "d", "--new", "b", "c"]);
+    assert_eq!(pairs, "1 figure could not be tested: that takes three pairs, so two rounds of A B B A at least.");
+    let pooled = told_of(&["--base", "a", "d", "--new", "b", "c"]);
+    assert!(pooled.starts_with("over 1 figure, "), "{pooled}");
+}
+
+#[test]
 fn a_gate_fails_on_what_is_beyond_it() {
     let place = place();
     let gate =

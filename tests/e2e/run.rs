@@ -344,7 +344,8 @@ fn a_recording_is_never_replaced() {
     let before = lines(&place.path("r.jsonl"));
     let output = simulated(&place, &["--quick", "--recording", "r.jsonl"]);
     assert_eq!(output.status.code(), Some(2), "{}", told(&output));
-    assert!(stderr(&output).contains("can't write the recording r.jsonl: File exists"), "{}", told(&output));
+    let said = "r.jsonl is there already, and a recording replaces nothing; give another name with --recording, or move it away";
+    assert!(stderr(&output).contains(said), "{}", told(&output));
     assert_eq!(lines(&place.path("r.jsonl")), before);
 }
 

@@ -118,8 +118,11 @@ fn a_dry_run_says_how_long_and_runs_nothing() {
     assert!(!place.path("points").exists() && place.recordings().is_empty());
     let text = stdout(&output);
     assert!(text.contains("6 recordings: about ") && text.contains("nothing was run"), "{}", told(&output));
+    assert!(text.contains(" of the simulated model's own time; "), "{}", told(&output));
     // Three runs of 3 + 4 iterations.
     assert!(text.lines().any(|line| line.split_whitespace().take(4).eq(["8", "64", "3", "21"])), "{}", told(&output));
+    let slept = run(&place, &["--dry-run", "--simulate", "real-time=true"]);
+    assert!(!stdout(&slept).contains("own time"), "{}", told(&slept));
     let one = run(&place, &["--dry-run"]);
     assert!(stdout(&one).contains("1 recording: about "), "{}", told(&one));
     assert!(place.recordings().is_empty());

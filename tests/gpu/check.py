@@ -15,7 +15,8 @@ if not arguments:
 binary = os.path.abspath(arguments[0])
 golden = os.path.abspath(arguments[1] if len(arguments) > 1 else os.path.join(os.path.dirname(__file__), "../golden"))
 full = "--full" in sys.argv
-folder = tempfile.mkdtemp()
+kept = tempfile.TemporaryDirectory()  # as long as this runs
+folder = kept.name
 failures = 0
 
 

@@ -14,7 +14,8 @@ options.add_argument("binary")
 options.add_argument("--device", default="cuda:0")
 options.add_argument("--with", dest="more", default="", type=shlex.split)
 options = options.parse_args()
-binary, folder, began = os.path.abspath(options.binary), tempfile.mkdtemp(), time.monotonic()
+kept = tempfile.TemporaryDirectory()  # as long as this runs
+binary, folder, began = os.path.abspath(options.binary), kept.name, time.monotonic()
 LIMIT = 240  # seconds for everything
 LONG = 6.0  # seconds of a run whose energy and GPM are looked at: 60 steps of the energy counter
 failures = 0

@@ -3,8 +3,10 @@
 //!
 //! What a function takes as text it escapes; what it takes as markup it does not.
 
+mod axis;
 mod text;
 
+pub use axis::ticks;
 pub use text::{Escaped, capitalised, figure, heading};
 
 const STYLE: &str = include_str!("style.css");

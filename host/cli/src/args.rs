@@ -215,7 +215,7 @@ pub(crate) struct Recordings {
 /// recording, `baseline:NAME`, or the name of a baseline where no file is called so.
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "harness compare [OPTIONS] BASE NEW...\n       harness compare [OPTIONS] --base A... --new B...\n       \
+    override_usage = "harness compare [OPTIONS] BASE NEW...\n       harness compare [OPTIONS] [--paired] --base A... --new B...\n       \
                       harness compare [OPTIONS] --interleave 'ARGS A' 'ARGS B' [--rounds N]",
     after_help = "Examples:\n  \
     harness compare old.jsonl new.jsonl\n  \

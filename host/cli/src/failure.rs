@@ -130,9 +130,10 @@ impl From<RecordingError> for Failure {
                 | ErrorKind::ReadOnlyFilesystem => Self::usage(error),
                 _ => Self::failed(error),
             },
-            RecordingError::Read { .. } | RecordingError::Malformed { .. } | RecordingError::Schema { .. } => {
-                Self::usage(error)
-            }
+            RecordingError::Exists { .. }
+            | RecordingError::Read { .. }
+            | RecordingError::Malformed { .. }
+            | RecordingError::Schema { .. } => Self::usage(error),
         }
     }
 }

@@ -86,6 +86,14 @@ pub enum RecordingError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There is something of that name.
+    #[error(
+        "{path} is there already, and a recording replaces nothing; give another name with --recording, or move it away"
+    )]
+    Exists {
+        /// Where.
+        path: PathBuf,
+    },
     /// The file can't be read.
     #[error("can't read the recording {path}: {source}; `harness recordings` lists those there are")]
     Read {
@@ -129,7 +137,10 @@ impl Recorder {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
-        let file = create(path).map_err(failed)?;
+        let file = create(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => RecordingError::Exists { path: path.to_owned() },
+            _ => failed(error),
+        })?;
         let mut recorder = Self { sink: Some((file, path.to_owned())), recording: Recording::empty(facts.clone()) };
         recorder.append(&Line::Header { schema: SCHEMA.to_owned(), facts })?;
         Ok(recorder)

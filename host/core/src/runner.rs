@@ -45,6 +45,8 @@ struct Log {
     steps: Steps,
 }
 
+/// Why nothing is known of decoding.
+const NO_STEP: &str = "no request gave more than one token";
 /// Past this many inter-token samples the log grows as it goes instead of all at once.
 const MOST_PREALLOCATED: usize = 1 << 22;
 
@@ -217,7 +219,7 @@ fn sum_up(
         run.samples.insert(metric.into(), Series { values, times: Vec::new() });
     }
     if no_gaps {
-        run.absent.insert(name::inter_token_latency.into(), "no request gave more than one token".into());
+        run.absent.insert(name::inter_token_latency.into(), NO_STEP.into());
     }
     if let Some(reason) = backend.no_device_time() {
         run.absent.insert(name::device_time.into(), reason.clone());
@@ -234,31 +236,31 @@ fn sum_up(
 
 /// Prefill and decode apart.
 fn phases(run: &mut Run, log: &Log) {
-    let phases = [
-        (name::prefill_throughput, log.prompt_tokens.iter().sum(), &log.first_token, "no request gave a token"),
-        (name::decode_throughput, log.steps.tokens() as f64, &log.inter_token, "no request gave more than one token"),
-    ];
-    for (metric, tokens, times, none) in phases {
-        let time: f64 = times.iter().sum();
-        let rate = match times.is_empty() {
-            true => Err(none),
-            false if time <= 0.0 => Err("the clock did not move"),
-            false => Ok(tokens / time),
-        };
-        note(run, metric, rate.map_err(str::to_owned));
-    }
+    let prefill = rate(log.prompt_tokens.iter().sum(), &log.first_token, "no request gave a token");
+    note(run, name::prefill_throughput, prefill.map_err(str::to_owned));
+    let decode = rate(log.steps.tokens() as f64, &log.inter_token, NO_STEP);
+    note(run, name::decode_throughput, decode.map_err(str::to_owned));
 }
 
 /// How near decoding came to what the memory allows.
 fn share_of_limit(run: &mut Run, log: &Log, roofline: Option<&Roofline>) {
-    let time: f64 = log.inter_token.iter().sum();
     let share = match roofline {
         None => Err("it was not asked for; --roofline measures the memory's bandwidth"),
-        Some(_) if log.inter_token.is_empty() => Err("no request gave more than one token"),
-        Some(_) if time <= 0.0 => Err("the clock did not move between tokens"),
-        Some(Roofline { bandwidth, traffic }) => Ok(log.steps.bytes(traffic) / time / bandwidth.rate),
+        Some(Roofline { bandwidth, traffic }) => {
+            rate(log.steps.bytes(traffic), &log.inter_token, NO_STEP).map(|reached| reached / bandwidth.rate)
+        }
     };
     note(run, name::memory_limit_share, share.map_err(str::to_owned));
+}
+
+/// An amount over the sum of times; `none` where there are none.
+fn rate(amount: f64, times: &[f64], none: &'static str) -> Result<f64, &'static str> {
+    let time: f64 = times.iter().sum();
+    match times.is_empty() {
+        true => Err(none),
+        false if time <= 0.0 => Err("the clock did not move"),
+        false => Ok(amount / time),
+    }
 }
 
 /// A metric whose value is the mean of its samples.

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use harness_figures::page::{Escaped, heading};
+use harness_figures::page::{Escaped, heading, ticks};
 use harness_plugin::format::{Scale, count, plural, quantity};
 
 use crate::digest::{RunDigest, Samples, Sensor};
-use crate::series::{Histogram, range, thinned, ticks};
+use crate::series::{Histogram, range, thinned};
 
 /// Of a small chart, and of one of two in a row, in the charts' own unit: about a pixel.
 const SMALL: (f64, f64) = (340.0, 182.0);

@@ -70,7 +70,8 @@ impl Page<'_> {
             overview::ending_note(self.facts, self.overview.runs).map(|said| (Tone::Bad, said)),
             overview::synthetic_note(self.facts).map(|said| (Tone::Warn, said)),
             contradictions(self.overview).map(|said| (Tone::Bad, said)),
-            hardware::throttled_note(self.runs.iter().map(|run| run.throttling.as_ref())).map(|said| (Tone::Warn, said)),
+            hardware::throttled_note(self.runs.iter().map(|run| run.throttling.as_ref()))
+                .map(|said| (Tone::Warn, said)),
         ];
         let others = self.overview.notes.iter().map(|said| (Tone::Warn, said.clone()));
         let notes: String = notes.into_iter().flatten().chain(others).map(|(tone, said)| note(tone, &said)).collect();

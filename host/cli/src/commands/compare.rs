@@ -77,21 +77,22 @@ pub(super) fn repeated(side: &[Named]) -> Option<String> {
 
 /// Says what the reader should know of a recording before they trust it.
 pub(super) fn warn(named: &Named) {
-    let path = named.path.display();
-    let of_the_runs = Warning::of(&named.recording).into_iter().map(|warning| format!("{path}: {warning}"));
-    for warning in unfinished(named).into_iter().chain(of_the_runs) {
-        tell(&format!("warning: {warning}"));
+    for caution in cautions(named, |_| true) {
+        tell(&format!("warning: {caution}"));
     }
 }
 
-/// What of a recording is not there.
-pub(super) fn unfinished(named: &Named) -> Vec<String> {
+/// What of a recording is not there, and which warnings its runs give reason for.
+pub(super) fn cautions(named: &Named, which: fn(&Warning) -> bool) -> Vec<String> {
     let (path, recording) = (named.path.display(), &named.recording);
     let mut said = recording.notes.clone();
     if recording.status != Status::Complete && !recording.runs.is_empty() {
         let runs = format::plural(recording.runs.len(), "finished run");
         said.push(format!("{path} is {}: only its {runs} count", recording.status.as_str()));
     }
+    said.extend(
+        Warning::of(recording).iter().filter(|warning| which(warning)).map(|warning| format!("{path}: {warning}")),
+    );
     said
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use harness_core::compare::{Row, Verdict};
 use harness_core::statistics::Interval;
-use harness_figures::page::Escaped;
+use harness_figures::page::{Escaped, ticks};
 
 use super::compare_show::{changed, named, signed};
 
@@ -14,6 +14,8 @@ const SIDE: f64 = 10.0;
 const TOP: f64 = 8.0;
 const LINE: f64 = 46.0;
 const BOTTOM: f64 = 26.0;
+/// About so many numbers under it.
+const TICKS: usize = 5;
 /// More lines than this help nobody; the table has them all.
 const MOST: usize = 40;
 /// Of a name that has the work in it.
@@ -45,16 +47,6 @@ impl Axis {
         let share = (change.clamp(self.low, self.high) - self.low) / (self.high - self.low);
         SIDE + share * (WIDTH - 2.0 * SIDE)
     }
-
-    /// Round numbers, some three to seven of them.
-    fn ticks(&self) -> Vec<f64> {
-        let least = (self.high - self.low) / 7.0;
-        let magnitude = 10f64.powf(least.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * magnitude).find(|step| *step >= least);
-        let step = step.unwrap_or(10.0 * magnitude);
-        let (first, last) = ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
-        (first..=last).map(|number| number as f64 * step).collect()
-    }
 }
 
 /// The chart, and how many changes are left to the table; none where nothing has a change and a direction.
@@ -66,7 +58,7 @@ pub(super) fn forest(rows: &[Row], threshold: f64) -> Option<(String, usize)> {
     let mut marks = String::new();
     let (left, right) = (axis.x(-threshold), axis.x(threshold));
     let _ = write!(marks, "<path class=\"under\" d=\"M{left:.1} {TOP}H{right:.1}V{bottom}H{left:.1}Z\"/>");
-    for tick in axis.ticks() {
+    for tick in ticks((axis.low, axis.high), TICKS, 1.0) {
         let (x, text) = (axis.x(tick), tick_text(tick));
         let class = if tick == 0.0 { "grid zero" } else { "grid" };
         let anchor = if x < 40.0 {
@@ -91,8 +83,10 @@ pub(super) fn forest(rows: &[Row], threshold: f64) -> Option<(String, usize)> {
         .collect();
     let label = format!("Changes with their 95 % intervals. {}.", said.join("; "));
     let height = bottom + BOTTOM;
-    let svg =
-        format!("<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">{marks}</svg>", Escaped(label));
+    let svg = format!(
+        "<svg class=\"forest\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}\">{marks}</svg>",
+        Escaped(label)
+    );
     Some((svg, all.len() - shown.len()))
 }
 
@@ -158,7 +152,7 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_few() {
-        let texts = |low, high| Axis { low, high }.ticks().into_iter().map(tick_text).collect::<Vec<_>>();
+        let texts = |low, high| ticks((low, high), TICKS, 1.0).into_iter().map(tick_text).collect::<Vec<_>>();
         assert_eq!(texts(-0.02, 0.055), ["-2 %", "0 %", "+2 %", "+4 %"]);
         assert_eq!(texts(-0.34, 0.9), ["-20 %", "0 %", "+20 %", "+40 %", "+60 %", "+80 %"]);
         assert_eq!(texts(-0.0004, 0.0004), ["-0.04 %", "-0.02 %", "0 %", "+0.02 %", "+0.04 %"]);

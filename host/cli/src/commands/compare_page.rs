@@ -5,7 +5,7 @@ use harness_core::compare::{Comparison, Difference, Figure, Named, Row, Verdict}
 use harness_core::format::{Scale, count, plural};
 use harness_figures::page::{Escaped, Tone, badge, code, document, drawing, figure, note, section, table};
 
-use super::compare::{repeated, unfinished};
+use super::compare::{cautions, repeated};
 use super::compare_forest::forest;
 use super::compare_show::{Shown, held_down, named, number, shown, side, signed, within};
 
@@ -40,13 +40,9 @@ impl Shown<'_> {
         let badges: Vec<String> = badges.collect();
         let judged = plural(rows().filter(|row| row.verdict.is_some()).count(), "figure");
         let by = if self.paired { "pairs of recordings" } else { "runs" };
-        let warned = |named: &Named| {
-            // Held down clocks are told where their verdicts are.
-            let of_the_runs = Warning::of(&named.recording).into_iter().filter(|w| !matches!(w, Warning::Throttled(_)));
-            let of_the_runs = of_the_runs.map(|warning| format!("{}: {warning}", named.path.display()));
-            unfinished(named).into_iter().chain(of_the_runs).collect::<Vec<_>>()
-        };
-        let warnings = self.base.iter().chain(self.news.iter().flatten()).flat_map(warned);
+        // Held down clocks are told where their verdicts are.
+        let here = |warning: &Warning| !matches!(warning, Warning::Throttled(_));
+        let warnings = self.base.iter().chain(self.news.iter().flatten()).flat_map(|named| cautions(named, here));
         let warnings = warnings.chain(self.news.iter().map(Vec::as_slice).chain([self.base]).filter_map(repeated));
         let notes: String = warnings.map(|warning| note(Tone::Warn, &warning)).collect();
         format!(
@@ -71,7 +67,7 @@ impl Shown<'_> {
                  ■ worse, ◆ better, ● same, ○ ambiguous; which way is worse depends on the metric.{more}",
                 number(self.threshold * 100.0)
             );
-            content.push_str(&drawing(&chart, &caption).replacen("<figure>", "<figure class=\"forest\">", 1));
+            content.push_str(&drawing(&chart, &caption));
         }
         let rows: String = comparison.rows.iter().map(row).collect();
         let of = if self.paired { "Recordings" } else { "Runs" };

@@ -88,16 +88,22 @@ impl Shown<'_> {
 
     /// How it was decided.
     pub(super) fn method(&self) -> String {
-        let (of, test) = match self.paired {
-            false => ("runs", "by Welch's t test on runs with Holm's correction"),
+        let (of, test, fewest) = match self.paired {
+            false => ("runs", "by Welch's t test on runs with Holm's correction", "two runs a side"),
             true => (
                 "recordings",
                 "by a t test on the log ratios of pairs,\nfree of linear drift (Hills and Armitage), with Holm's correction",
+                "three pairs, so two rounds of A B B A",
             ),
+        };
+        let rows = || self.comparisons.iter().flat_map(|comparison| &comparison.rows);
+        let untested = match rows().filter(|row| row.verdict.is_some() && row.corrected.is_none()).count() {
+            0 => String::new(),
+            few => format!("\n{} could not be tested: that takes {fewest} at least.", plural(few, "figure")),
         };
         format!(
             "± and intervals: 95 %, over {of}. Better or worse: {test}\n\
-             over {}, and a change over {} %. Same: the whole interval is within that.",
+             over {}, and a change over {} %. Same: the whole interval is within that.{untested}",
             plural(self.judged(), "figure"),
             number(self.threshold * 100.0)
         )

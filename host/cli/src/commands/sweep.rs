@@ -320,8 +320,12 @@ fn foretell(
                 format!(", and {untold} of which that can't be told: too long to rehearse, or a time limit may end it")
             }
         };
+        let clock = match &settings.model {
+            ModelSettings::Simulated(simulated) if !simulated.real_time => " of the simulated model's own time",
+            _ => "",
+        };
         deliver::line(&format!(
-            "\n{}: about {}{untold}; nothing was run",
+            "\n{}: about {}{clock}{untold}; nothing was run",
             plural(known.len() - impossible.len(), "recording"),
             units::rough(sum)
         ))?;
