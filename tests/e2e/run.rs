@@ -347,6 +347,10 @@ fn a_recording_is_never_replaced() {
     let said = "r.jsonl is there already, and a recording replaces nothing; give another name with --recording, or move it away";
     assert!(stderr(&output).contains(said), "{}", told(&output));
     assert_eq!(lines(&place.path("r.jsonl")), before);
+    // Said before a model is looked for, which can take long.
+    let output = harness(&place, &["run", "--device", "cpu", "--model", "no/such/folder", "--recording", "r.jsonl"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(stderr(&output).contains(said), "{}", told(&output));
 }
 
 #[test]

@@ -146,6 +146,15 @@ impl Recorder {
         Ok(recorder)
     }
 
+    /// Refuses a path that [`Recorder::create`] would refuse because of what is there already: to be asked before what
+    /// takes long.
+    pub fn check_vacant(path: &Path) -> Result<(), RecordingError> {
+        match is_taken(path) {
+            true => Err(RecordingError::Exists { path: path.to_owned() }),
+            false => Ok(()),
+        }
+    }
+
     /// Keeps the recording in memory only, for a rehearsal.
     pub fn in_memory(facts: Facts) -> Self {
         Self { sink: None, recording: Recording::empty(facts) }
@@ -203,11 +212,18 @@ impl Recorder {
 /// A new file; or what is there, where that is a device or a pipe and no file.
 fn create(path: &Path) -> std::io::Result<File> {
     match File::create_new(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => match std::fs::metadata(path) {
-            Ok(there) if !there.is_file() && !there.is_dir() => File::options().write(true).open(path),
-            _ => Err(error),
-        },
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && !is_taken(path) => {
+            File::options().write(true).open(path)
+        }
         result => result,
+    }
+}
+
+/// A link to nothing is taken, too.
+fn is_taken(path: &Path) -> bool {
+    match std::fs::metadata(path) {
+        Ok(there) => there.is_file() || there.is_dir(),
+        Err(_) => path.is_symlink(),
     }
 }
 

@@ -49,6 +49,9 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         reports.push(ready);
     }
 
+    if let Some(path) = &settings.recording {
+        Recorder::check_vacant(path)?;
+    }
     let mut loaded = model::ready(&settings.model, settings.seed)?;
     // A CPU that was not asked for is said in one line with the time that it will take.
     let held_back = usize::from(loaded.auto_cpu && !settings.quiet);
