@@ -81,6 +81,11 @@ impl Throttled {
         }
         (held > 0).then_some(Self { runs: held, of, reasons })
     }
+
+    /// The reasons, as they are put behind what they are reasons for: ` (sw_power_cap)`, or nothing where there are none.
+    pub fn why(&self) -> String {
+        if self.reasons.is_empty() { String::new() } else { format!(" ({})", self.reasons.join(", ")) }
+    }
 }
 
 fn slow_first_run(recording: &Recording) -> Option<Warning> {
@@ -126,8 +131,8 @@ impl fmt::Display for Warning {
                 "in {runs} of {of} runs latency was not steady yet when warm-up met its limit of {most} iterations: the figures have \
                  some of the way to the level in them; allow more with a higher limit, or look for what goes on changing: `harness doctor`"
             ),
-            Self::Throttled(Throttled { runs, of, reasons }) => {
-                let why = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
+            Self::Throttled(throttled @ Throttled { runs, of, .. }) => {
+                let why = throttled.why();
                 write!(
                     f,
                     "clocks were held down in {runs} of {of} runs{why}: the figures are those of a throttled GPU; cool it, or set the \

@@ -165,9 +165,7 @@ fn throttled(side: &[Named]) -> Option<Throttled> {
 }
 
 fn throttled_words(throttled: &Throttled, side: &str) -> String {
-    let Throttled { runs, of, reasons } = throttled;
-    let reasons = if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join(", ")) };
-    format!("{runs} of {} of {side}{reasons}", plural(*of, "run"))
+    format!("{} of {} of {side}{}", throttled.runs, plural(throttled.of, "run"), throttled.why())
 }
 
 fn throttled_json(side: &[Named]) -> Option<Value> {
