@@ -39,9 +39,6 @@ use crate::weights::Weights;
 const MOST_GRAPHS: usize = 256;
 /// The largest batch.
 const MOST_SEQUENCES: usize = 256;
-/// How many times the ring is looked at, some milliseconds long, before the driver is asked whether all is well: longer
-/// than a step takes, so that a run that is well does without the driver while it is measured.
-const PATIENCE: u32 = 1 << 22;
 
 /// GPT-2 on our own kernels.
 pub(crate) struct Fused {
@@ -213,17 +210,7 @@ impl Fused {
     /// Waits until the next token of each sequence is there; false if the device is done and they are not.
     fn wait_for_tokens(&self, generation: &mut Generation<'_>) -> Result<bool, DriverError> {
         let Some(memory) = &self.memory else { return Ok(false) };
-        loop {
-            for _ in 0..PATIENCE {
-                if generation.look(memory) {
-                    return Ok(true);
-                }
-                std::hint::spin_loop();
-            }
-            if self.gpu.is_idle()? {
-                return Ok(generation.look(memory));
-            }
-        }
+        self.gpu.wait_until(|| generation.look(memory))
     }
 
     /// Why the device is done and tokens are missing.
