@@ -124,6 +124,15 @@ pub(crate) struct Rows {
     pub(crate) parts: i32,
 }
 
+/// What is fetched before a pass over prompts.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job {
+    pub(crate) from: Address,
+    pub(crate) to: Address,
+    pub(crate) words: i64,
+}
+
 /// How the tokens of a sequence are chosen.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -419,33 +419,6 @@ impl Gpu {
         }
     }
 
-    /// Has the device copy `bytes` bytes of the host's memory, from `from` on, to the byte number `to` of a buffer, in the
-    /// stream's order and without waiting for it.
-    ///
-    /// # Safety
-    ///
-    /// Both stay until the copy is done; in a capture, until the graph is launched no more.
-    pub(crate) unsafe fn copy_to_device(
-        &self,
-        buffer: &Buffer,
-        to: usize,
-        source: &Mapped<u8>,
-        from: usize,
-        bytes: usize,
-    ) -> Result<(), DriverError> {
-        buffer.check(to, bytes)?;
-        if from.checked_add(bytes).is_none_or(|end| end > source.len()) {
-            return Err(INVALID);
-        }
-        self.context.bind()?;
-        // SAFETY: both places are within their memory; the rest the caller answers for.
-        unsafe {
-            let source = source.host.add(from).cast();
-            sys::cuMemcpyHtoDAsync_v2(buffer.address(to), source, bytes, self.context.stream)
-        }
-        .result()
-    }
-
     /// Marks the start of a call's work on the GPU.
     pub(crate) fn start(&self) -> Result<(), DriverError> {
         self.context.bind()?;

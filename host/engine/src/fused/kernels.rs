@@ -59,6 +59,7 @@ impl Fews {
 
 /// All kernels but the generating one.
 pub(crate) struct Kernels {
+    pub(crate) fetch_job: Kernel,
     pub(crate) rows: Kernel,
     few: Fews,
     /// With more outputs a block.
@@ -130,6 +131,7 @@ impl Kernels {
         let prompt_attention = gpu.kernel(&attention.name)?;
         prompt_attention.allow_shared(attention.shared)?;
         Ok(Self {
+            fetch_job: gpu.kernel("fetch_job")?,
             rows: kernel("rows")?,
             few: match narrow {
                 true => few("", 8)?,

@@ -1,8 +1,8 @@
 //! Memory that serving works in: the cache, activations, and what host and device tell each other. Taken once for a
 //! number of sequences and a length, then reused.
 
-use super::args::{Address, Cache, Choice, Contest, Row};
-use super::driver::{Buffer, DriverError, Gpu, Mapped};
+use super::args::{Address, Cache, Choice, Contest, Job, Row};
+use super::driver::{Buffer, DriverError, Gpu, Mapped, bytes};
 use super::kernels::Kernels;
 use super::layout::{Arena, Dims};
 use super::step;
@@ -121,7 +121,7 @@ pub(crate) struct Memory {
     places: Places,
     device: Buffer,
     dims: Dims,
-    /// What is copied to the device before each pass over prompts.
+    /// What the device fetches before each pass over prompts.
     staging: Vec<Mapped<u8>>,
     /// Token k of sequence s, at k * stride + s; and a word for [`Memory::failed`].
     ring: Mapped<u32>,
@@ -298,33 +298,34 @@ impl Memory {
         self.expected = 0;
     }
 
-    /// Has the device copy what the pass number `index` is about, and, before the first pass, where the sequences
-    /// stand.
-    pub(crate) fn stage(&mut self, gpu: &Gpu, index: usize, state: &State, part: &PartData) -> Result<(), DriverError> {
-        while self.staging.len() <= index {
+    /// Puts down what the pass number `pass` is about, and, for the first pass, where the sequences stand, for the device
+    /// to fetch.
+    pub(crate) fn stage(&mut self, gpu: &Gpu, pass: usize, state: &State, part: &PartData) -> Result<(), DriverError> {
+        while self.staging.len() <= pass {
             self.staging.push(gpu.mapped(job_bytes(self.size))?);
         }
-        let staging = &self.staging[index];
-        let sequences = self.size.sequences;
-        let mut at = 0;
-        let mut put = |bytes: &[u8], room: usize| {
-            staging.write_all(at, bytes);
-            at += room;
-        };
-        use super::driver::bytes;
-        put(bytes(&state.rows), sequences * size_of::<Row>());
-        put(bytes(&state.choices), sequences * size_of::<Choice>());
-        put(
-            bytes(&vec![0u32; state.rows.len()]),
-            state_bytes(sequences) - sequences * (size_of::<Row>() + size_of::<Choice>()),
-        );
-        put(bytes(&part.rows), size_of_val(part.rows.as_slice()));
-        put(bytes(&part.tokens), size_of_val(part.tokens.as_slice()));
-        put(bytes(&part.starts), size_of_val(part.starts.as_slice()));
-        put(bytes(&part.slots), size_of_val(part.slots.as_slice()));
-        let from = if index == 0 { 0 } else { state_bytes(sequences) };
-        // SAFETY: both belong to this memory, and whoever drops it waits for the device first.
-        unsafe { gpu.copy_to_device(&self.device, self.places.job + from, staging, from, at - from) }
+        let staging = &self.staging[pass];
+        if pass == 0 {
+            // No sequence has taken a step: behind rows and choices there are zeros from the start on.
+            staging.write_all(0, bytes(&state.rows));
+            staging.write_all(self.size.sequences * size_of::<Row>(), bytes(&state.choices));
+        }
+        let mut at = state_bytes(self.size.sequences);
+        for values in [bytes(&part.rows), bytes(&part.tokens), bytes(&part.starts), bytes(&part.slots)] {
+            staging.write_all(at, values);
+            at += values.len();
+        }
+        Ok(())
+    }
+
+    /// What the device has to fetch for the pass number `pass`, of `rows` tokens and `sequences` sequences, which is
+    /// staged.
+    pub(crate) fn job(&self, pass: usize, rows: usize, sequences: usize) -> Job {
+        let from = if pass == 0 { 0 } else { state_bytes(self.size.sequences) };
+        let end = state_bytes(self.size.sequences) + part_bytes(rows, sequences);
+        // Bounded by the model's context and the largest batch.
+        let words = ((end - from) / 4) as i64;
+        Job { from: self.staging[pass].address(from), to: self.at(self.places.job + from), words }
     }
 }
 

@@ -117,7 +117,7 @@ impl Fused {
     ) -> Result<(), DriverError> {
         let Some(memory) = &mut self.memory else { return Ok(()) };
         for (index, part) in parts(requests, memory.size.most_rows()).into_iter().enumerate() {
-            let (shape, data) = part_data(requests, part, memory.size.most_rows(), choice);
+            let (shape, data) = part_data(requests, index, part, memory.size.most_rows(), choice);
             memory.stage(&self.gpu, index, state, &data)?;
             if !self.prompts.contains_key(&shape) {
                 if self.prompts.len() >= MOST_GRAPHS {
@@ -337,6 +337,7 @@ fn padded_rows(rows: usize, most: usize) -> usize {
 
 fn part_data(
     requests: &[&TokenRequest],
+    pass: usize,
     part: std::ops::Range<usize>,
     most: usize,
     choice: ChoiceShape,
@@ -356,7 +357,8 @@ fn part_data(
     let rows = padded_rows(data.rows.len(), most.max(data.rows.len()));
     data.rows.resize(rows, Row::PADDING);
     data.tokens.resize(rows, 0);
-    let shape = PromptShape { rows, sequences: data.slots.len(), tiles: longest.div_ceil(QUERY_TILE), first, choice };
+    let shape =
+        PromptShape { pass, rows, sequences: data.slots.len(), tiles: longest.div_ceil(QUERY_TILE), first, choice };
     (shape, data)
 }
 

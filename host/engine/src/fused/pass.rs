@@ -9,6 +9,8 @@ use super::model::Model;
 /// Tokens of prompts that are read in one pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PromptShape {
+    /// Number of the pass over the batch's prompts.
+    pub(crate) pass: usize,
     /// Tokens, with padding.
     pub(crate) rows: usize,
     pub(crate) sequences: usize,
@@ -32,6 +34,9 @@ pub(crate) struct ChoiceShape {
 
 /// Queries of a block of the kernels for prompts.
 pub(crate) const QUERY_TILE: usize = 64;
+
+/// Threads of a block of `kernels/job.cu`.
+const FETCH_THREADS: usize = 256;
 
 /// Everything that a pass works on.
 pub(crate) struct Pass<'a> {
@@ -71,6 +76,9 @@ struct Source {
 impl Pass<'_> {
     /// Reads prompts into the cache and chooses the first token of each sequence.
     pub(crate) fn prompt(&self, shape: PromptShape) -> Result<(), DriverError> {
+        let job = self.memory.job(shape.pass, shape.rows, shape.sequences);
+        let blocks = (job.words as usize).div_ceil(FETCH_THREADS) as u32;
+        self.launch(&self.kernels.fetch_job, (blocks, 1, 1), FETCH_THREADS as u32, 0, &job)?;
         let part = self.memory.part(shape.rows, shape.sequences);
         let parts = self.model.dims.prompt_parts;
         let source = Source { m: shape.rows, rows: part.rows, tokens: part.tokens, parts };
