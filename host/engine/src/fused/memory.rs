@@ -1,10 +1,13 @@
 //! Memory that serving works in: the cache, activations, and what host and device tell each other. Taken once for a
 //! number of sequences and a length, then reused.
 
+use harness_core::TokenRequest;
+
 use super::args::{Address, Cache, Choice, Contest, Job, Row};
-use super::driver::{Buffer, DriverError, Gpu, Mapped, bytes};
+use super::driver::{Buffer, DriverError, Gpu, Mapped};
 use super::kernels::Kernels;
 use super::layout::{Arena, Dims};
+use super::prompts::{self, JobPlaces, Part};
 use super::step;
 
 /// Positions are reserved in steps of so many.
@@ -75,7 +78,7 @@ impl Places {
             hidden: arena.take(dims.size * rows * dims.fp),
             partials: arena.take(4 * partial_rows * dims.dp),
             logits: arena.take(4 * size.sequences * dims.vp),
-            job: arena.take(job_bytes(size)),
+            job: arena.take(most_job_bytes(size)),
             tokens: arena.take(4 * size.sequences),
             contests: arena.take(size_of::<Contest>() * size.sequences),
             statistics: arena.take(8 * step::STATISTICS * size.sequences),
@@ -92,23 +95,13 @@ fn layer_cache_bytes(dims: &Dims, size: Size) -> usize {
     size.sequences * dims.heads * size.room * dims.hs * dims.size
 }
 
-/// The part of a job that belongs to the sequences: rows, choices and steps.
-fn state_bytes(sequences: usize) -> usize {
-    (sequences * (size_of::<Row>() + size_of::<Choice>() + 4)).next_multiple_of(8)
-}
-
-/// The part that belongs to a pass over prompts: rows and tokens, starts and slots.
-fn part_bytes(rows: usize, sequences: usize) -> usize {
-    rows * (size_of::<Row>() + 4) + (2 * sequences + 1) * 4
-}
-
-fn job_bytes(size: Size) -> usize {
-    state_bytes(size.sequences) + part_bytes(size.most_rows(), size.sequences)
+fn most_job_bytes(size: Size) -> usize {
+    JobPlaces::new(size.sequences, size.most_rows(), size.sequences).bytes
 }
 
 /// The addresses of what a pass over prompts is about.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Part {
+pub(crate) struct PartAddresses {
     pub(crate) rows: Address,
     pub(crate) tokens: Address,
     pub(crate) starts: Address,
@@ -147,7 +140,7 @@ impl Memory {
             device: gpu.zeroed(places.bytes)?,
             ring: gpu.mapped(size.sequences * size.room + 1)?,
             expected: size.sequences * size.room,
-            staging: vec![gpu.mapped(job_bytes(size))?],
+            staging: vec![gpu.mapped(most_job_bytes(size))?],
             dims: *dims,
             places,
             size,
@@ -247,31 +240,32 @@ impl Memory {
         self.ring.read(self.ring.len() - 1) != 0
     }
 
+    fn job_places(&self, rows: usize, sequences: usize) -> JobPlaces {
+        JobPlaces::new(self.size.sequences, rows, sequences)
+    }
+
     /// Where each sequence stands.
     pub(crate) fn state_rows(&self, first: usize) -> Address {
-        self.at(self.places.job + size_of::<Row>() * first)
+        self.at(self.places.job + self.job_places(0, 0).state_rows + size_of::<Row>() * first)
     }
 
     pub(crate) fn choices(&self, first: usize) -> Address {
-        let rows = self.size.sequences * size_of::<Row>();
-        self.at(self.places.job + rows + size_of::<Choice>() * first)
+        self.at(self.places.job + self.job_places(0, 0).choices + size_of::<Choice>() * first)
     }
 
     pub(crate) fn steps(&self, first: usize) -> Address {
-        let before = self.size.sequences * (size_of::<Row>() + size_of::<Choice>());
-        self.at(self.places.job + before + 4 * first)
+        self.at(self.places.job + self.job_places(0, 0).steps + 4 * first)
     }
 
     /// Where a pass over prompts of `rows` tokens and `sequences` sequences finds what it is about.
-    pub(crate) fn part(&self, rows: usize, sequences: usize) -> Part {
-        let start = self.places.job + state_bytes(self.size.sequences);
-        let tokens = start + rows * size_of::<Row>();
-        let starts = tokens + rows * 4;
-        Part {
-            rows: self.at(start),
-            tokens: self.at(tokens),
-            starts: self.at(starts),
-            slots: self.at(starts + (sequences + 1) * 4),
+    pub(crate) fn part(&self, rows: usize, sequences: usize) -> PartAddresses {
+        let places = self.job_places(rows, sequences);
+        let at = |offset| self.at(self.places.job + offset);
+        PartAddresses {
+            rows: at(places.rows),
+            tokens: at(places.tokens),
+            starts: at(places.starts),
+            slots: at(places.slots),
         }
     }
 
@@ -298,50 +292,23 @@ impl Memory {
         self.expected = 0;
     }
 
-    /// Puts down what the pass number `pass` is about, and, for the first pass, where the sequences stand, for the device
-    /// to fetch.
-    pub(crate) fn stage(&mut self, gpu: &Gpu, pass: usize, state: &State, part: &PartData) -> Result<(), DriverError> {
-        while self.staging.len() <= pass {
-            self.staging.push(gpu.mapped(job_bytes(self.size))?);
+    /// Puts down what a pass over prompts is about for the device to fetch.
+    pub(crate) fn stage(&mut self, gpu: &Gpu, requests: &[&TokenRequest], part: &Part) -> Result<(), DriverError> {
+        while self.staging.len() <= part.pass {
+            self.staging.push(gpu.mapped(most_job_bytes(self.size))?);
         }
-        let staging = &self.staging[pass];
-        if pass == 0 {
-            // No sequence has taken a step: behind rows and choices there are zeros from the start on.
-            staging.write_all(0, bytes(&state.rows));
-            staging.write_all(self.size.sequences * size_of::<Row>(), bytes(&state.choices));
-        }
-        let mut at = state_bytes(self.size.sequences);
-        for values in [bytes(&part.rows), bytes(&part.tokens), bytes(&part.starts), bytes(&part.slots)] {
-            staging.write_all(at, values);
-            at += values.len();
-        }
+        let places = self.job_places(part.rows, part.sequences.len());
+        prompts::put(&self.staging[part.pass], places, requests, part);
         Ok(())
     }
 
     /// What the device has to fetch for the pass number `pass`, of `rows` tokens and `sequences` sequences, which is
     /// staged.
     pub(crate) fn job(&self, pass: usize, rows: usize, sequences: usize) -> Job {
-        let from = if pass == 0 { 0 } else { state_bytes(self.size.sequences) };
-        let end = state_bytes(self.size.sequences) + part_bytes(rows, sequences);
+        let places = self.job_places(rows, sequences);
+        let from = places.from(pass);
         // Bounded by the model's context and the largest batch.
-        let words = ((end - from) / 4) as i64;
+        let words = ((places.bytes - from) / 4) as i64;
         Job { from: self.staging[pass].address(from), to: self.at(self.places.job + from), words }
     }
-}
-
-/// Where each sequence of a batch stands before its first token, and how its tokens are chosen.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) choices: Vec<Choice>,
-}
-
-/// What a pass over prompts is about.
-#[derive(Debug, Default)]
-pub(crate) struct PartData {
-    pub(crate) rows: Vec<Row>,
-    pub(crate) tokens: Vec<i32>,
-    /// For each sequence its first row, and the end of the last one.
-    pub(crate) starts: Vec<i32>,
-    pub(crate) slots: Vec<i32>,
 }

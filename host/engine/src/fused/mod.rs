@@ -13,24 +13,28 @@ mod layout;
 mod memory;
 mod model;
 mod pass;
+mod prompts;
 mod step;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use harness_core::roofline::Bandwidth;
-use harness_core::{Backend, BackendError, Clock, Memory as Reading, ModelInfo, Sampling, Served, TokenRequest};
+use harness_core::{Backend, BackendError, Clock, Memory as Reading, ModelInfo, Served, TokenRequest};
 
-use self::args::{Choice, Row};
 use self::driver::{DriverError, Gpu, Graph};
 use self::generate::{Generator, Task};
-use self::kernels::{FEW_ROWS, Kernels};
+use self::kernels::Kernels;
 use self::layout::Dims;
-use self::memory::{Memory, PartData, Size, State};
+use self::memory::{Memory, Size};
 use self::model::Model;
-use self::pass::{ChoiceShape, Pass, PromptShape, QUERY_TILE};
+use self::pass::{ChoiceShape, Pass, PromptShape};
+use self::prompts::{choice, is_restricted, parts};
+use self::tokens::{Taken, Tokens};
 use crate::error::LoadError;
 use crate::request;
 use crate::weights::Weights;
@@ -108,17 +112,12 @@ impl Fused {
         Ok(())
     }
 
-    /// Reads the prompts; their first tokens come to the ring.
-    fn read_prompts(
-        &mut self,
-        requests: &[&TokenRequest],
-        state: &State,
-        choice: ChoiceShape,
-    ) -> Result<(), DriverError> {
+    /// Has the prompts read, which starts the device's time; their first tokens come to the ring.
+    fn read_prompts(&mut self, requests: &[&TokenRequest], choice: ChoiceShape) -> Result<(), DriverError> {
         let Some(memory) = &mut self.memory else { return Ok(()) };
-        for (index, part) in parts(requests, memory.size.most_rows()).into_iter().enumerate() {
-            let (shape, data) = part_data(requests, index, part, memory.size.most_rows(), choice);
-            memory.stage(&self.gpu, index, state, &data)?;
+        for part in parts(requests, memory.size.most_rows()) {
+            memory.stage(&self.gpu, requests, &part)?;
+            let shape = part.shape(choice);
             if !self.prompts.contains_key(&shape) {
                 if self.prompts.len() >= MOST_GRAPHS {
                     self.prompts.clear();
@@ -126,6 +125,9 @@ impl Fused {
                 let pass = Pass { gpu: &self.gpu, model: &self.model, kernels: &self.kernels, memory };
                 let graph = self.gpu.capture(|_| pass.prompt(shape))?;
                 self.prompts.insert(shape, graph);
+            }
+            if part.pass == 0 {
+                self.gpu.start()?;
             }
             // SAFETY: the model and the memory outlive the graphs, which are dropped before either.
             unsafe { self.gpu.launch_graph(&self.prompts[&shape]) }?;
@@ -154,63 +156,68 @@ impl Fused {
         unsafe { self.gpu.launch_graph(&self.steps[&key]) }
     }
 
+    /// Has all tokens generated and takes them.
     fn generate(
         &mut self,
         requests: &[&TokenRequest],
-        generation: &mut Generation<'_>,
-        now: impl Fn() -> std::time::Duration,
-    ) -> Result<(), DriverError> {
-        let (batch, steps) = (requests.len(), generation.steps);
-        let state = state(requests);
+        steps: usize,
+        served: &mut Served,
+        now: impl Fn() -> Duration,
+    ) -> Result<Taken, DriverError> {
+        let batch = requests.len();
         let vocabulary = self.info.vocabulary;
-        let restricted = state.choices.iter().any(|choice| is_restricted(choice, vocabulary));
+        let restricted = requests.iter().any(|request| is_restricted(&choice(request.sampling.as_ref()), vocabulary));
         let shape = ChoiceShape { restricted, stride: batch, logits: self.keeps_logits };
         if let Some(memory) = &mut self.memory {
             memory.expect_tokens(steps * batch);
         }
-        self.gpu.start()?;
-        self.read_prompts(requests, &state, shape)?;
+        self.read_prompts(requests, shape)?;
+        let mut tokens = Tokens::new(requests, steps, served);
         let whole = batch == 1 && !shape.restricted && steps > 1;
         if let (true, Some(generator), Some(memory)) = (whole, &mut self.generator, &self.memory) {
-            let end_of_text = requests[0].end_of_text;
-            let task = Task { tokens: steps - 1, end_of_text, choice: state.choices[0], ring: 1, logits: false };
+            let request = requests[0];
+            let choice = choice(request.sampling.as_ref());
+            let task = Task { tokens: steps - 1, end_of_text: request.end_of_text, choice, ring: 1, logits: false };
             generator.launch(&self.gpu, &self.model, memory, task)?;
             self.gpu.mark_end()?;
-            while !generation.finished() && self.wait_for_tokens(generation)? {
-                generation.take(now());
+            while !tokens.finished() && self.wait_for(&mut tokens)? {
+                tokens.take(now());
             }
-            return Ok(());
+            return Ok(tokens.taken());
         }
         // A text that ends early must not have many steps waiting that nobody needs.
         let ahead = if requests.iter().any(|request| request.end_of_text.is_some()) { 2 } else { steps };
         let mut started = 1;
         let mut marked = false;
-        while !generation.finished() {
-            while started < steps && started < generation.taken + ahead {
+        while !tokens.finished() {
+            while started < steps && started < tokens.count() + ahead {
                 self.step(batch, shape)?;
                 started += 1;
                 while let Some(memory) = &self.memory
-                    && generation.look(memory)
+                    && tokens.look(memory)
                 {
-                    generation.take(now());
+                    tokens.take(now());
                 }
             }
             if started == steps && !marked {
                 self.gpu.mark_end()?;
                 marked = true;
             }
-            if generation.finished() || !self.wait_for_tokens(generation)? {
+            if tokens.finished() || !self.wait_for(&mut tokens)? {
                 break;
             }
-            generation.take(now());
+            tokens.take(now());
         }
-        if marked { Ok(()) } else { self.gpu.mark_end() }
+        if !marked {
+            self.gpu.mark_end()?;
+        }
+        Ok(tokens.taken())
     }
 
     /// Waits until the next token of each sequence is there; false if the device is done and they are not.
-    fn wait_for_tokens(&self, generation: &mut Generation<'_>) -> Result<bool, DriverError> {
+    fn wait_for(&self, tokens: &mut Tokens<'_>) -> Result<bool, DriverError> {
         let Some(memory) = &self.memory else { return Ok(false) };
-        self.gpu.wait_until(|| generation.look(memory))
+        self.gpu.wait_until(|| tokens.look(memory))
     }
 
     /// Why the device is done and tokens are missing.
@@ -226,140 +233,6 @@ impl Fused {
             self.gpu.index()
         ))
     }
-}
-
-/// The tokens of one call as they come in.
-struct Generation<'a> {
-    requests: &'a [&'a TokenRequest],
-    served: &'a mut Served,
-    /// Tokens of the longest sequence.
-    steps: usize,
-    /// Of these, how many were taken.
-    taken: usize,
-    /// Of the next token, how many sequences have it.
-    seen: usize,
-    next: Vec<u32>,
-    done: Vec<bool>,
-}
-
-impl<'a> Generation<'a> {
-    fn new(requests: &'a [&'a TokenRequest], steps: usize, served: &'a mut Served) -> Self {
-        let done = requests.iter().map(|request| request.max_new_tokens == 0).collect();
-        Self { requests, served, steps, taken: 0, seen: 0, next: vec![0; requests.len()], done }
-    }
-
-    fn finished(&self) -> bool {
-        self.taken == self.steps || self.done.iter().all(|&done| done)
-    }
-
-    /// Whether the next token of every sequence is there.
-    fn look(&mut self, memory: &Memory) -> bool {
-        let batch = self.requests.len();
-        while self.taken < self.steps && self.seen < batch {
-            let Some(token) = memory.take_token(self.taken * batch + self.seen) else { return false };
-            self.next[self.seen] = token;
-            self.seen += 1;
-        }
-        self.taken < self.steps
-    }
-
-    /// Takes the next tokens, which are there since `time`.
-    fn take(&mut self, time: std::time::Duration) {
-        if self.done.iter().all(|&done| done) {
-            self.taken += 1;
-            self.seen = 0;
-            return;
-        }
-        self.served.token_times.push(time);
-        for (index, (request, sequence)) in self.requests.iter().zip(&mut self.served.sequences).enumerate() {
-            if self.done[index] {
-                continue;
-            }
-            self.done[index] = sequence.push(self.next[index], request);
-        }
-        self.taken += 1;
-        self.seen = 0;
-    }
-}
-
-fn choice(sampling: Option<&Sampling>) -> Choice {
-    let greedy = Choice { seed: 0, temperature: 0.0, top_k: 0, top_p: 1.0, reserved: 0 };
-    sampling.map_or(greedy, |sampling| Choice {
-        seed: sampling.seed,
-        temperature: sampling.temperature,
-        top_k: sampling.top_k.unwrap_or(0),
-        top_p: sampling.top_p.unwrap_or(1.0),
-        ..greedy
-    })
-}
-
-/// Whether a token is drawn among the most likely ones only; `kernels/choose.cu` has the same rule.
-fn is_restricted(choice: &Choice, vocabulary: u32) -> bool {
-    choice.temperature != 0.0 && ((choice.top_k > 0 && choice.top_k < vocabulary) || choice.top_p < 1.0)
-}
-
-/// Where the sequences stand when their prompts are read.
-fn state(requests: &[&TokenRequest]) -> State {
-    State {
-        // Positions are below the model's context.
-        rows: (0..).zip(requests).map(|(sequence, r)| Row { sequence, position: r.prompt.len() as i32 - 1 }).collect(),
-        choices: requests.iter().map(|request| choice(request.sampling.as_ref())).collect(),
-    }
-}
-
-/// The requests in groups whose prompts have at most `most` tokens together.
-fn parts(requests: &[&TokenRequest], most: usize) -> Vec<std::ops::Range<usize>> {
-    let mut parts: Vec<std::ops::Range<usize>> = Vec::new();
-    let mut tokens = 0;
-    for (index, request) in requests.iter().enumerate() {
-        tokens += request.prompt.len();
-        match parts.last_mut() {
-            Some(part) if tokens <= most => part.end = index + 1,
-            _ => {
-                tokens = request.prompt.len();
-                parts.push(index..index + 1);
-            }
-        }
-    }
-    parts
-}
-
-/// Rows of a pass are padded to a number that few prompts differ in, so that few graphs serve many lengths.
-fn padded_rows(rows: usize, most: usize) -> usize {
-    let step = match rows {
-        0..=FEW_ROWS => 1,
-        17..=128 => 8,
-        129..=1024 => 32,
-        _ => 128,
-    };
-    rows.next_multiple_of(step).min(most)
-}
-
-fn part_data(
-    requests: &[&TokenRequest],
-    pass: usize,
-    part: std::ops::Range<usize>,
-    most: usize,
-    choice: ChoiceShape,
-) -> (PromptShape, PartData) {
-    let first = part.start;
-    let mut data = PartData { starts: vec![0], ..PartData::default() };
-    for sequence in part {
-        // Sequences and tokens are bounded far below i32's.
-        let slot = sequence as i32;
-        let prompt = &requests[sequence].prompt;
-        data.rows.extend((0..).zip(prompt).map(|(position, _)| Row { sequence: slot, position }));
-        data.tokens.extend(prompt.iter().map(|&token| token as i32));
-        data.starts.push(data.rows.len() as i32);
-        data.slots.push(slot);
-    }
-    let longest = data.starts.windows(2).map(|pair| (pair[1] - pair[0]) as usize).max().unwrap_or(0);
-    let rows = padded_rows(data.rows.len(), most.max(data.rows.len()));
-    data.rows.resize(rows, Row::PADDING);
-    data.tokens.resize(rows, 0);
-    let shape =
-        PromptShape { pass, rows, sequences: data.slots.len(), tiles: longest.div_ceil(QUERY_TILE), first, choice };
-    (shape, data)
 }
 
 impl Backend for Fused {
@@ -386,16 +259,15 @@ impl Backend for Fused {
         }
         let longest = requests.iter().map(|r| r.prompt.len() + r.max_new_tokens as usize).max().unwrap_or(0);
         self.make_room(requests.len(), longest)?;
-        let what = format!("the work of a batch of {}", requests.len());
-        let mut generation = Generation::new(requests, steps, served);
-        let done = self.generate(requests, &mut generation, || clock.now().saturating_sub(start));
-        let (finished, all_taken) = (generation.finished(), generation.taken == steps);
-        done.and_then(|()| self.gpu.await_end()).map_err(|error| self.gpu.failed(error, &what))?;
+        let done = self.generate(requests, steps, served, || clock.now().saturating_sub(start));
+        let taken = done
+            .and_then(|taken| self.gpu.await_end().map(|()| taken))
+            .map_err(|error| self.gpu.failed(error, &format!("the work of a batch of {}", requests.len())))?;
         // Blocks that gave up waiting go on with what they have, so that tokens alone prove nothing.
-        if !finished || self.memory.as_ref().is_some_and(Memory::has_failed) {
+        if taken == Taken::Some || self.memory.as_ref().is_some_and(Memory::has_failed) {
             return Err(self.unfinished());
         }
-        if let (true, Some(memory)) = (all_taken, &mut self.memory) {
+        if let (Taken::All, Some(memory)) = (taken, &mut self.memory) {
             memory.all_taken();
         }
         Ok(())
@@ -418,11 +290,7 @@ impl Backend for Fused {
         if let Some(memory) = &mut self.memory {
             memory.expect_tokens(1);
         }
-        let read = self.read_prompts(
-            &[&request],
-            &state(&[&request]),
-            ChoiceShape { restricted: false, stride: 1, logits: true },
-        );
+        let read = self.read_prompts(&[&request], ChoiceShape { restricted: false, stride: 1, logits: true });
         let logits =
             read.and_then(|()| self.memory.as_ref().map_or(Ok(Vec::new()), |memory| memory.download_logits(0)));
         logits.map_err(|error| self.gpu.failed(error, "the logits of a prompt"))

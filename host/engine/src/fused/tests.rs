@@ -6,9 +6,10 @@ use std::time::Duration;
 use harness_core::random::Stream;
 use harness_core::{Backend, ModelInfo, Sampling, Served, TokenRequest, TokenTimes, WallClock};
 
+use super::args::Choice;
 use super::driver::Gpu;
 use super::generate::Task;
-use super::{Choice, ChoiceShape, Fused, choice};
+use super::{ChoiceShape, Fused, choice};
 use crate::checkpoint::{Activation, Config};
 use crate::gpt2::generate::Gpt2;
 use crate::gpt2::{Arithmetic, Model};
@@ -464,7 +465,7 @@ impl Fused {
         let shape = ChoiceShape { restricted: false, stride: 1, logits: false };
         self.make_room(1, prompt.len() + 2).unwrap();
         self.memory.as_mut()?.expect_tokens(2);
-        self.read_prompts(&[&request], &super::state(&[&request]), shape).unwrap();
+        self.read_prompts(&[&request], shape).unwrap();
         let greedy: Choice = choice(None);
         let task = Task { tokens: 1, end_of_text: None, choice: greedy, ring: 1, logits: true };
         let memory = self.memory.as_ref()?;
