@@ -143,7 +143,8 @@ pub trait Backend: Send {
     -> Result<(), BackendError>;
 
     /// Sets [`Served::device_time`] of the call of [`Backend::serve`] just before, unless that has: for a backend that
-    /// asks its driver for it, which takes time that no request should have in its latency.
+    /// asks its driver for it, which takes time that no request should have in its latency. It may also make ready for
+    /// the next call.
     fn note_device_time(&mut self, _served: &mut Served) -> Result<(), BackendError> {
         Ok(())
     }

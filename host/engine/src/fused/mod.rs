@@ -278,8 +278,8 @@ impl Backend for Fused {
         if served.token_times.is_empty() {
             return Ok(());
         }
-        let time = self.gpu.time().map_err(|error| self.gpu.failed(error, "the time of the work"))?;
-        served.device_time = Some(time);
+        let time = self.gpu.time().and_then(|time| self.gpu.keep_ready().map(|()| time));
+        served.device_time = Some(time.map_err(|error| self.gpu.failed(error, "the time of the work"))?);
         Ok(())
     }
 
