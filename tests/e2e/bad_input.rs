@@ -68,6 +68,15 @@ fn a_memory_that_is_not_there_can_not_be_measured() {
 }
 
 #[test]
+fn what_can_not_be_run_says_so_before_anything_is_measured_for_it() {
+    let place = Place::new();
+    let asked = quick(&["--roofline", "--set", "prompt-tokens=5000"]);
+    let output = place.command(BINARY).args(asked).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(stderr(&output).contains("does not fit the context of 1024 tokens"), "{}", told(&output));
+}
+
+#[test]
 fn plugins() {
     let place = Place::new();
     refuse("plugin_missing", &place, &quick(&["--plugin", "mine.wasm"]));

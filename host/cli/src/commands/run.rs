@@ -70,15 +70,16 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     for check in telemetry.checks.iter().filter(|check| check.verdict == Verdict::Warning) {
         screen.warn(&check.line());
     }
-    if telemetry.read && !settings.idle_time.is_zero() {
+    // What can't be run as asked says so itself, in a moment, and nothing is measured for it.
+    let rehearsed = rehearse(settings, &plugin, &values, &loaded, &telemetry);
+    if rehearsed.is_ok() && telemetry.read && !settings.idle_time.is_zero() {
         match idle::watch(&mut *telemetry.sensors, settings.idle_time) {
             Ok(facts) => telemetry.facts.extend(facts),
             Err(reason) => screen.say(&format!("the power of the idle GPU is not known: {reason}")),
         }
     }
-    let roofline = if settings.roofline { Some(roofline(&mut loaded)?) } else { None };
-    // What can't be run as asked says so itself, in a moment.
-    let work = rehearse(settings, &plugin, &values, &loaded, &telemetry).ok().flatten();
+    let roofline = if rehearsed.is_ok() && settings.roofline { Some(roofline(&mut loaded)?) } else { None };
+    let work = rehearsed.ok().flatten();
     if held_back > 0 {
         let time = work.and_then(|work| foretell(settings, &plugin, &description, &mut loaded, &telemetry, &work));
         let note = loaded.notes.first().map(String::as_str).unwrap_or_default();
