@@ -272,22 +272,33 @@ fn nothing_is_answered_to_a_plugin_that_describes_itself() {
     assert_eq!(stderr(&output), "");
 }
 
-/// An import that no plugin gets is refused before any of it runs.
+/// An import that no plugin gets is refused before any of it runs, and all of them are told.
 #[test]
 fn imports_that_no_plugin_gets() {
-    for import in ["wasi:http/outgoing-handler@0.2.0", "wasi:keyvalue/store@0.2.0", "env:host/backdoor"] {
+    let import = |name: &str| format!(r#"(import "{name}" (instance (export "f" (func))))"#);
+    let many: Vec<String> = (0..9).map(|number| format!("env:host/door{number}")).collect();
+    let checked = |name: &str, imports: &[String]| {
         let place = Place::new();
-        let text = format!(
-            r#"(component
-              (import "{import}" (instance (export "f" (func))))
-              (instance $none)
-              (export "harness:plugin/workload@0.2.0" (instance $none)))"#
-        );
-        place.write("raw.wasm", wat::parse_str(text).unwrap());
+        let exported = r#"(instance $none) (export "harness:plugin/workload@0.2.0" (instance $none))"#;
+        let imports: String = imports.iter().map(|name| import(name)).collect();
+        place.write("raw.wasm", wat::parse_str(format!("(component {imports} {exported})")).unwrap());
         let output = place.command(BINARY).args(["plugin", "check", "raw.wasm"]).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{}", told(&output));
-        snapshot(&format!("raw_import_{}", import.split(['/', '@']).nth(1).unwrap()), &output);
-    }
+        snapshot(&format!("raw_import_{name}"), &output);
+    };
+    let [http, store, backdoor, cli, later] = [
+        "wasi:http/outgoing-handler@0.2.0",
+        "wasi:keyvalue/store@0.2.0",
+        "env:host/backdoor",
+        "wasi:cli/environment@0.2.0",
+        "wasi:cli/environment@0.3.0",
+    ]
+    .map(String::from);
+    checked("several", &[http.clone(), cli.clone(), store, backdoor]);
+    checked("of_a_later_wasi", &[later]);
+    checked("many", &many);
+    // What is there, but not like this, only wasmtime can tell.
+    checked("of_another_type", &[cli]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness_core::{Gpus, NoGpus, PluginCost, Reading, Recording, Session};
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker, Resource};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
@@ -14,7 +15,8 @@ use crate::limits::{LimitError, Limits};
 use crate::sandbox::Kinds;
 use crate::state::{LogSink, MOST_HANDLES, NoLog, RecordingHandle, State};
 use crate::text::{cut, printable};
-use crate::versions::{Describe, Export, Render, Run};
+use crate::versions::{self, Describe, Export, Render, Run};
+use crate::wasi;
 
 /// A component that is linked and ready to be called.
 pub struct Plugin {
@@ -62,6 +64,31 @@ pub struct Artifact {
 
 /// The most bytes of a message that a plugin sends along with its failure.
 const MOST_MESSAGE: usize = 4_000;
+/// Most imports that an error names.
+const MOST_NAMED: usize = 8;
+
+/// What the component imports that no plugin gets; `None` if that is nothing.
+fn foreign(component: &Component, engine: &Engine) -> Option<String> {
+    let ty = component.component_type();
+    // Types alone need nothing of the host.
+    let does_something = |item: &ComponentItem| match item {
+        ComponentItem::ComponentInstance(instance) => instance
+            .exports(engine)
+            .any(|(_, export)| matches!(export.ty, ComponentItem::ComponentFunc(_) | ComponentItem::Resource(_))),
+        item => !matches!(item, ComponentItem::Type(_)),
+    };
+    let foreign: Vec<&str> = ty
+        .imports(engine)
+        .filter(|(name, import)| versions::item(name).is_none() && !wasi::has(name) && does_something(&import.ty))
+        .map(|(name, _)| name)
+        .collect();
+    let more = match foreign.len().saturating_sub(MOST_NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let named = foreign.get(..MOST_NAMED).unwrap_or(&foreign).join(", ");
+    (!foreign.is_empty()).then(|| format!("it imports {named}{more}, which no plugin gets"))
+}
 
 impl Plugin {
     pub(crate) fn link(
@@ -75,7 +102,9 @@ impl Plugin {
     ) -> Result<Self, PluginError> {
         let failed = |error: wasmtime::Error| PluginError::Link {
             plugin: name.to_owned(),
-            reason: format!("{error:#}").lines().collect::<Vec<_>>().join(" "),
+            // Wasmtime tells one of what is missing.
+            reason: foreign(&component, engine)
+                .unwrap_or_else(|| format!("{error:#}").lines().collect::<Vec<_>>().join(" ")),
         };
         let pre = linker.instantiate_pre(&component).map_err(failed)?;
         let workload = |interface: &String| -> wasmtime::Result<_> {

@@ -34,6 +34,12 @@ pub(crate) fn context(seed: u64, output: &Captured) -> WasiCtx {
         .build()
 }
 
+/// Whether an interface is of the packages that are linked, such as `wasi:io/streams@0.2.6`.
+pub(crate) fn has(interface: &str) -> bool {
+    let packages = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+    packages.iter().any(|package| interface.starts_with(package)) && interface.contains("@0.2.")
+}
+
 /// Links WASI 0.2. Sleeping returns at once: a guest that could sleep would hold the host without using its own time.
 pub(crate) fn add_to_linker<T: WasiView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_sync(linker)?;
