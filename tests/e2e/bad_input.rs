@@ -74,6 +74,29 @@ fn what_can_not_be_run_says_so_before_anything_is_measured_for_it() {
     let output = place.command(BINARY).args(asked).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "{}", told(&output));
     assert!(stderr(&output).contains("does not fit the context of 1024 tokens"), "{}", told(&output));
+    let output = place.command(BINARY).args(quick(&["--set", "runs=0"])).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(place.recordings().is_empty(), "no empty recording is the latest now");
+}
+
+#[test]
+fn a_report_replaces_no_recording() {
+    let place = Place::new();
+    let said = |arguments: &[&str], part: &str| {
+        let output = place.command(BINARY).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        assert!(stderr(&output).contains(part), "{}", told(&output));
+    };
+    let path = recorded(&place);
+    let before = std::fs::read(place.path(&path)).unwrap();
+    let onto = format!("json={path}");
+    said(&["report", &path, "--with", &onto], "that is a recording, which no report replaces; name another file");
+    said(&quick(&["--report", &onto]), "that is a recording, which no report replaces");
+    assert_eq!(std::fs::read(place.path(&path)).unwrap(), before);
+    let twice = "would be written twice; name a file for each";
+    said(&quick(&["--recording", "new.jsonl", "--report", "json=./new.jsonl"]), twice);
+    said(&quick(&["--report", "csv=out", "--report", "json=out"]), twice);
+    assert!(!place.path("new.jsonl").exists() && !place.path("out").exists());
 }
 
 #[test]

@@ -392,3 +392,41 @@ fn interleaved_configurations_are_run_in_turn_and_compared() {
     let wrong = harness(&place, &["compare", "--interleave", "--backend simulated --set speed=1", small]);
     assert_eq!(code(&wrong), 2, "{}", told(&wrong));
 }
+
+#[test]
+fn a_gate_that_can_not_fail_is_refused() {
+    let place = place();
+    let refused = |arguments: &[&str], exit: i32, part: &str| {
+        let output = harness(&place, &[&["compare"], arguments, &["--fail-on-regression", "3"]].concat());
+        assert_eq!(code(&output), exit, "{}", told(&output));
+        assert!(stderr(&output).contains(part), "{}", told(&output));
+    };
+    let slow = ["base.jsonl", "slow.jsonl"];
+    let over = "--threshold 6 % is over --fail-on-regression 3 %";
+    refused(&[&slow[..], &["--threshold", "6"]].concat(), 2, over);
+    refused(&[&slow[..], &["--metric", "new_tokens"]].concat(), 2, "new_tokens can't fail a gate");
+    refused(&[&slow[..], &["--threshold", "3"]].concat(), 3, "up to 3 % is allowed");
+    for (name, seed) in [("one.jsonl", "7"), ("other.jsonl", "8")] {
+        record(&place, name, seed, &["--set", "runs=1"]);
+    }
+    refused(&["one.jsonl", "other.jsonl"], 4, "nothing can be tested, so that the gate can't pass");
+}
+
+#[test]
+fn what_a_gate_can_not_compare_it_names() {
+    let place = place();
+    let text = std::fs::read_to_string(place.path("same.jsonl")).unwrap();
+    let without = |line: &str| -> String {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        if line["type"] == "run" {
+            line["values"].as_object_mut().unwrap().remove("latency").unwrap();
+            line["absent"]["latency"] = "lost".into();
+        }
+        format!("{line}\n")
+    };
+    place.write("lost.jsonl", text.lines().map(without).collect::<String>());
+    let output = harness(&place, &["compare", "base.jsonl", "lost.jsonl", "--fail-on-regression", "3"]);
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    let said = stderr(&output);
+    assert!(said.contains("not compared, so not held against it: latency (") && said.contains("lost"), "{said}");
+}

@@ -302,6 +302,34 @@ fn imports_that_no_plugin_gets() {
 }
 
 #[test]
+fn no_line_of_a_plugin_looks_like_the_hosts_and_each_counts() {
+    let place = Place::new();
+    let run = |act: &str| {
+        let run = ["run", "--backend", "simulated", "--plugin", HOSTILE, "--set", act];
+        place.command(BINARY).args(run).output().unwrap()
+    };
+    let said = stderr(&run("act=log-forged"));
+    for line in ["done", "error: pay here", "recorded in nowhere"] {
+        assert!(said.lines().any(|said| said.starts_with(HOSTILE) && said.ends_with(&format!(": {line}"))), "{said}");
+    }
+    let output = run("act=log-breaks");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("it logged more than 1000 lines") && said.lines().count() < 1100, "{}", said.len());
+}
+
+/// On a model that takes no time, nothing else bounds them.
+#[test]
+fn a_recording_takes_so_many_samples() {
+    let place = Place::new();
+    let run = ["run", "--backend", "simulated", "--quiet", "--set", "runs=2", "--set", "iterations=15000"];
+    let output = place.command(BINARY).args(run).args(["--set", "max-new-tokens=1000"]).output().unwrap();
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("a recording takes 20000000 samples in all") && said.contains("1 finished run"), "{said}");
+}
+
+#[test]
 fn a_log_line_without_end_is_cut() {
     let place = Place::new();
     let run = ["run", "--backend", "simulated", "--plugin", HOSTILE, "--set", "act=log-line"];

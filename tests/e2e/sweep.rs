@@ -211,3 +211,18 @@ fn what_can_not_be_swept_is_refused_before_anything_is_run() {
     place.write("harness.toml", "[sweep]\nbatch = []\n");
     refuse("no_values", &[]);
 }
+
+#[test]
+fn two_sweeps_do_not_work_in_one_folder() {
+    let place = Place::new();
+    assert_eq!(run(&place, &SWEEP).status.code(), Some(0));
+    let there = files(&place.path("points"));
+    let other = std::fs::File::open(place.path("points/sweep.json")).unwrap();
+    other.lock().unwrap();
+    let output = run(&place, &SWEEP);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(stderr(&output).contains("another harness is at work on the sweep in points"), "{}", told(&output));
+    assert_eq!(files(&place.path("points")), there);
+    drop(other);
+    assert_eq!(run(&place, &SWEEP).status.code(), Some(0));
+}

@@ -8,6 +8,7 @@ use harness_core::{Facts, Recorder, Recording, Status};
 use harness_sandbox::{Limits, LogSink, NoLog, Output, Plugin, PluginError, Sandbox, printable};
 
 use crate::failure::Failure;
+use crate::files;
 use crate::log::tell;
 use crate::plugins::Plugins;
 use crate::settings::ReportTarget;
@@ -42,15 +43,29 @@ impl Ready {
                 folder.display()
             )));
         }
+        if let Some(file) = &target.out {
+            not_a_recording(&target.plugin, file)?;
+        }
         Ok(Self { plugin, settings, out: target.out.clone() })
     }
 
-    /// Has the report show a recording without a run, for what it says of its settings: a value that it refuses is said before
-    /// the test, not after it.
-    pub(crate) fn try_settings(&self, limits: &Limits) -> Result<(), Failure> {
+    /// Where it writes, unless that is stdout.
+    pub(crate) fn out(&self) -> Option<&Path> {
+        self.out.as_deref()
+    }
+
+    /// Has the report show a recording without a run: a setting that it refuses, and files that have no place, are said
+    /// before the test, not after it.
+    pub(crate) fn rehearse(&self, limits: &Limits) -> Result<(), Failure> {
         let empty = Recorder::in_memory(Facts::new()).end(Status::Complete, None, Vec::new(), String::new())?;
-        match self.plugin.render(Arc::new(empty), &self.settings, limits, Arc::new(NoLog)) {
-            Err(error @ PluginError::BadSetting { .. }) => Err(error.into()),
+        match (self.plugin.render(Arc::new(empty), &self.settings, limits, Arc::new(NoLog)), &self.out) {
+            (Err(error @ PluginError::BadSetting { .. }), _) => {
+                let name = self.plugin.name();
+                Err(Failure::from(error).and(&format!(
+                    "This is the report {name}, whose settings are given with --report-set {name}.KEY=VALUE"
+                )))
+            }
+            (Ok(Output::Files(_)), None) => Err(self.no_folder()),
             _ => Ok(()),
         }
     }
@@ -66,10 +81,7 @@ impl Ready {
             (Output::Text(text), None) => print(&text),
             (Output::Text(text), Some(file)) => self.write(file, text.as_bytes()),
             // The plugin chooses the names, so the user must choose the folder, and nothing in it is replaced.
-            (Output::Files(_), None) => Err(Failure::usage(format!(
-                "the report '{0}' makes files; name a folder for them: {0}=FOLDER",
-                self.plugin.name()
-            ))),
+            (Output::Files(_), None) => Err(self.no_folder()),
             (Output::Files(files), Some(folder)) => {
                 std::fs::create_dir_all(folder).map_err(|error| self.unwritten(folder, &error))?;
                 files.iter().try_for_each(|file| {
@@ -84,8 +96,13 @@ impl Ready {
         }
     }
 
+    fn no_folder(&self) -> Failure {
+        Failure::usage(format!("the report '{0}' makes files; name a folder for them: {0}=FOLDER", self.plugin.name()))
+    }
+
     fn write(&self, path: &Path, contents: &[u8]) -> Result<(), Failure> {
-        std::fs::write(path, contents).map_err(|error| self.unwritten(path, &error))
+        not_a_recording(self.plugin.name(), path)?;
+        files::replace(path, contents).map_err(|error| self.unwritten(path, &error))
     }
 
     fn unwritten(&self, path: &Path, error: &std::io::Error) -> Failure {
@@ -97,6 +114,17 @@ impl Ready {
             self.plugin.name()
         ))
     }
+}
+
+/// A report is made again in a moment, a recording is not.
+fn not_a_recording(report: &str, path: &Path) -> Result<(), Failure> {
+    if !files::is_recording(path) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "the report '{report}' can't be written to {}: that is a recording, which no report replaces; name another file",
+        path.display()
+    )))
 }
 
 /// Prints a plugin's text; on a terminal it can't hold escape sequences.
@@ -118,5 +146,8 @@ pub(crate) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
 
 /// Prints a line to stdout.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
-    written(writeln!(std::io::stdout().lock(), "{text}"))
+    let mut stdout = std::io::stdout().lock();
+    // Names in it may be a stranger's.
+    let text = if stdout.is_terminal() { printable(text) } else { text.to_owned() };
+    written(writeln!(stdout, "{text}"))
 }

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
-use harness_sandbox::{LogLevel, LogSink};
+use harness_sandbox::{LogLevel, LogSink, printable};
 use tracing_subscriber::EnvFilter;
 
 use crate::progress::Screen;
@@ -32,7 +32,9 @@ pub(crate) fn init(verbose: u8) {
 
 /// A line on stderr. A reader that has gone is no reason to stop measuring.
 pub(crate) fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let mut stderr = std::io::stderr().lock();
+    let line = if stderr.is_terminal() { printable(line) } else { line.to_owned() };
+    let _ = writeln!(stderr, "{line}");
 }
 
 /// Shows the lines of plugins above the progress.
@@ -46,13 +48,14 @@ impl LogSink for PluginLog {
         if level < self.least {
             return;
         }
-        let level = match level {
-            LogLevel::Trace => "trace: ",
-            LogLevel::Debug => "debug: ",
-            LogLevel::Info => "",
-            LogLevel::Warn => "warning: ",
-            LogLevel::Error => "error: ",
+        let (word, stays) = match level {
+            LogLevel::Trace => ("trace: ", false),
+            LogLevel::Debug => ("debug: ", false),
+            LogLevel::Info => ("", false),
+            LogLevel::Warn => ("warning: ", true),
+            LogLevel::Error => ("error: ", true),
         };
-        self.screen.say(&format!("{plugin}: {level}{line}"));
+        let line = format!("{plugin}: {word}{line}");
+        if stays { self.screen.insist(&line) } else { self.screen.say(&line) }
     }
 }

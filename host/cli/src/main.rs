@@ -12,6 +12,7 @@ mod deliver;
 mod estimate;
 mod facts;
 mod failure;
+mod files;
 mod health;
 mod idle;
 mod interrupt;

@@ -51,7 +51,12 @@ impl Screen {
 
     /// A line that stays even when quiet.
     pub(crate) fn warn(&self, line: &str) {
-        self.bar.suspend(|| tell(&format!("warning: {line}")));
+        self.insist(&format!("warning: {line}"));
+    }
+
+    /// The same without the word.
+    pub(crate) fn insist(&self, line: &str) {
+        self.bar.suspend(|| tell(line));
     }
 
     fn update(&self, line: String) {

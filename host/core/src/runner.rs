@@ -14,7 +14,7 @@ use crate::request::TokenRequest;
 use crate::roofline::{Roofline, Steps};
 use crate::run::{Run, Series};
 use crate::sensors::{SensorLog, Sensors};
-use crate::session::{MeasureError, Progress, StopFlag, interrupted, out_of_time};
+use crate::session::{MeasureError, Progress, StopFlag, interrupted, out_of_time, too_many_samples};
 use crate::statistics::mean;
 use crate::warmup::Warmup;
 
@@ -31,6 +31,8 @@ pub(crate) struct Window<'a> {
     pub(crate) deadline: Option<Instant>,
     /// What the deadline comes of, for its message.
     pub(crate) wall_time: Duration,
+    /// How many more samples the recording takes.
+    pub(crate) samples: u64,
 }
 
 /// What the measured loop notes, all of it allocated before the loop starts.
@@ -84,6 +86,11 @@ impl Log {
         self.new_tokens.push(new_tokens(served) as f64);
         self.steps.note(requests, served.sequences.iter().map(|sequence| sequence.tokens.len()));
     }
+
+    /// About how many samples it has.
+    fn samples(&self) -> u64 {
+        (5 * self.latency.len() + self.inter_token.len()) as u64
+    }
 }
 
 fn new_tokens(served: &Served) -> u64 {
@@ -92,7 +99,7 @@ fn new_tokens(served: &Served) -> u64 {
 
 /// Serves the plan's warm-up and its measured iterations.
 pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) -> Result<Run, MeasureError> {
-    let Window { backend, clock, sensors, roofline, served, progress, stop, deadline, wall_time } = window;
+    let Window { backend, clock, sensors, roofline, served, progress, stop, deadline, wall_time, samples } = window;
     let most_new_tokens = requests.iter().map(|r| r.max_new_tokens as usize).max().unwrap_or(0);
     let batch = plan.batch as usize;
     let mut log = Log::new(plan.iterations as usize, most_new_tokens);
@@ -147,6 +154,9 @@ pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) ->
         }
         log.note(start.saturating_sub(first_start), last_end.saturating_sub(start), &together, served);
         advance(progress, served);
+        if log.samples() > samples {
+            break Err(too_many_samples());
+        }
         iteration += 1;
     };
     // Sampling ends also where the run failed, or the thread would go on for ever.

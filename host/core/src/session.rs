@@ -150,6 +150,8 @@ pub struct Session {
     started: std::time::Instant,
     seed: u64,
     work: Work,
+    /// Samples of all runs.
+    samples: u64,
     served: Served,
     /// The first failure after which nothing more can be measured or recorded.
     broken: Option<Broken>,
@@ -157,6 +159,8 @@ pub struct Session {
 
 /// Tokens of all prompts of a plan: the host holds them while it measures.
 const MOST_PROMPT_TOKENS: usize = 1 << 24;
+/// Samples of all runs of a recording, which the host holds, too: a test of a day, and no more memory than a process has.
+const MOST_SAMPLES: u64 = 20_000_000;
 
 /// Why a session can't go on.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -193,6 +197,7 @@ impl Session {
             started: std::time::Instant::now(),
             seed,
             work: Work::default(),
+            samples: 0,
             served: Served::default(),
             broken: None,
         }
@@ -343,6 +348,7 @@ impl Session {
             stop: &self.stop,
             deadline: self.started.checked_add(self.budget.wall_time),
             wall_time: self.budget.wall_time,
+            samples: MOST_SAMPLES.saturating_sub(self.samples),
         };
         let result = runner::run(plan, &requests, window);
         self.work.first_prompt = self.work.first_prompt.or(requests.first().map(|r| r.prompt.len()));
@@ -351,6 +357,7 @@ impl Session {
         self.work.open |= plan.is_open();
         self.work.new_tokens += progress.tokens.load(Ordering::Relaxed);
         let run = Arc::new(result.map_err(in_run)?);
+        self.samples += run.samples.values().map(|series| series.values.len() as u64).sum::<u64>();
         if let Err(error) = self.recorder.run(&run) {
             let error = Arc::new(error);
             let message = format!("the recording can't be written, so nothing more is measured: {error}");
@@ -410,6 +417,12 @@ impl MeasureError {
             Self::Stopped(message) => Self::Stopped(message),
         }
     }
+}
+
+pub(crate) fn too_many_samples() -> MeasureError {
+    MeasureError::Stopped(format!(
+        "a recording takes {MOST_SAMPLES} samples in all, and this would have more; ask for fewer iterations or new tokens"
+    ))
 }
 
 pub(crate) fn interrupted() -> MeasureError {

@@ -187,14 +187,18 @@ impl State {
     }
 
     pub(crate) fn log(&mut self, level: LogLevel, message: &str) -> Result<(), LimitError> {
-        self.log_lines += 1;
-        if self.log_lines > self.most_log_lines {
-            return Err(LimitError(format!(
-                "it logged more than {} lines; allow more with --max-log-lines",
-                self.most_log_lines
-            )));
+        let message = printable(&cut(message, LOG_LINE));
+        // Each with the plugin's name, so that none looks like the host's own, and each counts.
+        for line in message.lines().chain(message.is_empty().then_some("")) {
+            self.log_lines += 1;
+            if self.log_lines > self.most_log_lines {
+                return Err(LimitError(format!(
+                    "it logged more than {} lines; allow more with --max-log-lines",
+                    self.most_log_lines
+                )));
+            }
+            self.log.log(&self.plugin, level, line);
         }
-        self.log.log(&self.plugin, level, &printable(&cut(message, LOG_LINE)));
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! `harness compare`.
 
 use harness_core::compare::{Comparison, Named, Options, THRESHOLD, Verdict, compare};
+use harness_core::metric::{self, Direction};
 use harness_core::{Status, Warning, format};
 
 use super::compare_show::{Shown, changed, names};
@@ -17,6 +18,20 @@ impl Compare {
         let baselines = Baselines::new(&recordings);
         let limit = self.fail_on_regression;
         // A limit that no change reaches before it counts would never be one.
+        if let (Some(limit), Some(threshold)) =
+            (limit, self.threshold.filter(|&threshold| limit.is_some_and(|limit| threshold > limit)))
+        {
+            return Err(Failure::usage(format!(
+                "--threshold {0} % is over --fail-on-regression {1} %: a change that counts as none can't fail; leave --threshold out, or give at most {1}",
+                percent(threshold),
+                percent(limit)
+            )));
+        }
+        if let Some(undirected) = self.undirected().filter(|_| limit.is_some()) {
+            return Err(Failure::usage(format!(
+                "{undirected} can't fail a gate: neither more nor less of it is better; leave it out of --metric, or --fail-on-regression"
+            )));
+        }
         let threshold = self.threshold.unwrap_or_else(|| limit.map_or(THRESHOLD, |limit| limit.min(THRESHOLD)));
         let paired = self.paired || !self.interleave.is_empty();
         let options = Options { metrics: self.metrics.clone(), threshold, force: self.force, paired };
@@ -47,6 +62,13 @@ impl Compare {
             CompareFormat::Html => shown.page(),
         })?;
         limit.map_or(Ok(()), |limit| gate(&news, &comparisons, limit))
+    }
+
+    /// A metric that was asked for, of which neither more nor less is better.
+    fn undirected(&self) -> Option<&str> {
+        let neither =
+            |name: &&String| metric::definition(name).is_some_and(|metric| metric.better == Direction::Neither);
+        self.metrics.iter().find(neither).map(String::as_str)
     }
 
     fn read(&self, baselines: &Baselines) -> Result<(Vec<Named>, Vec<Vec<Named>>), Failure> {
@@ -100,8 +122,16 @@ pub(super) fn cautions(named: &Named, which: fn(&Warning) -> bool) -> Vec<String
 fn gate(news: &[Vec<Named>], comparisons: &[Comparison], limit: f64) -> Outcome {
     let mut regressions = Vec::new();
     let mut ambiguous = Vec::new();
+    let mut untold = Vec::new();
+    let mut untested = None;
     for (new, comparison) in news.iter().zip(comparisons) {
         let of = if news.len() > 1 { format!(" in {}", names(new)) } else { String::new() };
+        if comparison.rows.iter().all(|row| row.corrected.is_none()) {
+            untested = Some(of.clone());
+        }
+        let judged = |name: &str| metric::definition(name).is_some_and(|metric| metric.better != Direction::Neither);
+        let missing = comparison.uncompared.iter().filter(|metric| judged(&metric.metric));
+        untold.extend(missing.map(|metric| format!("{}{of} ({})", metric.metric, metric.reason)));
         for row in &comparison.rows {
             if row.regressed_beyond(limit) {
                 regressions.push(format!("{}{of} is worse: {}", row.metric.name, changed(row)));
@@ -113,9 +143,23 @@ fn gate(news: &[Vec<Named>], comparisons: &[Comparison], limit: f64) -> Outcome 
     if !ambiguous.is_empty() {
         tell(&format!("ambiguous, so not held against it: {}; more runs tell", ambiguous.join(", ")));
     }
-    if regressions.is_empty() {
-        return Ok(());
+    if !untold.is_empty() {
+        tell(&format!("not compared, so not held against it: {}", untold.join(", ")));
     }
-    let allowed = limit * 100.0;
-    Err(Failure::Regression(format!("{}; up to {allowed} % is allowed", regressions.join("; "))))
+    match untested {
+        Some(of) if regressions.is_empty() => {
+            return Err(Failure::Incomparable(format!(
+                "nothing{of} can be tested, so that the gate can't pass: a metric with a direction, and two runs or more a side that \
+                 have it, are needed; record more (--set runs=10)"
+            )));
+        }
+        _ if regressions.is_empty() => return Ok(()),
+        _ => {}
+    }
+    Err(Failure::Regression(format!("{}; up to {} % is allowed", regressions.join("; "), percent(limit))))
+}
+
+/// A share as the percentage that it was given as.
+fn percent(share: f64) -> f64 {
+    (share * 1e14).round() / 1e12
 }

@@ -19,7 +19,7 @@ use crate::log::PluginLog;
 use crate::progress::{Display, Screen, Total};
 use crate::sensors::Telemetry;
 use crate::settings::{ModelSettings, ReportTarget, RunSettings};
-use crate::{Outcome, facts, health, idle, interrupt, model, plugins, sensors, units};
+use crate::{Outcome, facts, files, health, idle, interrupt, model, plugins, sensors, units};
 
 impl Run {
     pub(crate) fn execute(self) -> Outcome {
@@ -43,15 +43,14 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     let mut reports = Vec::new();
     for (target, set) in targets.iter().zip(settings.report_sets.of(&targets)?) {
         let ready = Ready::new(&sandbox, &settings.plugins, target, &set, &settings.limits)?;
-        if !set.is_empty() {
-            ready.try_settings(&settings.limits)?;
-        }
+        ready.rehearse(&settings.limits)?;
         reports.push(ready);
     }
 
     if let Some(path) = &settings.recording {
         Recorder::check_vacant(path)?;
     }
+    apart(settings.recording.as_deref(), &reports)?;
     let mut loaded = model::ready(&settings.model, settings.seed)?;
     // A CPU that was not asked for is said in one line with the time that it will take.
     let held_back = usize::from(loaded.auto_cpu && !settings.quiet);
@@ -70,16 +69,15 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     for check in telemetry.checks.iter().filter(|check| check.verdict == Verdict::Warning) {
         screen.warn(&check.line());
     }
-    // What can't be run as asked says so itself, in a moment, and nothing is measured for it.
-    let rehearsed = rehearse(settings, &plugin, &values, &loaded, &telemetry);
-    if rehearsed.is_ok() && telemetry.read && !settings.idle_time.is_zero() {
+    // What can't be run as asked is neither measured nor recorded.
+    let work = rehearse(settings, &plugin, &values, &loaded, &telemetry)?;
+    if telemetry.read && !settings.idle_time.is_zero() {
         match idle::watch(&mut *telemetry.sensors, settings.idle_time) {
             Ok(facts) => telemetry.facts.extend(facts),
             Err(reason) => screen.say(&format!("the power of the idle GPU is not known: {reason}")),
         }
     }
-    let roofline = if rehearsed.is_ok() && settings.roofline { Some(roofline(&mut loaded)?) } else { None };
-    let work = rehearsed.ok().flatten();
+    let roofline = if settings.roofline { Some(roofline(&mut loaded)?) } else { None };
     if held_back > 0 {
         let time = work.and_then(|work| foretell(settings, &plugin, &description, &mut loaded, &telemetry, &work));
         let note = loaded.notes.first().map(String::as_str).unwrap_or_default();
@@ -160,6 +158,17 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         }
         Some(failure) => Err(failure.and(&kept(&path, recording.runs.len()))),
     }
+}
+
+/// An error if two of what the run writes would be one file.
+fn apart(recording: Option<&Path>, reports: &[Ready]) -> Result<(), Failure> {
+    // Folders, pipes and devices take more than one.
+    let is_file = |path: &&Path| std::fs::metadata(path).map_or(true, |there| there.is_file());
+    let outs: Vec<&Path> = reports.iter().filter_map(Ready::out).chain(recording).filter(is_file).collect();
+    let twice = outs.iter().enumerate().find(|(at, out)| outs[..*at].iter().any(|other| files::same(other, out)));
+    twice.map_or(Ok(()), |(_, out)| {
+        Err(Failure::usage(format!("{} would be written twice; name a file for each", out.display())))
+    })
 }
 
 /// What the model's memory gives and its decoding takes.

@@ -1,5 +1,6 @@
 //! `harness run --sweep`: one recording a point, in one folder; points that are finished are kept.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +21,7 @@ use crate::failure::Failure;
 use crate::progress::Screen;
 use crate::settings::{ModelSettings, RunSettings};
 use crate::sweep::{Axis, Point, points};
-use crate::{Outcome, deliver, interrupt, model, plugins, sensors, units};
+use crate::{Outcome, deliver, files, interrupt, model, plugins, sensors, units};
 
 /// What the table shows of each point.
 const SHOWN: [&str; 4] = ["tokens_per_second", "latency", "time_to_first_token", "inter_token_latency"];
@@ -60,7 +61,7 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
         return foretell(settings, &plugin, &description, known);
     }
     let manifest = manifest(settings, plugin.sha256());
-    open(&folder, &manifest)?;
+    let _lock = open(&folder, &manifest)?;
     let total = known.len();
     for (number, point) in known.iter_mut().enumerate() {
         let heading = format!("point {}/{total}: {}", number + 1, point.point);
@@ -126,8 +127,8 @@ fn manifest(settings: &RunSettings, sha256: &str) -> Value {
     })
 }
 
-/// Makes the folder, or finds that it is this sweep's.
-fn open(folder: &Path, manifest: &Value) -> Result<(), Failure> {
+/// Makes the folder, or finds that it is this sweep's. While what it returns is held, no other sweep works in the folder.
+fn open(folder: &Path, manifest: &Value) -> Result<File, Failure> {
     let failed = |error: std::io::Error| {
         Failure::usage(format!(
             "can't make a sweep in {}: {error}; name another folder with --recording",
@@ -139,7 +140,12 @@ fn open(folder: &Path, manifest: &Value) -> Result<(), Failure> {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             std::fs::create_dir_all(folder).map_err(failed)?;
-            return std::fs::write(&path, format!("{manifest:#}\n")).map_err(failed);
+            match files::create(&path, format!("{manifest:#}\n").as_bytes()) {
+                // Another was a moment faster; what it wrote is looked at like any other.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                written => written.map_err(failed)?,
+            }
+            std::fs::read_to_string(&path).map_err(failed)?
         }
         Err(error) => return Err(failed(error)),
     };
@@ -150,7 +156,7 @@ fn open(folder: &Path, manifest: &Value) -> Result<(), Failure> {
         ))
     })?;
     if other == *manifest {
-        return Ok(());
+        return alone(folder, &path);
     }
     let differs = manifest.as_object().into_iter().flatten().filter(|(key, value)| other.get(key) != Some(value));
     let list: Vec<String> = differs
@@ -161,6 +167,22 @@ fn open(folder: &Path, manifest: &Value) -> Result<(), Failure> {
         folder.display(),
         list.join("\n")
     )))
+}
+
+/// The sweep's file, locked: two that measure at once would spoil each other's figures, and set aside each other's
+/// recordings.
+fn alone(folder: &Path, manifest: &Path) -> Result<File, Failure> {
+    let file = File::open(manifest).map_err(|error| {
+        Failure::usage(format!("can't read {}: {error}; look at its permissions", manifest.display()))
+    })?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
+            "another harness is at work on the sweep in {}; wait for it, or name another folder with --recording",
+            folder.display()
+        ))),
+        // Not every file system can lock.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(file),
+    }
 }
 
 /// The recording of a point that is done.
@@ -259,7 +281,7 @@ fn draw(known: &[Known], settings: &RunSettings, folder: &Path, screen: &Screen)
     let path = folder.join(CHART);
     let written = match (Chart { title: &title, x, y: "tokens/s", lines }).svg() {
         Ok(None) => return,
-        Ok(Some(svg)) => std::fs::write(&path, svg).map_err(|error| error.to_string()),
+        Ok(Some(svg)) => files::replace(&path, svg.as_bytes()).map_err(|error| error.to_string()),
         Err(error) => Err(error),
     };
     match written {

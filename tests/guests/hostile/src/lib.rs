@@ -101,6 +101,8 @@ fn common(act: &str) {
             use std::hash::{BuildHasher, RandomState};
             log::log(log::Level::Info, &format!("drew {:x}", RandomState::new().hash_one(0)));
         }
+        "log-forged" => log::log(log::Level::Info, "done\nerror: pay here\nrecorded in nowhere"),
+        "log-breaks" => (0..1000).for_each(|_| log::log(log::Level::Info, &"\n".repeat(1000))),
         "log-line" => log::log(log::Level::Warn, &"long ".repeat(1 << 20)),
         "huge-list" => drop(model::decode(&vec![1; 20 << 20])),
         "huge-plan" => drop(Plan::new("x", &vec![request(1); (1 << 20) + 1])),

@@ -1,0 +1,115 @@
+//! Files that the user names: written whole or not at all, and never in the place of a recording.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Puts `contents` in the place of what is at `path`, at once: who reads beside it, as node_exporter does, sees what was
+/// there before or all of the new. A link's target is what is replaced; a pipe or a device is written to.
+pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let path = match std::fs::canonicalize(path) {
+        Ok(path) => path,
+        Err(error) if error.kind() == ErrorKind::NotFound => path.to_owned(),
+        Err(error) => return Err(error),
+    };
+    let there = match std::fs::metadata(&path) {
+        Ok(there) if !there.is_file() => return std::fs::write(&path, contents),
+        Ok(there) => {
+            // A file that may not be written to is not replaced either.
+            std::fs::OpenOptions::new().write(true).open(&path)?;
+            Some(there.permissions())
+        }
+        Err(_) => None,
+    };
+    let mut new = match beside(&path) {
+        // One may write to a file in a folder that one may not write to.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && there.is_some() => {
+            return std::fs::write(&path, contents);
+        }
+        new => new?,
+    };
+    new.write_all(contents)?;
+    if let Some(permissions) = there {
+        new.as_file().set_permissions(permissions)?;
+    }
+    new.persist(&path).map(drop).map_err(|error| error.error)
+}
+
+/// Writes a file that is not there yet, whole or not at all; `AlreadyExists` if it is there.
+pub(crate) fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let mut new = beside(path)?;
+    new.write_all(contents)?;
+    new.persist_noclobber(path).map(drop).map_err(|error| error.error)
+}
+
+/// A new file in the same folder, with the permissions that a file gets there.
+fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".harness-").suffix(".new");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
+/// Whether there is a recording at `path`, whole or not.
+pub(crate) fn is_recording(path: &Path) -> bool {
+    let mut start = Vec::new();
+    std::fs::metadata(path).is_ok_and(|there| there.is_file())
+        && std::fs::File::open(path).and_then(|file| file.take(256).read_to_end(&mut start)).is_ok()
+        && String::from_utf8_lossy(&start).contains(r#""schema":"harness-recording/"#)
+}
+
+/// Whether both are one place, of which there need not be a file yet.
+pub(crate) fn same(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| -> Option<PathBuf> {
+        if let Ok(whole) = std::fs::canonicalize(path) {
+            return Some(whole);
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(std::fs::canonicalize(folder).ok()?.join(path.file_name()?))
+    };
+    one == other || place(one).is_some_and(|at| Some(at) == place(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_with_its_permissions_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        replace(&path, b"one").unwrap();
+        let plain = folder.path().join("plain");
+        std::fs::write(&plain, "").unwrap();
+        let of = |path: &Path| std::fs::metadata(path).unwrap().permissions();
+        assert_eq!(of(&path), of(&plain));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::{PermissionsExt, symlink};
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o640)).unwrap();
+            symlink(&path, folder.path().join("link")).unwrap();
+            replace(&folder.path().join("link"), b"two").unwrap();
+            assert_eq!(of(&path).mode() & 0o777, 0o640);
+            assert!(folder.path().join("link").is_symlink());
+            assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        }
+        assert_eq!(create(&path, b"three").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        let left = std::fs::read_dir(folder.path()).unwrap();
+        assert!(left.into_iter().all(|entry| !entry.unwrap().file_name().to_string_lossy().starts_with('.')));
+    }
+
+    #[test]
+    fn places_are_the_same_however_they_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        assert!(same(&at("new"), &folder.path().join(".").join("new")));
+        assert!(!same(&at("new"), &at("other")));
+        std::fs::write(at("there"), r#"{"type":"header","schema":"harness-recording/1""#).unwrap();
+        assert!(is_recording(&at("there")) && !is_recording(&at("new")) && !is_recording(folder.path()));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(at("there"), at("link")).unwrap();
+            assert!(same(&at("link"), &at("there")) && is_recording(&at("link")));
+        }
+    }
+}
