@@ -57,8 +57,9 @@ impl Welch {
     }
 }
 
-/// The interval of the second mean as a multiple of the first: every ratio that Welch's test does not reject. It has 1 in it
-/// exactly when the test finds no difference. None where [`Welch::of`] has none, or where the first mean is so near to 0 for
+/// The interval of the second mean as a multiple of the first. It has 1 in it exactly when Welch's test finds no difference,
+/// because the degrees of freedom are those of that test: far from 1, the more of the error is one side's, and with very
+/// different numbers of values it may be too narrow, as Welch's for that ratio would have other degrees. None where [`Welch::of`] has none, or where the first mean is so near to 0 for
 /// its error that the interval has no end.
 ///
 /// E. C. Fieller, 'Some problems in interval estimation', Journal of the Royal Statistical Society B 16, 1954, for

@@ -374,6 +374,8 @@ pub(crate) struct PluginNamed {
     pub(crate) plugin: String,
     #[command(flatten)]
     pub(crate) sources: Sources,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
 }
 
 /// Fetch a plugin from a registry, check and keep it, and print the reference that names it for good

@@ -7,7 +7,7 @@ use harness_sandbox::{Description, Limits, Plugin};
 use super::plugin_check::check;
 use crate::args::{PluginAction, PluginCommand, PluginNamed};
 use crate::failure::Failure;
-use crate::{Outcome, deliver, plugins, units};
+use crate::{Outcome, deliver, plugins, settings, units};
 
 impl PluginCommand {
     pub(crate) fn execute(self) -> Outcome {
@@ -29,16 +29,17 @@ fn list() -> Outcome {
     table.set_header(["plugin", "kind", "version", "summary"]);
     for builtin in BUILTINS {
         let plugin = sandbox.load(builtin.name, builtin.wasm)?;
-        let description = describe(&plugin)?;
+        let description = describe(&plugin, &Limits::default())?;
         table.add_row([builtin.name, kind(&plugin), &description.version, &description.summary]);
     }
     deliver::line(&table.trim_fmt())
 }
 
 fn inspect(named: &PluginNamed) -> Outcome {
-    let (_, plugins) = named.sources.read()?;
+    let (config, plugins) = named.sources.read()?;
+    let limits = settings::limits(&named.limits, &config);
     let plugin = plugins.load(&plugins::sandbox()?, &named.plugin, None)?;
-    let description = describe(&plugin)?;
+    let description = describe(&plugin, &limits)?;
     deliver::line(&format!("{} {}: {}\n", description.name, description.version, description.summary))?;
     let mut facts = plain_table();
     facts.add_row(["kind", kind(&plugin)]);
@@ -51,7 +52,7 @@ fn inspect(named: &PluginNamed) -> Outcome {
         settable("settings of the workload (--set in `harness run`)", &description)?;
     }
     if plugin.is_report() {
-        let report = plugin.describe_report(&Limits::default())?;
+        let report = plugin.describe_report(&limits)?;
         settable("settings of the report (--report-set in `harness run`, --set in `harness report`)", &report)?;
     }
     Ok(())
@@ -71,9 +72,8 @@ fn settable(title: &str, description: &Description) -> Outcome {
 }
 
 /// What the plugin says of itself, as a workload if it is one.
-pub(super) fn describe(plugin: &Plugin) -> Result<Description, Failure> {
-    let limits = Limits::default();
-    Ok(if plugin.is_workload() { plugin.describe_workload(&limits)? } else { plugin.describe_report(&limits)? })
+pub(super) fn describe(plugin: &Plugin, limits: &Limits) -> Result<Description, Failure> {
+    Ok(if plugin.is_workload() { plugin.describe_workload(limits)? } else { plugin.describe_report(limits)? })
 }
 
 pub(super) fn kind(plugin: &Plugin) -> &'static str {

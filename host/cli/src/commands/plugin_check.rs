@@ -2,20 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use harness_sandbox::{CONTRACT_VERSIONS, Description, Limits, Plugin};
+use harness_sandbox::{CONTRACT_VERSIONS, Description, Plugin};
 
 use super::plugin::{kind, plain_table};
 use crate::args::PluginNamed;
-use crate::{Outcome, deliver, plugins, units};
+use crate::{Outcome, deliver, plugins, settings, units};
 
 /// Loads it twice, asks it what it is, and says so; what is wrong with it is an error like any other.
 pub(crate) fn check(named: &PluginNamed) -> Outcome {
-    let (_, plugins) = named.sources.read()?;
+    let (config, plugins) = named.sources.read()?;
     let component = plugins.find(&named.plugin, None)?;
     let sandbox = plugins::sandbox()?;
     let (plugin, first) = timed(|| component.load(&sandbox))?;
     let (_, again) = timed(|| component.load(&sandbox))?;
-    let limits = Limits::default();
+    let limits = settings::limits(&named.limits, &config);
     let workload = plugin.is_workload().then(|| plugin.describe_workload(&limits)).transpose()?;
     let report = plugin.is_report().then(|| plugin.describe_report(&limits)).transpose()?;
 

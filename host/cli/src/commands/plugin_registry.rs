@@ -1,7 +1,7 @@
 //! `harness plugin pull` and `harness plugin push`.
 
 use harness_registry::{Artifact, Reference};
-use harness_sandbox::sha256;
+use harness_sandbox::{Limits, sha256};
 
 use super::plugin::describe;
 use crate::args::{PluginPull, PluginPush};
@@ -35,7 +35,7 @@ impl PluginPush {
         // What no harness could use is not sent.
         let component = plugins.find(&self.plugin, None)?;
         let plugin = component.load(&plugins::sandbox()?)?;
-        let description = describe(&plugin)?;
+        let description = describe(&plugin, &Limits::default())?;
         let pushed = plugins.registry().push(
             &reference,
             &Artifact {
