@@ -18,6 +18,7 @@ pub struct Welch {
 }
 
 /// A side's part in the error of a comparison.
+#[derive(Clone, Copy)]
 struct Part {
     mean: f64,
     /// The square of the mean's standard error.
@@ -57,30 +58,58 @@ impl Welch {
     }
 }
 
-/// The interval of the second mean as a multiple of the first. It has 1 in it exactly when Welch's test finds no difference,
-/// because the degrees of freedom are those of that test: far from 1, the more of the error is one side's, and with very
-/// different numbers of values it may be too narrow, as Welch's for that ratio would have other degrees. None where [`Welch::of`] has none, or where the first mean is so near to 0 for
-/// its error that the interval has no end.
+/// The interval of the second mean as a multiple of the first: every ratio that Welch's test does not reject, with the
+/// degrees of freedom that the test of that ratio has. It has 1 in it exactly when the test finds no difference. None where
+/// [`Welch::of`] has none, or where the first mean is so near to 0 for its error that the interval has no end.
 ///
 /// E. C. Fieller, 'Some problems in interval estimation', Journal of the Royal Statistical Society B 16, 1954, for
-/// independent sides, with the degrees of freedom of [`Welch`]. T. Kalibera and R. Jones, 'Rigorous benchmarking in reasonable
-/// time', ISMM 2013, recommend it for benchmarks.
+/// independent sides. T. Kalibera and R. Jones, 'Rigorous benchmarking in reasonable time', ISMM 2013, recommend it for
+/// benchmarks.
 pub fn ratio_interval(first: &[f64], second: &[f64], confidence: f64) -> Option<Interval> {
     let (first, second) = (Part::of(first)?, Part::of(second)?);
     let ratio = second.mean / first.mean;
-    if first.error + second.error == 0.0 {
-        return ratio.is_finite().then_some(Interval { low: ratio, high: ratio });
-    }
-    let t = t_quantile(freedom(&first, &second), confidence)?;
-    // (m₂ − θm₁)² ≤ t²(e₂ + θ²e₁), solved for θ.
-    let g = t * t * first.error / (first.mean * first.mean);
-    if !(0.0..1.0).contains(&g) {
+    if !ratio.is_finite() {
         return None;
     }
-    let (own, others) = (first.error / first.mean.powi(2), second.error / first.mean.powi(2));
-    let half = t * (others * (1.0 - g) + ratio * ratio * own).sqrt();
-    let interval = Interval { low: (ratio - half) / (1.0 - g), high: (ratio + half) / (1.0 - g) };
-    (interval.low.is_finite() && interval.high.is_finite()).then_some(interval)
+    if first.error + second.error == 0.0 {
+        return Some(Interval { low: ratio, high: ratio });
+    }
+    // By how much a ratio θ is rejected: |m₂ - θm₁| - t √(e₂ + θ²e₁).
+    let rejected = |theta: f64| -> Option<f64> {
+        let scaled = Part { error: theta * theta * first.error, ..first };
+        let t = t_quantile(freedom(&scaled, &second), confidence)?;
+        Some((second.mean - theta * first.mean).abs() - t * (scaled.error + second.error).sqrt())
+    };
+    // For large θ only the first side's error is left.
+    if first.mean.abs() <= t_quantile(first.freedom, confidence)? * first.error.sqrt() {
+        return None;
+    }
+    let step = ((second.error + ratio * ratio * first.error).sqrt() / first.mean).abs();
+    let (low, high) = (border(ratio, -step, &rejected)?, border(ratio, step, &rejected)?);
+    (low.is_finite() && high.is_finite()).then_some(Interval { low, high })
+}
+
+/// Where, from `start` in steps that double, `rejected` turns from under 0 to over it.
+fn border(start: f64, step: f64, rejected: &impl Fn(f64) -> Option<f64>) -> Option<f64> {
+    let (mut inside, mut outside, mut step) = (start, start + step, step);
+    while rejected(outside)? <= 0.0 {
+        inside = outside;
+        step *= 2.0;
+        outside += step;
+        if !outside.is_finite() {
+            return None;
+        }
+    }
+    loop {
+        let middle = inside + (outside - inside) / 2.0;
+        if middle == inside || middle == outside {
+            return Some(inside);
+        }
+        match rejected(middle)? <= 0.0 {
+            true => inside = middle,
+            false => outside = middle,
+        }
+    }
 }
 
 /// Probabilities corrected for being several: whoever calls those below α finds one where there is none with a probability
