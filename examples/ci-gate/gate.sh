@@ -22,13 +22,18 @@ harness=${HARNESS:-harness}
 percent=${PERCENT:-3}
 # Better known before the test than after it.
 case $percent in
-    '' | *[!0-9.]*) echo "PERCENT is '$percent', and must be a number such as 3 or 0.5" >&2; exit 2 ;;
+    '' | . | *[!0-9.]* | *.*.*) echo "PERCENT is '$percent', and must be a number such as 3 or 0.5" >&2; exit 2 ;;
 esac
+if [ ! -e "$baseline" ] && [ ! -d "$(dirname -- "$baseline")" ]; then
+    echo "there is no folder for $baseline; make it first" >&2
+    exit 2
+fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 recording=${RECORDING:-$work/recording.jsonl}
 
-"$harness" run --quiet --recording "$recording" "$@" >&2
+# What a failed run leaves is kept: it says where.
+"$harness" run --quiet --recording "$recording" "$@" >&2 || { code=$?; trap - EXIT; exit "$code"; }
 
 if [ ! -e "$baseline" ]; then
     cp "$recording" "$baseline"

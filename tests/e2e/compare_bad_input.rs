@@ -89,5 +89,9 @@ fn bad_arguments_are_refused() {
     refuse("rounds", &place, &with(&["--rounds", "3"]), 2);
     refuse("nothing", &place, &["compare"], 2);
     refuse("interleave_recording", &place, &["compare", "--interleave", "--recording x", "--quick"], 2);
+    refuse("interleave_dry_run", &place, &["compare", "--interleave", "--dry-run", "--quick"], 2);
+    refuse("interleave_help", &place, &["compare", "--interleave", "-h", "--quick"], 2);
+    // Of B, before A is run.
+    refuse("interleave_flag", &place, &["compare", "--interleave", "--quick", "--nope"], 2);
     refuse("interleave_quote", &place, &["compare", "--interleave", "--set prompt='", "--quick"], 2);
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use harness_core::Recording;
 use harness_core::compare::Named;
+use harness_core::recording::freeing;
 
 use crate::failure::Failure;
 use crate::places;
@@ -47,7 +48,11 @@ impl Baselines {
             )));
         }
         let failed = |error: std::io::Error| {
-            Failure::failed(format!("can't keep the baseline as {}: {error}; free space there", path.display()))
+            Failure::failed(format!(
+                "can't keep the baseline as {}: {error}; {}name another folder with HARNESS_RECORDINGS",
+                path.display(),
+                freeing(&error)
+            ))
         };
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
         // Whole or not at all: a copy that is cut would be taken for a recording that was.

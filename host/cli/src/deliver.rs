@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use harness_core::{Facts, Recorder, Recording, Status};
-use harness_sandbox::{Limits, LogSink, NoLog, Output, Plugin, PluginError, Sandbox, printable};
+use harness_sandbox::{Artifact, Limits, LogSink, NoLog, Output, Plugin, PluginError, Sandbox, printable};
 
 use crate::failure::Failure;
 use crate::files;
@@ -83,6 +83,17 @@ impl Ready {
             // The plugin chooses the names, so the user must choose the folder, and nothing in it is replaced.
             (Output::Files(_), None) => Err(self.no_folder()),
             (Output::Files(files), Some(folder)) => {
+                // All or none, so that the same can be tried again.
+                let there = |file: &&Artifact| folder.join(&file.name).symlink_metadata().is_ok();
+                if let Some(file) = files.iter().find(there) {
+                    return Err(Failure::failed(format!(
+                        "the report '{}' can't be written to {}: it has a file {} already, which is not replaced; nothing was written, and \
+                         another folder takes it",
+                        self.plugin.name(),
+                        folder.display(),
+                        file.name
+                    )));
+                }
                 std::fs::create_dir_all(folder).map_err(|error| self.unwritten(folder, &error))?;
                 files.iter().try_for_each(|file| {
                     let path = folder.join(&file.name);

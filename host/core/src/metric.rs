@@ -58,6 +58,16 @@ pub struct Reading {
     pub unmeasured: bool,
 }
 
+impl Reading {
+    /// Why it is [`Reading::unmeasured`], as what follows its name.
+    pub fn why_unmeasured(&self) -> String {
+        match definition(&self.metric.name).filter(|metric| metric.unit != self.metric.unit) {
+            Some(metric) => format!("in '{}', and the metric of that name is in '{}'", self.metric.unit, metric.unit),
+            None => "which no run recorded".into(),
+        }
+    }
+}
+
 /// Where a figure comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {

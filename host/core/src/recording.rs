@@ -7,7 +7,7 @@
 mod malformed;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
@@ -75,11 +75,19 @@ struct End {
     plugin_cost: Option<PluginCost>,
 }
 
+/// What helps where a disk is full, and nowhere else.
+pub fn freeing(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there, or ",
+        _ => "",
+    }
+}
+
 /// Why a recording could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// The file can't be made or written.
-    #[error("can't write the recording {path}: {source}; free space there, or give another place with --recording")]
+    #[error("can't write the recording {path}: {source}; {}give another place with --recording", freeing(source))]
     Write {
         /// Where.
         path: PathBuf,

@@ -3,11 +3,13 @@
 //! Each recording is made by a process of its own, so that neither configuration finds the other's memory.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command as Process, Stdio};
 
+use clap::Parser;
 use harness_core::Recording;
 use harness_core::compare::{Incomparable, Named, Options, compare};
 
+use crate::args::{Arguments, Command};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::log::tell;
@@ -71,13 +73,32 @@ fn words(arguments: &str) -> Result<Vec<String>, Failure> {
         Some(word) => {
             Err(Failure::usage(format!("'{word}' can't be given to --interleave, which chooses the recordings itself")))
         }
-        None => Ok(words),
+        None => readable(&words).map(|()| words),
+    }
+}
+
+/// Better known before the first recording than at the one of B.
+fn readable(words: &[String]) -> Result<(), Failure> {
+    let line = ["harness", "run"].into_iter().chain(words.iter().map(String::as_str));
+    let run = match Arguments::try_parse_from(line) {
+        Ok(Arguments { command: Command::Run(run), .. }) => run,
+        // Also what shows a help or a version, and records nothing.
+        Ok(_) => return Err(Failure::usage("--interleave takes arguments of `harness run`")),
+        Err(error) if error.use_stderr() => {
+            let text = error.render().to_string();
+            return Err(Failure::usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end()));
+        }
+        Err(_) => return Err(Failure::usage("--interleave takes arguments of a `harness run` that records")),
+    };
+    match run.dry_run {
+        true => Err(Failure::usage("'--dry-run' can't be given to --interleave: it records nothing to compare")),
+        false => Ok(()),
     }
 }
 
 fn record(words: &[String], path: &PathBuf, config: Option<&Path>) -> Result<(), Failure> {
     let own = std::env::current_exe().map_err(|error| Failure::failed(format!("can't find this program: {error}")))?;
-    let mut command = Command::new(own);
+    let mut command = Process::new(own);
     command.arg("run").args(words).arg("--recording").arg(path);
     if !words.iter().any(|word| word == "-q" || word == "--quiet") {
         command.arg("--quiet");

@@ -88,7 +88,7 @@ fn run(
     for reading in &recording.summary {
         let remark = match (reading.host_value, reading.unmeasured) {
             (Some(host), _) => format!("  but the mean of the runs is {host}"),
-            (None, true) => "  which no run recorded".to_owned(),
+            (None, true) => format!("  {}", reading.why_unmeasured()),
             (None, false) => String::new(),
         };
         let unit = if reading.metric.unit == "1" { "" } else { &reading.metric.unit };

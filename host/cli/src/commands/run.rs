@@ -127,7 +127,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     let recording = Arc::new(recording);
     for reading in &recording.summary {
         if reading.unmeasured {
-            screen.warn(&format!("the plugin gives {}, which no run recorded", reading.metric.name));
+            screen.warn(&format!("the plugin gives {}, {}", reading.metric.name, reading.why_unmeasured()));
         }
         if let Some(host) = reading.host_value {
             screen.warn(&format!(
