@@ -18,8 +18,8 @@ impl Compare {
         let baselines = Baselines::new(&recordings);
         let limit = self.fail_on_regression;
         // A limit that no change reaches before it counts would never be one.
-        if let (Some(limit), Some(threshold)) =
-            (limit, self.threshold.filter(|&threshold| limit.is_some_and(|limit| threshold > limit)))
+        if let (Some(limit), Some(threshold)) = (limit, self.threshold)
+            && threshold > limit
         {
             return Err(Failure::usage(format!(
                 "--threshold {0} % is over --fail-on-regression {1} %: a change that counts as none can't fail; leave --threshold out, or give at most {1}",
