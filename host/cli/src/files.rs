@@ -47,7 +47,11 @@ fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     builder.prefix(".harness-").suffix(".new");
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    builder.tempfile_in(folder(path))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Whether there is a recording at `path`, whole or not.
@@ -64,8 +68,7 @@ pub(crate) fn same(one: &Path, other: &Path) -> bool {
         if let Ok(whole) = std::fs::canonicalize(path) {
             return Some(whole);
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Some(std::fs::canonicalize(folder).ok()?.join(path.file_name()?))
+        Some(std::fs::canonicalize(folder(path)).ok()?.join(path.file_name()?))
     };
     one == other || place(one).is_some_and(|at| Some(at) == place(other))
 }

@@ -27,7 +27,9 @@ impl Compare {
                 percent(limit)
             )));
         }
-        if let Some(undirected) = self.undirected().filter(|_| limit.is_some()) {
+        if let Some(undirected) =
+            self.metrics.iter().find(|name| direction(name) == Some(Direction::Neither)).filter(|_| limit.is_some())
+        {
             return Err(Failure::usage(format!(
                 "{undirected} can't fail a gate: neither more nor less of it is better; leave it out of --metric, or --fail-on-regression"
             )));
@@ -62,13 +64,6 @@ impl Compare {
             CompareFormat::Html => shown.page(),
         })?;
         limit.map_or(Ok(()), |limit| gate(&news, &comparisons, limit))
-    }
-
-    /// A metric that was asked for, of which neither more nor less is better.
-    fn undirected(&self) -> Option<&str> {
-        let neither =
-            |name: &&String| metric::definition(name).is_some_and(|metric| metric.better == Direction::Neither);
-        self.metrics.iter().find(neither).map(String::as_str)
     }
 
     fn read(&self, baselines: &Baselines) -> Result<(Vec<Named>, Vec<Vec<Named>>), Failure> {
@@ -118,6 +113,11 @@ pub(super) fn cautions(named: &Named, which: fn(&Warning) -> bool) -> Vec<String
     said
 }
 
+/// Which way a host metric is better.
+fn direction(name: &str) -> Option<Direction> {
+    metric::definition(name).map(|metric| metric.better)
+}
+
 /// Whether a pipeline may go on.
 fn gate(news: &[Vec<Named>], comparisons: &[Comparison], limit: f64) -> Outcome {
     let mut regressions = Vec::new();
@@ -129,8 +129,7 @@ fn gate(news: &[Vec<Named>], comparisons: &[Comparison], limit: f64) -> Outcome 
         if comparison.rows.iter().all(|row| row.corrected.is_none()) {
             untested = Some(of.clone());
         }
-        let judged = |name: &str| metric::definition(name).is_some_and(|metric| metric.better != Direction::Neither);
-        let missing = comparison.uncompared.iter().filter(|metric| judged(&metric.metric));
+        let missing = comparison.uncompared.iter().filter(|lost| direction(&lost.metric) != Some(Direction::Neither));
         untold.extend(missing.map(|metric| format!("{}{of} ({})", metric.metric, metric.reason)));
         for row in &comparison.rows {
             if row.regressed_beyond(limit) {
