@@ -84,7 +84,9 @@ pub fn ratio_interval(first: &[f64], second: &[f64], confidence: f64) -> Option<
     if first.mean.abs() <= t_quantile(first.freedom, confidence)? * first.error.sqrt() {
         return None;
     }
-    let step = ((second.error + ratio * ratio * first.error).sqrt() / first.mean).abs();
+    let step = (second.error + ratio * ratio * first.error).sqrt() / first.mean.abs();
+    // A step of nothing would never end.
+    let step = step.max(f64::MIN_POSITIVE);
     let (low, high) = (border(ratio, -step, &rejected)?, border(ratio, step, &rejected)?);
     (low.is_finite() && high.is_finite()).then_some(Interval { low, high })
 }
@@ -143,6 +145,11 @@ mod tests {
         assert_eq!((of(2.0), of(2.1)), (1.0, 0.0));
         let interval = ratio_interval(&[2.0, 2.0], &[3.0, 3.0], 0.95).unwrap();
         assert_eq!((interval.low, interval.high), (1.5, 1.5));
+    }
+
+    #[test]
+    fn a_ratio_too_small_for_a_number_has_an_interval_all_the_same() {
+        assert!(ratio_interval(&[1e200, 1e200], &[1e-160, 3e-160], 0.95).unwrap().contains(0.0));
     }
 
     #[test]
