@@ -7,7 +7,7 @@ The peers in peers/ need torch and transformers in the Python that runs this. Wh
 anything that could run failed. README.md beside this says how to read what is printed.
 """
 import argparse, datetime, json, os, platform, shutil, statistics, subprocess, sys, sysconfig, tempfile, time
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MOST_SECONDS = 300  # of one program
@@ -15,14 +15,13 @@ MOST_OVERHEAD = 30e-6  # seconds of a request that are the host's: latency minus
 
 
 class Work(NamedTuple):
-    """One row of the table. `limit` and the figures are in `unit`: 'us' is microseconds a token, 'tokens/s' of all sequences."""
+    """One row of the table. The figures are in `unit`: 'us' is microseconds a token, 'tokens/s' of all sequences."""
 
     name: str
     model: str
     dtype: str
     batch: int
     unit: str
-    limit: Optional[float]
     runs: int
     iterations: int
     peer_iterations: int
@@ -33,18 +32,18 @@ class Work(NamedTuple):
     def reads_prompt(self):
         return self.new == 1
 
+    def weights(self):
+        return f"{self.model} {self.dtype}"
 
-# Limits are those of the table 'Figures to reach' of issue 4: the bytes of the weights that a token needs (all but the
-# positions) / 2,937 GB/s, which is the best streaming read measured on an H100 SXM. 247 MB in f16 make 84 us; a batch of 8 gets 8
-# tokens from each reading. For a batch of 64 the weights alone would allow 760,000; the table has 500,000.
+
 WORKS = [
-    Work("f16-b1", "gpt2", "f16", 1, "us", 84, 10, 100, 50, eager=True),
-    Work("f32-b1", "gpt2", "f32", 1, "us", 168, 10, 100, 50),
-    Work("f16-b8", "gpt2", "f16", 8, "tokens/s", 95_000, 3, 50, 50),
-    Work("f16-b64", "gpt2", "f16", 64, "tokens/s", 500_000, 3, 50, 50),
-    Work("f16-prompt512", "gpt2", "f16", 1, "tokens/s", None, 3, 100, 50, prompt=512, new=1),
-    Work("medium-f16-b1", "gpt2-medium", "f16", 1, "us", 241, 3, 50, 50),
-    Work("xl-f16-b1", "gpt2-xl", "f16", 1, "us", 1_059, 3, 20, 20),
+    Work("f16-b1", "gpt2", "f16", 1, "us", 10, 100, 50, eager=True),
+    Work("f32-b1", "gpt2", "f32", 1, "us", 10, 100, 50),
+    Work("f16-b8", "gpt2", "f16", 8, "tokens/s", 3, 50, 50),
+    Work("f16-b64", "gpt2", "f16", 64, "tokens/s", 3, 50, 50),
+    Work("f16-prompt512", "gpt2", "f16", 1, "tokens/s", 3, 100, 50, prompt=512, new=1),
+    Work("medium-f16-b1", "gpt2-medium", "f16", 1, "us", 3, 50, 50),
+    Work("xl-f16-b1", "gpt2-xl", "f16", 1, "us", 3, 20, 20),
 ]
 CANDLE = (1, 10)  # runs and iterations; it is the reference, and slow
 
@@ -80,6 +79,28 @@ def execute(command, folder, environment=None):
 
 
 # The programs: each returns a list of results, a dictionary with 'program' and 'figure', or 'program' and 'error'.
+
+
+def memory_roof(binary, work, folder):
+    """The harness's own facts of this card's memory and of what decoding must read of it: `--roofline`, apart from what is timed."""
+    path = os.path.join(folder, f"roofline-{work.model}-{work.dtype}.jsonl")
+    execute([binary, "run", "--quick", "--quiet", "--roofline", "--backend", "fused", "--device", "cuda:0", "--model", work.model, "--dtype",
+             work.dtype, "--recording", path], folder)
+    with open(path) as file:
+        facts = json.loads(file.readline())["facts"]
+    return {name: float(facts[f"roofline.{name}"]) for name in ("bandwidth", "step_bytes", "sequence_bytes", "position_bytes")}
+
+
+def limit(work, roof):
+    """The least time for what must be read of memory, in the unit of the figures: weights for each token of a sequence, its prompt's too,
+    and for all tokens after the first the keys and values before it. None of a prompt, which is not limited by memory."""
+    if work.reads_prompt():
+        return None
+    steps = work.new - 1
+    positions = steps * work.prompt + steps * (steps - 1) // 2
+    sequence = steps * roof["sequence_bytes"] + positions * roof["position_bytes"]
+    seconds = (work.new * roof["step_bytes"] + work.batch * sequence) / roof["bandwidth"]
+    return 1e6 * seconds / work.new if work.unit == "us" else work.batch * work.new / seconds
 
 
 def run_harness(binary, backend, work, folder, number):
@@ -212,7 +233,7 @@ def ratios(work, harness, peer):
     return [peer[r] / harness[r] if work.unit == "us" else harness[r] / peer[r] for r in both]
 
 
-def summarise(works, results):
+def summarise(works, results, roofs):
     """A dictionary a work item: medians, spreads and ratios, from the figures of all rounds."""
     rows = []
     for work in works:
@@ -225,11 +246,12 @@ def summarise(works, results):
         medians = {name: statistics.median(rounds.values()) for name, rounds in figures.items()}
         peers = {name: value for name, value in medians.items() if name not in ("fused", "candle")}
         best = (min if work.unit == "us" else max)(peers, key=peers.get) if peers else None
-        row = {"work": work.name, "unit": work.unit, "limit": work.limit, "figures": figures, "medians": medians, "best_peer": best,
+        least = limit(work, roofs[work.weights()]) if work.weights() in roofs else None
+        row = {"work": work.name, "unit": work.unit, "limit": least, "figures": figures, "medians": medians, "best_peer": best,
                "ratios": {name: ratios(work, figures.get("fused", {}), rounds) for name, rounds in figures.items() if name != "fused"},
                "share_of_limit": None, "overhead": overheads, "overhead_too_long": any(o >= MOST_OVERHEAD for o in overheads)}
-        if work.limit and "fused" in medians:
-            row["share_of_limit"] = work.limit / medians["fused"] if work.unit == "us" else medians["fused"] / work.limit
+        if least and "fused" in medians:
+            row["share_of_limit"] = least / medians["fused"] if work.unit == "us" else medians["fused"] / least
         rows.append(row)
     return rows
 
@@ -308,7 +330,8 @@ def main():
     versions, skipped = peers_absent()
     if "candle" not in backends:
         skipped["candle"] = f"for cuda:0 this binary has {', '.join(backends)}"
-    document = {"facts": gather(binary, devices, versions), "rounds": arguments.rounds, "skipped": skipped, "failures": [], "results": []}
+    document = {"facts": gather(binary, devices, versions), "rounds": arguments.rounds, "skipped": skipped, "failures": [],
+                "roofs": {}, "results": []}
     for name, value in document["facts"].items():
         print(f"{name:14}{value}")
     for name, reason in skipped.items():
@@ -316,7 +339,7 @@ def main():
 
     def save():
         document["seconds"] = time.monotonic() - start
-        document["table"] = summarise(works, document["results"])
+        document["table"] = summarise(works, document["results"], document["roofs"])
         if arguments.json:
             with open(arguments.json, "w") as file:
                 json.dump(document, file, indent=1)
@@ -347,6 +370,13 @@ def main():
 
     save()
     with tempfile.TemporaryDirectory() as folder:
+        for work in {work.weights(): work for work in works}.values():
+            try:
+                document["roofs"][work.weights()] = memory_roof(binary, work, folder)
+            except Exception as error:
+                document["failures"].append(f"the memory's limit of {work.weights()}: {error}")
+                print(f"FAIL  {document['failures'][-1]}", flush=True)
+        save()
         order = [name for name in ("fused", "candle", GRAPH, EAGER) if name not in skipped]
         for round in range(1, arguments.rounds + 1):
             for work in works:
@@ -361,6 +391,9 @@ def main():
                     run(work, program, round, folder)
     save()
     show(document["table"])
+    rates = [roof["bandwidth"] / 1e9 for roof in document["roofs"].values()]
+    if rates:
+        print(f"memory read by the harness, for the limits: {spread(rates, lambda value: f'{value:,.0f}')} GB/s")
     clocks = [values["sm_clock"] / 1e6 for result in document["results"] for values in result.get("runs", []) if "sm_clock" in values]
     if clocks:
         print(f"SM clock in the harness's runs: {spread(clocks, lambda value: f'{value:,.0f}')} MHz")
