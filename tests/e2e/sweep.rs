@@ -79,6 +79,33 @@ fn an_interrupted_sweep_goes_on_and_loses_nothing() {
     let other = run(&place, &[&SWEEP[..], &["--seed", "2"]].concat());
     assert_eq!(other.status.code(), Some(2), "{}", told(&other));
     assert!(stderr(&other).contains("points is another sweep's folder:\n  seed: 2 now, 0 there"), "{}", told(&other));
+    let other = run(&place, &[&SWEEP[..], &["--simulate", "time-per-token=1ms"]].concat());
+    assert_eq!(other.status.code(), Some(2), "{}", told(&other));
+    assert!(stderr(&other).contains("folder:\n  time-per-token: \"1ms\" now, \"200us\" there\n"), "{}", told(&other));
+}
+
+#[test]
+fn a_sweep_that_goes_on_on_another_machine_says_so_once() {
+    let place = Place::new();
+    assert_eq!(run(&place, &SWEEP).status.code(), Some(0));
+    let path = |name: &str| place.path("points").join(name);
+    for name in ["batch=1_prompt-tokens=32.jsonl", "batch=8_prompt-tokens=16.jsonl"] {
+        let mut there = lines(&path(name));
+        there[0]["facts"]["host.name"] = "elsewhere".into();
+        there[0]["facts"]["check.load"] = "warning: it is busy".into();
+        std::fs::write(path(name), there.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    }
+    std::fs::remove_file(path("batch=8_prompt-tokens=64.jsonl")).unwrap();
+    let output = run(&place, &SWEEP);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let told_so = stderr(&output);
+    assert_eq!(told_so.matches("not all measured under the same conditions").count(), 1, "{}", told(&output));
+    assert!(
+        told_so.contains(" at batch=1 prompt-tokens=16 and 3 more; 'elsewhere' at batch=1 prompt-tokens=32"),
+        "{}",
+        told(&output)
+    );
+    assert!(!told_so.contains("check.load"), "{}", told(&output));
 }
 
 #[test]

@@ -27,9 +27,10 @@ impl Axis {
             if part.is_empty() {
                 return Err(wrong("there is a value missing; write such as 1,8,64".into()));
             }
+            // Two dots in a text are two dots; after a number they begin a range, and one that is wrong is refused.
             match part.split_once("..") {
-                Some((first, rest)) => values.extend(range(first, rest).map_err(&wrong)?),
-                None => values.push(part.to_owned()),
+                Some((first, rest)) if is_whole(first) => values.extend(range(first, rest).map_err(&wrong)?),
+                _ => values.push(part.to_owned()),
             }
             if values.len() > MOST_POINTS {
                 return Err(wrong(format!("it has more than {MOST_POINTS} values")));
@@ -49,6 +50,11 @@ impl Axis {
         }
         Ok(Self { setting: setting.to_owned(), values })
     }
+}
+
+fn is_whole(text: &str) -> bool {
+    let text = text.trim();
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The numbers of `FIRST..LAST+STEP` or `FIRST..LAST*FACTOR`.
@@ -153,13 +159,14 @@ mod tests {
         assert_eq!(values("0..100+25"), ["0", "25", "50", "75", "100"]);
         assert_eq!(values("1..7+4"), ["1", "5"]);
         assert_eq!(values("1, 8..32*2, 0.5"), ["1", "8", "16", "32", "0.5"]);
+        assert_eq!(values("Wait..., well..done"), ["Wait...", "well..done"]);
         assert_eq!(values("18446744073709551615..18446744073709551615+1").len(), 1);
     }
 
     #[test]
     fn what_is_no_list_is_refused() {
         for text in
-            ["", "1,,2", "1..8", "1..8*1", "0..8*2", "1..8+0", "8..1+1", "a..b+1", "1..8*2+1", "1,1", "1..99999+1"]
+            ["", "1,,2", "1..8", "1..8*1", "0..8*2", "1..8+0", "8..1+1", "1..b+1", "1..8*2+1", "1,1", "1..99999+1"]
         {
             assert!(Axis::parse("x", text).is_err(), "{text}");
         }

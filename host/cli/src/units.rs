@@ -18,6 +18,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|_| format!("'{text}' is no duration; write a number with a unit, such as 10s, 500ms or 2h"))
 }
 
+/// A duration as [`duration`] reads it.
+pub(crate) fn exact(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
 /// `5`, `0.5%`: a share, in percent; 0 or more.
 pub(crate) fn percent(text: &str) -> Result<f64, String> {
     let number = text.strip_suffix('%').unwrap_or(text).trim_end();

@@ -57,6 +57,16 @@ pub enum BackendChoice {
     Fused,
 }
 
+impl fmt::Display for BackendChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Candle => "candle",
+            Self::Fused => "fused",
+        })
+    }
+}
+
 /// The floating-point type of the weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DTypeChoice {

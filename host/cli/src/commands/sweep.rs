@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use comfy_table::{Cell, CellAlignment};
+use harness_core::compare::{self, Unlike};
 use harness_core::format::{Scale, plural};
 use harness_core::recording::Status;
 use harness_core::statistics::{CONFIDENCE, mean, mean_interval};
 use harness_core::{Recording, metric};
+use harness_engine::DTypeChoice;
 use harness_sandbox::Description;
 use serde_json::{Value, json};
 
@@ -63,9 +65,16 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     let manifest = manifest(settings, plugin.sha256());
     let _lock = open(&folder, &manifest)?;
     let total = known.len();
-    for (number, point) in known.iter_mut().enumerate() {
+    let mut told = false;
+    for number in 0..total {
+        // As soon as it is known: on another machine, all that is measured from here on may be of no use.
+        if !told && let Some(unlike) = unlike(&known) {
+            screen.warn(&unlike);
+            told = true;
+        }
+        let Some(point) = known.get_mut(number) else { break };
         let heading = format!("point {}/{total}: {}", number + 1, point.point);
-        if let Some(finished) = finished(&point.path)? {
+        if let Some(finished) = finished(&point.path) {
             screen.say(&format!("{heading}: kept, as {} is finished", point.path.display()));
             point.recording = Some(Arc::new(finished));
             continue;
@@ -90,6 +99,9 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
             }
         }
     }
+    if !told && let Some(unlike) = unlike(&known) {
+        screen.warn(&unlike);
+    }
     let failed = known.iter().filter(|point| point.failure.is_some()).count();
     if failed == total {
         // Nothing to show; each said why.
@@ -113,18 +125,33 @@ fn new_folder(settings: &RunSettings, description: &Description) -> PathBuf {
 
 /// What all points share. A folder with another is another sweep's.
 fn manifest(settings: &RunSettings, sha256: &str) -> Value {
-    let model = match &settings.model {
-        ModelSettings::Gpt2(options) => format!("{options:?}"),
-        ModelSettings::Simulated(simulated) => format!("{simulated:?}"),
-    };
     let swept = |name: &String| settings.sweep.iter().any(|axis| axis.setting == *name);
     let set: Vec<String> =
         settings.set.iter().filter(|(name, _)| !swept(name)).map(|(name, value)| format!("{name}={value}")).collect();
-    json!({
+    let mut manifest = json!({
         "schema": "harness-sweep/1",
         "swept": settings.sweep.iter().map(|axis| axis.setting.as_str()).collect::<Vec<_>>(),
-        "plugin": sha256, "set": set, "quick": settings.quick, "seed": settings.seed, "model": model,
-    })
+        "plugin": sha256, "set": set, "quick": settings.quick, "seed": settings.seed,
+    });
+    let model = match &settings.model {
+        // Not whether it may be fetched: that is no other model.
+        ModelSettings::Gpt2(options) => json!({
+            "backend": options.backend.to_string(), "model": options.model, "device": options.device.to_string(),
+            "dtype": options.dtype.map(DTypeChoice::as_str), "tf32": options.tf32,
+        }),
+        ModelSettings::Simulated(simulated) => json!({
+            "backend": "simulated",
+            "time-to-first-token": units::exact(simulated.time_to_first_token),
+            "time-per-token": units::exact(simulated.time_per_token),
+            "jitter": simulated.jitter, "run-jitter": simulated.run_jitter, "cold": simulated.cold,
+            "memory": simulated.memory, "memory-peak": simulated.memory_peak,
+            "fail-at": simulated.fail_at, "real-time": simulated.real_time,
+        }),
+    };
+    if let (Value::Object(manifest), Value::Object(model)) = (&mut manifest, model) {
+        manifest.extend(model);
+    }
+    manifest
 }
 
 /// Makes the folder, or finds that it is this sweep's. While what it returns is held, no other sweep works in the folder.
@@ -185,13 +212,35 @@ fn alone(folder: &Path, manifest: &Path) -> Result<File, Failure> {
     }
 }
 
-/// The recording of a point that is done.
-fn finished(path: &Path) -> Result<Option<Recording>, Failure> {
-    if !path.exists() {
-        return Ok(None);
+/// The recording of a point that is done. What can't be read is no finished point; it is set aside.
+fn finished(path: &Path) -> Option<Recording> {
+    Recording::read(path).ok().filter(|recording| recording.status == Status::Complete)
+}
+
+/// What the points were not measured alike in: a sweep may go on on another machine, or after an update.
+fn unlike(known: &[Known]) -> Option<String> {
+    let done: Vec<_> = known.iter().filter_map(|point| Some((&point.point, point.recording.as_deref()?))).collect();
+    let unlike = compare::unlike(done.iter().map(|(_, recording)| *recording));
+    if unlike.is_empty() {
+        return None;
     }
-    // What can't be read is no finished point; it is set aside.
-    Ok(Recording::read(path).ok().filter(|recording| recording.status == Status::Complete))
+    let group = |(value, places): &(Option<String>, Vec<usize>)| {
+        let value = value.as_deref().map_or("none".to_owned(), |value| format!("'{value}'"));
+        let first = places.first().and_then(|&place| done.get(place)).map(|(point, _)| point.to_string());
+        let more = match places.len().saturating_sub(1) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        format!("{value} at {}{more}", first.unwrap_or_default())
+    };
+    let line = |unlike: &Unlike| {
+        format!("  {}: {}", unlike.fact, unlike.values.iter().map(group).collect::<Vec<_>>().join("; "))
+    };
+    Some(format!(
+        "these points were not all measured under the same conditions, so what differs between them may not be the settings' doing:\n{}\n\
+         name another folder with --recording to measure all of them anew",
+        unlike.iter().map(line).collect::<Vec<_>>().join("\n")
+    ))
 }
 
 /// Keeps what there is of a point that is run again.

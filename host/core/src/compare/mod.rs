@@ -20,7 +20,7 @@ use crate::statistics::{
 
 use pairs::Pairs;
 pub use verdict::Verdict;
-pub use work::{Difference, Work};
+pub use work::{Difference, Unlike, Work, unlike};
 
 /// The share of a metric below which a change counts for nothing, unless the user says otherwise.
 pub const THRESHOLD: f64 = 0.01;

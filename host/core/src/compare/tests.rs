@@ -212,6 +212,29 @@ fn runs_of_different_work_are_not_pooled() {
         compare(&side("a", 1.0), &[latencies("b", &QUIET)], &Options::default()),
         Err(Incomparable::OtherWork { .. })
     ));
+    // One that was ended before it came to a kind is no pass, and says why.
+    let mut early = side("b", 1.2);
+    early[0].recording.runs.truncate(1);
+    early[0].recording.status = Status::Interrupted;
+    let error = compare(&side("a", 1.0), std::slice::from_ref(&early), &Options::default()).unwrap_err();
+    let kinds =
+        "  runs: 'prompt 1, batch 1, 10 iterations (interrupted)' here, 'prompt 1, batch 1, 10 iterations; prompt 100";
+    assert!(error.to_string().contains(kinds), "{error}");
+    let forced = compare(&side("a", 1.0), &[early], &Options { force: true, ..Options::default() }).unwrap();
+    assert!(forced[0].rows.iter().all(|row| row.work.unwrap().prompt == 1.0), "{:?}", forced[0].rows);
+}
+
+#[test]
+fn unlike_conditions_are_told_with_who_has_them() {
+    let of = |driver: Option<&str>, batch: &str, check: &str| {
+        let mut facts = vec![("setting.batch", batch), ("check.load", check), ("gpu.name", "H100"), ("start", batch)];
+        facts.extend(driver.map(|driver| ("driver.version", driver)));
+        named("x", &facts, Vec::new()).recording
+    };
+    let all = [of(Some("580"), "1", "low"), of(None, "2", "high"), of(Some("580"), "4", "low")];
+    let values = vec![(Some("580".into()), vec![0, 2]), (None, vec![1])];
+    assert_eq!(unlike(all.iter()), [Unlike { fact: "driver.version".into(), values }]);
+    assert!(unlike(all[..1].iter()).is_empty() && unlike([].iter()).is_empty());
 }
 
 #[test]

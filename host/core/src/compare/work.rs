@@ -1,10 +1,12 @@
 //! What recordings did, and where: only the same work can be compared, and what else differs is listed.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::{Incomparable, Named};
 use crate::metric::name;
+use crate::recording::{Recording, Status};
 use crate::run::Run;
 
 /// A fact that differs. A side with several values has all of them; none where no recording of a side has it.
@@ -16,6 +18,35 @@ pub struct Difference {
     pub base: Option<String>,
     /// The other side's.
     pub new: Option<String>,
+}
+
+/// A fact that recordings do not share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unlike {
+    /// Its name, such as `driver.version`.
+    pub fact: String,
+    /// Its values in the order in which they come, none where there is none, each with the places of the recordings that have it.
+    pub values: Vec<(Option<String>, Vec<usize>)>,
+}
+
+/// What differs between recordings of machine, driver, model and harness. What a check found at the time is left out: it
+/// was told then.
+pub fn unlike<'a>(recordings: impl Iterator<Item = &'a Recording> + Clone) -> Vec<Unlike> {
+    let names: BTreeSet<&str> =
+        recordings.clone().flat_map(|recording| recording.facts.keys()).map(String::as_str).collect();
+    let wanted = |name: &&str| is_condition(name) && !name.starts_with("check.") && !MOMENTARY.contains(name);
+    let of = |name: &str| {
+        let mut values: Vec<(Option<String>, Vec<usize>)> = Vec::new();
+        for (place, recording) in recordings.clone().enumerate() {
+            let value = recording.facts.get(name).cloned();
+            match values.iter_mut().find(|(other, _)| *other == value) {
+                Some((_, places)) => places.push(place),
+                None => values.push((value, vec![place])),
+            }
+        }
+        Unlike { fact: name.to_owned(), values }
+    };
+    names.into_iter().filter(wanted).map(of).filter(|unlike| unlike.values.len() > 1).collect()
 }
 
 /// What a run was to serve.
@@ -60,8 +91,16 @@ const WORK: &[&str] = &[
 const PASSING: &[&str] =
     &["start", "command", "setting.runs", "idle.power", "idle.time", "roofline.bandwidth", "roofline.spread"];
 
+/// Facts that change by themselves on the same machine: an idle link slows down, and a virtual machine's memory grows.
+const MOMENTARY: &[&str] = &["gpu.pcie_generation", "memory.total"];
+
 fn is_work(fact: &str) -> bool {
     !REPETITIONS.contains(&fact) && (fact.starts_with("setting.") || WORK.contains(&fact))
+}
+
+/// Whether it says under which conditions something was measured.
+fn is_condition(fact: &str) -> bool {
+    !is_work(fact) && !PASSING.contains(&fact)
 }
 
 /// What differs of the work between the base's first recording and any other, or an error unless that is forced.
@@ -72,10 +111,17 @@ pub(super) fn check(base: &[Named], new: &[Named], force: bool) -> Result<Vec<Di
         let pair = (std::slice::from_ref(first), std::slice::from_ref(other));
         let mut differences = differing(pair.0, pair.1, is_work);
         let (base_kinds, new_kinds) = (works(pair.0), works(pair.1));
-        // Where a setting says it, the runs need not say it again.
+        // Where a setting says it, the runs need not say it again. One that was ended early may not have come to all kinds: a gate
+        // must not pass for that.
         if differences.is_empty() && !base_kinds.iter().all(|work| new_kinds.contains(work)) {
-            let list = |works: &[Work]| works.iter().map(Work::to_string).collect::<Vec<_>>().join("; ");
-            let (base, new) = (Some(list(&base_kinds)), Some(list(&new_kinds)));
+            let list = |works: &[Work], named: &Named| {
+                let works = works.iter().map(Work::to_string).collect::<Vec<_>>().join("; ");
+                match named.recording.status {
+                    Status::Complete => works,
+                    early => format!("{works} ({})", early.as_str()),
+                }
+            };
+            let (base, new) = (Some(list(&base_kinds, first)), Some(list(&new_kinds, other)));
             differences.push(Difference { fact: "runs".into(), base, new });
         }
         if !differences.is_empty() && !force {
@@ -92,7 +138,7 @@ pub(super) fn check(base: &[Named], new: &[Named], force: bool) -> Result<Vec<Di
 
 /// What else differs.
 pub(super) fn facts(base: &[Named], new: &[Named]) -> Vec<Difference> {
-    differing(base, new, |fact| !is_work(fact) && !PASSING.contains(&fact))
+    differing(base, new, is_condition)
 }
 
 fn differing(base: &[Named], new: &[Named], wanted: impl Fn(&str) -> bool) -> Vec<Difference> {
