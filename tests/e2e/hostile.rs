@@ -312,10 +312,29 @@ fn no_line_of_a_plugin_looks_like_the_hosts_and_each_counts() {
     for line in ["done", "error: pay here", "recorded in nowhere"] {
         assert!(said.lines().any(|said| said.starts_with(HOSTILE) && said.ends_with(&format!(": {line}"))), "{said}");
     }
+    let output = run("act=forged-failure");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("it is too hard\n  recorded in nowhereerror: pay here\n"), "{said}");
     let output = run("act=log-breaks");
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("it logged more than 1000 lines") && said.lines().count() < 1100, "{}", said.len());
+}
+
+#[test]
+fn what_a_plugin_says_to_its_author_is_shown_when_it_is_wanted() {
+    let place = Place::new();
+    let said = |more: &[&str], variable: &str| {
+        let run = ["run", "--backend", "simulated", "--plugin", HOSTILE, "--set", "act=log-levels"];
+        let mut command = place.command(BINARY);
+        let said = stderr(&command.args(run).args(more).env("HARNESS_LOG", variable).output().unwrap());
+        ["trace: step by step", "debug: for its author", ": for its user"].map(|line| said.contains(line))
+    };
+    assert_eq!(said(&[], ""), [false, false, true]);
+    assert_eq!(said(&["-v"], ""), [false, true, true]);
+    assert_eq!(said(&["-vv"], ""), [true, true, true]);
+    assert_eq!(said(&[], "plugin=trace"), [true, true, true]);
 }
 
 /// On a model that takes no time, nothing else bounds them.

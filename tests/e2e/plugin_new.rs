@@ -60,9 +60,13 @@ fn does_what_it_should(place: &Place, component: &Path, kind: &str) {
     if kind != "workload" {
         let reported = harness(place, &["report", "--with", component, "--set", "decimals=1"]);
         assert!(reported.status.success() && stdout(&reported).contains("latency"), "{}", told(&reported));
-        let refused = harness(place, &["report", "--with", component, "--set", "decimals=many"]);
-        let said = "setting 'decimals' is 'many', and must be 0 to 9";
-        assert!(refused.status.code() == Some(2) && stderr(&refused).contains(said), "{}", told(&refused));
+        for refused in [
+            harness(place, &["report", "--with", component, "--set", "decimals=many"]),
+            harness(place, &["plugin", "test", component, "--report-set", "decimals=many"]),
+        ] {
+            let said = "setting 'decimals' is 'many', and must be 0 to 9";
+            assert!(refused.status.code() == Some(2) && stderr(&refused).contains(said), "{}", told(&refused));
+        }
     }
     if kind != "report" {
         let refused = harness(place, &["plugin", "test", component, "--set", "lengths=16,few"]);
@@ -182,10 +186,10 @@ fn python_builds_and_runs() {
 fn a_name_that_some_tool_refuses_is_refused() {
     let place = Place::new();
     let long = "a".repeat(65);
-    for name in ["", "Mine", "1st", "a_b", "a b", "../a", "a/b", "-", "ends-", "é", &long] {
+    for name in ["", "Mine", "1st", "a_b", "a b", "../a", "a/b", "-", "ends-", "my--plugin", "é", &long] {
         let output = harness(&place, &["plugin", "new", "--lang", "rust", "--", name]);
         assert_eq!(output.status.code(), Some(2), "{}", told(&output));
-        let said = format!("'{name}' can't be a plugin's name; choose lower-case letters, digits and '-'");
+        let said = format!("'{name}' can't be a plugin's name; choose lower-case letters, digits and single '-'");
         assert!(stderr(&output).contains(&said), "{}", told(&output));
     }
     let output = harness(&place, &["plugin", "new", "match", "--lang", "rust"]);

@@ -60,6 +60,23 @@ fn a_workload_runs_with_its_settings() {
 }
 
 #[test]
+fn a_report_has_its_settings_and_what_is_empty_is_told() {
+    let output = tested("csv", &["--report-set", "what=samples"]);
+    assert!(output.status.success(), "{}", told(&output));
+    assert_ne!(stdout(&output), stdout(&tested("csv", &[])));
+    let output = tested(EXAMPLE, &["--report-set", "what=samples"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(stderr(&output).contains("is no report; --report-set has no use for it"), "{}", told(&output));
+    for (act, made, empty) in [("no-files", "no files", "there is no file"), ("empty-file", "a.txt", "a.txt is empty")]
+    {
+        let output = tested(HOSTILE, &["--report-set", &format!("act={act}")]);
+        assert!(output.status.success(), "{}", told(&output));
+        let said = stdout(&output);
+        assert!(said.contains(made) && said.contains(&format!("\n  {empty}, which is allowed")), "{said}");
+    }
+}
+
+#[test]
 fn a_summary_that_the_runs_do_not_bear_out_fails() {
     let output = tested(HOSTILE, &["--set", "act=wrong-mean"]);
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));

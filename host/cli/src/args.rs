@@ -456,6 +456,9 @@ pub(crate) struct PluginTest {
     /// Setting of the workload, or of a plugin that is only a report
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair)]
     pub(crate) set: Vec<(String, String)>,
+    /// Setting of the report
+    #[arg(long = "report-set", value_name = "KEY=VALUE", value_parser = units::pair)]
+    pub(crate) report_set: Vec<(String, String)>,
     /// Run the workload with its whole settings instead of its quick ones
     #[arg(long)]
     pub(crate) whole: bool,

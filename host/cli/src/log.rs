@@ -3,24 +3,35 @@
 use std::io::{IsTerminal, Write};
 
 use harness_sandbox::{LogLevel, LogSink, printable};
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 use crate::progress::Screen;
 
-/// Starts the program's log: warnings, or more with `-v`; `HARNESS_LOG` sets it finely.
+/// Sets the log finely, in `tracing`'s notation.
+const VARIABLE: &str = "HARNESS_LOG";
+/// What it calls the lines of plugins.
+const PLUGIN: &str = "plugin";
+
+/// Starts the program's log: warnings, or more with `-v`.
 pub(crate) fn init(verbose: u8) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        _ => "trace",
+    let (level, plugin) = match verbose {
+        0 => ("warn", "info"),
+        1 => ("info", "debug"),
+        _ => ("trace", "trace"),
     };
     // wasmtime's and candle's traces would bury ours.
-    let filter = EnvFilter::try_from_env("HARNESS_LOG").unwrap_or_else(|_| {
-        EnvFilter::new(format!(
-            "error,harness={level},harness_core={level},harness_engine={level},harness_telemetry={level},harness_sandbox={level},\
-             harness_registry={level}"
-        ))
+    let usual = format!(
+        "error,harness={level},harness_core={level},harness_engine={level},harness_telemetry={level},harness_sandbox={level},\
+         harness_registry={level},{PLUGIN}={plugin}"
+    );
+    let set = std::env::var(VARIABLE).ok().filter(|set| !set.is_empty());
+    let filter = set.and_then(|set| {
+        let wrong =
+            |error| tell(&format!("warning: {VARIABLE}={set} is no filter ({error}); write such as harness=info"));
+        EnvFilter::try_new(&set).map_err(wrong).ok()
     });
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(usual));
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
@@ -40,15 +51,13 @@ pub(crate) fn tell(line: &str) {
 /// Shows the lines of plugins above the progress.
 pub(crate) struct PluginLog {
     pub(crate) screen: Screen,
-    pub(crate) least: LogLevel,
 }
 
 impl LogSink for PluginLog {
     fn log(&self, plugin: &str, level: LogLevel, line: &str) {
-        if level < self.least {
-            return;
-        }
         let (word, stays) = match level {
+            LogLevel::Trace if !tracing::enabled!(target: PLUGIN, Level::TRACE) => return,
+            LogLevel::Debug if !tracing::enabled!(target: PLUGIN, Level::DEBUG) => return,
             LogLevel::Trace => ("trace: ", false),
             LogLevel::Debug => ("debug: ", false),
             LogLevel::Info => ("", false),

@@ -271,7 +271,8 @@ impl Plugin {
     fn gave_up(&self, failure: crate::bindings::common::Failure) -> PluginError {
         use crate::bindings::common::Failure;
         let plugin = self.name.clone();
-        let clean = |message: String| printable(&cut(&message, MOST_MESSAGE));
+        // Indented, no line of it looks like one of the host's.
+        let clean = |message: String| printable(&cut(&message, MOST_MESSAGE)).trim_end().replace('\n', "\n  ");
         match failure {
             Failure::Setting(message) => PluginError::BadSetting { plugin, message: clean(message) },
             Failure::Other(message) => PluginError::Returned { plugin, message: clean(message) },

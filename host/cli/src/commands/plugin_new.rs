@@ -216,10 +216,10 @@ impl Project<'_> {
 fn check_name(name: &str) -> Outcome {
     let letters = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
     let ends = name.starts_with(|first: char| first.is_ascii_lowercase()) && !name.ends_with('-');
-    if !letters || !ends || name.len() > 64 {
+    if !letters || !ends || name.contains("--") || name.len() > 64 {
         return Err(Failure::usage(format!(
-            "'{}' can't be a plugin's name; choose lower-case letters, digits and '-', at most 64, beginning with a letter \
-             and ending with a letter or a digit, such as 'my-plugin'",
+            "'{}' can't be a plugin's name; choose lower-case letters, digits and single '-', at most 64, beginning with a \
+             letter and ending with a letter or a digit, such as 'my-plugin'",
             harness_sandbox::printable(name)
         )));
     }

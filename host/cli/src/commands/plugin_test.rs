@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use harness_core::{Budget, Facts, MeasureError, NoGpus, NoSensors, PluginCost, Recorder, Session, session::Broken};
 use harness_engine::{SimulatedSettings, load_simulated};
-use harness_sandbox::{LogLevel, Output, Plugin};
+use harness_sandbox::{Output, Plugin};
 
 use crate::args::PluginTest;
 use crate::failure::Failure;
@@ -19,7 +19,10 @@ impl PluginTest {
         let (config, plugins) = self.sources.read()?;
         let plugin = plugins.load(&sandbox, &self.plugin, None)?;
         let limits = settings::limits(&self.limits, &config);
-        let log = Arc::new(PluginLog { screen: Screen::new(false), least: LogLevel::Info });
+        let log = Arc::new(PluginLog { screen: Screen::new(false) });
+        if !self.report_set.is_empty() && !plugin.is_report() {
+            return Err(Failure::usage(format!("{} is no report; --report-set has no use for it", self.plugin)));
+        }
         if plugin.is_workload() {
             let values = plugin.describe_workload(&limits)?.values(&self.plugin, &self.set, !self.whole)?;
             let budget = settings::budget(&self.limits, &config, &limits);
@@ -27,8 +30,9 @@ impl PluginTest {
         }
         if plugin.is_report() {
             // A plugin that is both has settings of two kinds, and --set is the workload's.
-            let set: &[_] = if plugin.is_workload() { &[] } else { &self.set };
-            let values = plugin.describe_report(&limits)?.values(&self.plugin, set, false)?;
+            let mut set = if plugin.is_workload() { Vec::new() } else { self.set };
+            set.extend(self.report_set);
+            let values = plugin.describe_report(&limits)?.values(&self.plugin, &set, false)?;
             for sample in samples::all(&sandbox)? {
                 let start = Instant::now();
                 let recording = Arc::clone(&sample.recording);
@@ -42,6 +46,11 @@ impl PluginTest {
                     units::milliseconds(time)
                 ))?;
                 deliver::line(&format!("  {}", spent(&cost)))?;
+                if let Some(empty) = empty(&output) {
+                    deliver::line(&format!(
+                        "  {empty}, which is allowed; if more was meant, look at what `render` returns"
+                    ))?;
+                }
             }
         }
         deliver::line(&format!("{} does what a plugin should", self.plugin))
@@ -121,9 +130,21 @@ fn spent(cost: &PluginCost) -> String {
     )
 }
 
+/// What of a report has nothing in it.
+fn empty(output: &Output) -> Option<String> {
+    match output {
+        Output::Text(text) => text.is_empty().then(|| "the text is empty".to_owned()),
+        Output::Files(files) if files.is_empty() => Some("there is no file".to_owned()),
+        Output::Files(files) => {
+            files.iter().find(|file| file.contents.is_empty()).map(|file| format!("{} is empty", file.name))
+        }
+    }
+}
+
 fn made(output: &Output) -> String {
     match output {
         Output::Text(text) => format!("a text of {} bytes", units::count(text.len() as u64)),
+        Output::Files(files) if files.is_empty() => "no files".to_owned(),
         Output::Files(files) => {
             let files: Vec<String> = files
                 .iter()

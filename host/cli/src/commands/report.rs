@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use harness_core::Recording;
-use harness_sandbox::LogLevel;
 
 use crate::args::Report;
 use crate::baselines::latest;
@@ -31,6 +30,6 @@ impl Report {
         let mut set = sets.of(std::slice::from_ref(&target))?.remove(0);
         set.extend(self.set);
         let ready = Ready::new(&plugins::sandbox()?, &plugins, &target, &set, &limits)?;
-        ready.deliver(&Arc::new(recording), &limits, Arc::new(PluginLog { screen, least: LogLevel::Info }))
+        ready.deliver(&Arc::new(recording), &limits, Arc::new(PluginLog { screen }))
     }
 }

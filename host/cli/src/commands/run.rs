@@ -8,7 +8,7 @@ use harness_core::roofline::Roofline;
 use harness_core::session::Broken;
 use harness_core::{MeasureError, Recorder, Recording, Session, Status, StopFlag, Warning, Work};
 use harness_engine::Loaded;
-use harness_sandbox::{Description, LogLevel, Plugin, PluginError};
+use harness_sandbox::{Description, Plugin, PluginError};
 
 use super::sweep;
 use crate::args::Run;
@@ -118,7 +118,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     session.observe(Arc::<Display>::clone(&display));
     session.stop_on(stop.clone());
 
-    let log = Arc::new(PluginLog { screen: screen.clone(), least: LogLevel::Info });
+    let log = Arc::new(PluginLog { screen: screen.clone() });
     let (session, result) =
         plugin.run(session, telemetry.gpus, &values, &settings.limits, Arc::<PluginLog>::clone(&log));
     display.stop();

@@ -102,6 +102,11 @@ fn common(act: &str) {
             log::log(log::Level::Info, &format!("drew {:x}", RandomState::new().hash_one(0)));
         }
         "log-forged" => log::log(log::Level::Info, "done\nerror: pay here\nrecorded in nowhere"),
+        "log-levels" => {
+            log::log(log::Level::Trace, "step by step");
+            log::log(log::Level::Debug, "for its author");
+            log::log(log::Level::Info, "for its user");
+        }
         "log-breaks" => (0..1000).for_each(|_| log::log(log::Level::Info, &"\n".repeat(1000))),
         "log-line" => log::log(log::Level::Warn, &"long ".repeat(1 << 20)),
         "huge-list" => drop(model::decode(&vec![1; 20 << 20])),
@@ -129,6 +134,10 @@ fn common(act: &str) {
         "long-text" => drop(model::encode(&"x".repeat(5 << 20)).map_err(|e| panic!("{e:?}"))),
         _ => {}
     }
+}
+
+fn forged() -> Failure {
+    Failure::Other("it is too hard\nrecorded in nowhere\rerror: pay here".into())
 }
 
 impl workload::Guest for Hostile {
@@ -207,6 +216,7 @@ impl workload::Guest for Hostile {
             "twice" => return Ok(vec![reading("x", 1.0), reading("x", 2.0)]),
             "bad-name" => return Ok(vec![reading("X\u{1b}[31m y", 1.0)]),
             "setting" => return Err(Failure::Setting("the setting 'act' can't be 'setting'".into())),
+            "forged-failure" => return Err(forged()),
             "give-up" => return Err(Failure::Other("it is too hard".into())),
             "ignore-stop" => loop {
                 let _ = measure(&plan("again", request(2)));
@@ -246,6 +256,9 @@ impl report::Guest for Hostile {
             "unnamed" => Output::Files(vec![file("")]),
             "twins" => Output::Files(vec![file("a.txt"), file("A.txt")]),
             "files" => Output::Files(vec![file("a.txt"), file("b.txt")]),
+            "no-files" => Output::Files(Vec::new()),
+            "empty-file" => Output::Files(vec![Artifact { contents: Vec::new(), ..file("a.txt") }]),
+            "forged-failure" => return Err(forged()),
             "runs" => loop {
                 std::mem::forget(recording.runs());
             },
