@@ -2,7 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use harness_tests::{EXAMPLE, Place, stderr, stdout, told};
 use serde_json::Value;
@@ -335,6 +336,29 @@ fn refuse_any(place: &Place, arguments: &[&str], message: &str) {
     let output = harness(place, arguments);
     assert_eq!(code(&output), 2, "{}", told(&output));
     assert!(stderr(&output).contains(message), "{}", told(&output));
+}
+
+/// A job that is killed leaves nothing at work on the GPU.
+#[test]
+fn what_is_being_recorded_ends_with_its_comparison() {
+    let place = Place::new();
+    let slow = "--backend simulated --simulate real-time=true --simulate time-per-token=5ms --set runs=1000";
+    let mut command = place.command(BINARY);
+    let mut child = command.args(["compare", "--interleave", slow, slow]).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let recorded = |place: &Place| std::fs::read_to_string(place.recordings().first()?.join("0001-a.jsonl")).ok();
+    let wait = |what: &str, done: &dyn Fn(&str) -> bool| {
+        while !recorded(&place).is_some_and(|text| done(&text)) {
+            assert!(Instant::now() < deadline, "{what}: {:?}", recorded(&place));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    wait("no recording was begun", &|text| text.contains("\n"));
+    // Not `timeout`, which starts it.
+    let killed = Command::new("pkill").args(["-KILL", "-P", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    child.wait().unwrap();
+    wait("the recording did not end", &|text| text.contains("\"status\":\"interrupted\""));
 }
 
 #[test]

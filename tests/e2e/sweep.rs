@@ -101,7 +101,8 @@ fn a_sweep_that_goes_on_on_another_machine_says_so_once() {
     let told_so = stderr(&output);
     assert_eq!(told_so.matches("not all measured under the same conditions").count(), 1, "{}", told(&output));
     assert!(
-        told_so.contains(" at batch=1 prompt-tokens=16 and 3 more; 'elsewhere' at batch=1 prompt-tokens=32"),
+        told_so
+            .contains(" at batch=1 prompt-tokens=16 and 2 more; 'elsewhere' at batch=1 prompt-tokens=32 and 1 more\n"),
         "{}",
         told(&output)
     );

@@ -1,5 +1,7 @@
 //! Ctrl-C: the first ends the invocation after the present iteration, the second at once.
 
+use std::io;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,6 +9,15 @@ use harness_core::StopFlag;
 
 use crate::failure::Failure;
 use crate::log::tell;
+
+/// In the environment of a process that is to end with its parent.
+const TIED: &str = "HARNESS_ENDS_WITH_STDIN";
+
+/// Has the harness that `command` starts end, as by Ctrl-C, when this process does, however that ends: its stdin is a pipe that
+/// nothing is written to, and that must be held.
+pub(crate) fn tie(command: &mut Command) -> &mut Command {
+    command.env(TIED, "1").stdin(Stdio::piped())
+}
 
 /// What the first signal sets: the same flag, however often it is asked for.
 pub(crate) fn watch() -> Result<StopFlag, Failure> {
@@ -26,5 +37,12 @@ pub(crate) fn watch() -> Result<StopFlag, Failure> {
         tell("\nstopping after this iteration; once more to stop at once");
     })
     .map_err(|error| Failure::failed(format!("can't watch for Ctrl-C: {error}")))?;
+    if std::env::var_os(TIED).is_some() {
+        let set = stop.clone();
+        std::thread::spawn(move || {
+            let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+            set.set();
+        });
+    }
     Ok(STOP.get_or_init(|| stop).clone())
 }

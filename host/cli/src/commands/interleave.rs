@@ -107,8 +107,11 @@ fn record(words: &[String], path: &PathBuf, config: Option<&Path>) -> Result<(),
         command.arg("--config").arg(config);
     }
     // The comparison is what belongs on stdout.
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
-    let status = status.map_err(|error| Failure::failed(format!("can't start `harness run`: {error}")))?;
+    let ended = interrupt::tie(&mut command).stdout(Stdio::null()).spawn().and_then(|mut child| {
+        let _held = child.stdin.take();
+        child.wait()
+    });
+    let status = ended.map_err(|error| Failure::failed(format!("can't start `harness run`: {error}")))?;
     let shown = shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "));
     match status.code() {
         Some(0) => Ok(()),

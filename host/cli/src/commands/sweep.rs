@@ -65,6 +65,9 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     let manifest = manifest(settings, plugin.sha256());
     let _lock = open(&folder, &manifest)?;
     let total = known.len();
+    for point in &mut known {
+        point.recording = finished(&point.path).map(Arc::new);
+    }
     let mut told = false;
     for number in 0..total {
         // As soon as it is known: on another machine, all that is measured from here on may be of no use.
@@ -74,9 +77,8 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
         }
         let Some(point) = known.get_mut(number) else { break };
         let heading = format!("point {}/{total}: {}", number + 1, point.point);
-        if let Some(finished) = finished(&point.path) {
+        if point.recording.is_some() {
             screen.say(&format!("{heading}: kept, as {} is finished", point.path.display()));
-            point.recording = Some(Arc::new(finished));
             continue;
         }
         set_aside(&point.path, screen)?;
