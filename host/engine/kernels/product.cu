@@ -4,10 +4,12 @@
 //
 // kernel                 rows x outputs  dynamic shared bytes
 // product_128x128_f16    128 x 128        98304
+// product_64x128_f16      64 x 128        98304
 // product_64x64_f16       64 x 64         65536
 // product_64x32_f16       64 x 32         98304
 // product_32x32_f16       32 x 32         65536
 // product_128x128_bf16   128 x 128        98304
+// product_64x128_bf16     64 x 128        98304
 // product_64x64_bf16      64 x 64         65536
 // product_64x32_bf16      64 x 32         98304
 // product_32x32_bf16      32 x 32         65536
@@ -19,10 +21,11 @@
 // Both operands lie in shared memory as blocks of 8 rows by 64 bytes of k, like blocked weights, but with the 16-byte
 // chunks of a row swizzled. To the tensor cores a block is two steps of two chunks. (One read of 16 bytes of a row for
 // two steps would do without ldmatrix, but then the registers of a factor are not neighbours, and the compiler moves
-// them for every product.) Every sum is one chain over ascending k whatever the tile, so that a row's results do not
-// depend on m.
+// them for every product.) Where there are warpgroups, tiles of 64 rows and more in 16 bits are multiplied by them.
+// Every sum is one chain over ascending k whatever the tile, so that a row's results do not depend on m.
 #include "common.cuh"
 #include "shared_memory.cuh"
+#include "warpgroup.cuh"
 
 namespace product {
 
@@ -31,7 +34,7 @@ constexpr int SPLIT_UNIT = 64;  // numbers of k
 // Row tiles that run together: about as many as make a wave of blocks square, which then reads the least.
 constexpr int BAND = 16;
 
-extern __shared__ __align__(128) char shared_memory[];
+extern __shared__ __align__(1024) char shared_memory[];
 
 template <typename Real_, int ROWS_, int OUTPUTS_, int WARP_ROWS_, int WARP_OUTPUTS_, int BLOCKS_, int STAGES_>
 struct Tile {
@@ -49,11 +52,20 @@ struct Tile {
     static constexpr int M = WARP_ROWS / 16;
     static constexpr int N = WARP_OUTPUTS / 8;
     static constexpr int SUMS_STRIDE = OUTPUTS + 8;  // so that 4 rows' pairs of sums lie in different banks
+    static constexpr int PLACES_AT = ROWS * SUMS_STRIDE * 4;
     static_assert(WARPS == 4, "the kernels are launched with 128 threads");
+    static_assert(ROWS <= WARPS * 32, "every row has a thread");
     static_assert(BLOCKS == 1 || BLOCKS == 2, "the loop over k takes two blocks at a time");
     static_assert(STAGES >= 3, "one stage is multiplied, one is awaited, one is refilled");
-    static_assert(ROWS * SUMS_STRIDE * 4 <= STAGES * STAGE_BYTES, "sums take the place of the stages");
+    static_assert(PLACES_AT + ROWS * sizeof(Row) <= STAGES * STAGE_BYTES,
+                  "sums and places take the place of the stages");
 };
+
+// Whether the tile's threads multiply together, from shared memory.
+template <typename T>
+__host__ __device__ constexpr bool by_warpgroup() {
+    return HAS_WARPGROUPS && sizeof(typename T::Real) == 2 && T::ROWS % 64 == 0;
+}
 
 // A factor of the tensor cores' float product, rounded to the 19 bits that they read.
 __device__ __forceinline__ uint32_t round_to_tf32(uint32_t x) {
@@ -159,19 +171,24 @@ struct Pipeline {
             end_copy_group();
         }
         wait_for_copy_groups<T::STAGES - 2>();
-        __syncthreads();
+        meet();
     }
 
     // After this the stage after `stage` is there, and the one before it, which no warp reads any more, is refilled.
     __device__ __forceinline__ void advance(int stage) const {
         wait_for_copy_groups<T::STAGES - 3>();
-        __syncthreads();
+        meet();
         int refill = stage + T::STAGES - 1;
         if (refill < stages) {
             copy_weights(refill);
             activations.copy(refill, buffer(refill));
         }
         end_copy_group();
+    }
+
+    static __device__ __forceinline__ void meet() {
+        if constexpr (by_warpgroup<T>()) show_to_tensor_cores();
+        __syncthreads();
     }
 };
 
@@ -203,10 +220,9 @@ struct Places {
     }
 
     // nullptr for what is not kept.
-    __device__ __forceinline__ Real* of_row(const Product& p, int row) const {
+    __device__ __forceinline__ Real* of_row(const Product& p, int row, Row where) const {
         if constexpr (EPILOGUE == EPILOGUE_QKV) {
             if (queries) return first + static_cast<int64_t>(row) * p.ap;
-            Row where = p.rows[row];
             if (!first || where.sequence < 0) return nullptr;
             int64_t sequence = static_cast<int64_t>(where.sequence) * p.cache.heads * p.cache.room;
             return first + (sequence + where.position) * p.cache.hs;
@@ -215,24 +231,35 @@ struct Places {
     }
 };
 
-// A thread has of every 8 rows one and of every 8 outputs two neighbours: row + 8i, n + 8j and n + 8j + 1 of the tile.
+// Where the row of the tile that has the thread's number lies. It is read before the product, which hides how long that
+// takes.
 template <typename T>
-__device__ __forceinline__ void share_sums(const float (&sums)[T::M][T::N][4], int row, int n) {
+__device__ __forceinline__ Row place_of_row(const Product& p, int first_row) {
+    int row = first_row + threadIdx.x;
+    bool wanted = p.epilogue == EPILOGUE_QKV && threadIdx.x < T::ROWS && row < p.m;
+    return wanted ? p.rows[row] : Row{-1, 0};
+}
+
+// A thread has of the tile the outputs n + 8j and n + 8j + 1 of the rows row + STEP i and row + STEP i + 8.
+template <typename T, int STEP, int M, int N>
+__device__ __forceinline__ void share_sums(const float (&sums)[M][N][4], int row, int n, Row place_of_row) {
     float* place = reinterpret_cast<float*>(shared_memory) + row * T::SUMS_STRIDE + n;
     __syncthreads();
+    if (threadIdx.x < T::ROWS) reinterpret_cast<Row*>(shared_memory + T::PLACES_AT)[threadIdx.x] = place_of_row;
 #pragma unroll
-    for (int i = 0; i < 2 * T::M; i++) {
+    for (int i = 0; i < 2 * M; i++) {
+        float* of_row = place + (i / 2 * STEP + i % 2 * 8) * T::SUMS_STRIDE;
 #pragma unroll
-        for (int j = 0; j < T::N; j++) {
+        for (int j = 0; j < N; j++) {
             const float* pair = &sums[i / 2][j][i % 2 * 2];
-            *reinterpret_cast<float2*>(place + 8 * i * T::SUMS_STRIDE + 8 * j) = make_float2(pair[0], pair[1]);
+            *reinterpret_cast<float2*>(of_row + 8 * j) = make_float2(pair[0], pair[1]);
         }
     }
     __syncthreads();
 }
 
 // A thread takes the same four outputs of every row that is its turn.
-template <typename T, typename Out, Epilogue EPILOGUE>
+template <typename T, typename Out, Epilogue EPILOGUE, bool GELU_ERF = false>
 __device__ __forceinline__ void store_tile(const Product& p, int first_row, int first_output) {
     constexpr int THREADS_OF_ROW = T::OUTPUTS / 4, ROWS_AT_ONCE = T::WARPS * 32 / THREADS_OF_ROW;
     int column = threadIdx.x % THREADS_OF_ROW * 4, n = first_output + column;
@@ -240,6 +267,7 @@ __device__ __forceinline__ void store_tile(const Product& p, int first_row, int 
     float4 bias = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     if constexpr (EPILOGUE != EPILOGUE_PARTIAL) bias = *reinterpret_cast<const float4*>(p.bias + n);
     const float* sums = reinterpret_cast<const float*>(shared_memory) + column;
+    const Row* of_rows = reinterpret_cast<const Row*>(shared_memory + T::PLACES_AT);
     Places<Out, EPILOGUE> places(p, n);
     int rows = min(T::ROWS, p.m - first_row);
 #pragma unroll 4
@@ -247,9 +275,9 @@ __device__ __forceinline__ void store_tile(const Product& p, int first_row, int 
         float4 x = *reinterpret_cast<const float4*>(sums + row * T::SUMS_STRIDE);
         x = make_float4(x.x + bias.x, x.y + bias.y, x.z + bias.z, x.w + bias.w);
         if constexpr (EPILOGUE == EPILOGUE_GELU) {
-            x = make_float4(gelu(x.x, p.gelu_erf), gelu(x.y, p.gelu_erf), gelu(x.z, p.gelu_erf), gelu(x.w, p.gelu_erf));
+            x = make_float4(gelu(x.x, GELU_ERF), gelu(x.y, GELU_ERF), gelu(x.z, GELU_ERF), gelu(x.w, GELU_ERF));
         }
-        Out* place = places.of_row(p, first_row + row);
+        Out* place = places.of_row(p, first_row + row, of_rows[row]);
         if (place) store_four<Out>(place, x);
     }
 }
@@ -260,8 +288,11 @@ template <typename T>
 __device__ __forceinline__ void finish(const Product& p, int first_row, int first_output) {
     if (p.epilogue == EPILOGUE_QKV) {
         store_tile<T, typename T::Real, EPILOGUE_QKV>(p, first_row, first_output);
+    } else if (p.epilogue == EPILOGUE_GELU && p.gelu_erf) {
+        store_tile<T, typename T::Real, EPILOGUE_GELU, true>(p, first_row, first_output);
     } else if (p.epilogue == EPILOGUE_GELU) {
-        store_tile<T, typename T::Real, EPILOGUE_GELU>(p, first_row, first_output);
+        // By itself, so that several are computed at once.
+        store_tile<T, typename T::Real, EPILOGUE_GELU, false>(p, first_row, first_output);
     } else {
         // Logits are the partial sums of one split.
         store_tile<T, float, EPILOGUE_PARTIAL>(p, first_row, first_output);
@@ -363,6 +394,32 @@ __device__ __forceinline__ void multiply_on_tensor_cores(const Pipeline<T>& pipe
     }
 }
 
+// The products of a stage run while the next one's copies are started and waited for.
+template <typename T>
+__device__ __forceinline__ void multiply_by_warpgroup(const Pipeline<T>& pipeline, int stages, uint32_t shared,
+                                                      float (&sums)[T::ROWS / 64][T::OUTPUTS / 8][4]) {
+    constexpr int GROUP_BYTES = T::BLOCKS * BLOCK_BYTES;
+    constexpr int STEP_BYTES = 32;  // of k, of a product
+    for (int stage = 0; stage < stages; stage++) {
+        uint32_t rows = shared + pipeline.buffer(stage), outputs = rows + T::WEIGHTS_AT;
+        begin_products();
+#pragma unroll
+        for (int step = 0; step < T::BLOCKS * BLOCK_WIDTH / STEP_BYTES; step++) {
+            int at = step * STEP_BYTES / BLOCK_WIDTH * BLOCK_BYTES + step * STEP_BYTES % BLOCK_WIDTH;
+            uint64_t b = shared_factor(outputs + at, GROUP_BYTES);
+#pragma unroll
+            for (int i = 0; i < T::ROWS / 64; i++) {
+                uint64_t a = shared_factor(rows + at + i * (64 / BLOCK_ROWS) * GROUP_BYTES, GROUP_BYTES);
+                WarpgroupProduct<typename T::Real, T::OUTPUTS>::add(sums[i], a, b);
+            }
+        }
+        end_product_group();
+        wait_for_product_groups<1>();
+        pipeline.advance(stage);
+    }
+    wait_for_product_groups<0>();
+}
+
 __device__ __forceinline__ float add_products(float4 a, float4 b, float sum) {
     return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
 }
@@ -412,6 +469,14 @@ __device__ __forceinline__ void multiply_exactly(const Pipeline<T>& pipeline, co
     }
 }
 
+// By the first block that takes these outputs: it is for all.
+template <typename T>
+__device__ __forceinline__ void prefetch_bias(const Product& p, const Work<T>& work) {
+    int n = work.output + threadIdx.x * FLOATS_OF_LINE;
+    bool is_first = work.row == 0 && work.first_block == 0;
+    if (is_first && p.bias && threadIdx.x < T::OUTPUTS / FLOATS_OF_LINE && n < p.np) prefetch(p.bias + n);
+}
+
 // EXACT: in float, without the tensor cores.
 template <typename T, bool EXACT>
 __device__ __forceinline__ void multiply(const Product& p) {
@@ -419,15 +484,23 @@ __device__ __forceinline__ void multiply(const Product& p) {
     Work<T> work(p);
     uint32_t shared = shared_address(shared_memory);
     Pipeline<T> pipeline(p, work.row, work.output, work.first_block, work.stages, shared);
+    prefetch_bias<T>(p, work);
     pipeline.start();
-    float sums[T::M][T::N][4] = {};
-    int lane = threadIdx.x % 32;
-    if constexpr (EXACT) {
-        multiply_exactly<T>(pipeline, work, sums);
-        share_sums<T>(sums, work.warp_row + lane % 8, work.warp_output + lane / 8 * 2);
+    Row place = place_of_row<T>(p, work.row);
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    if constexpr (by_warpgroup<T>()) {
+        float sums[T::ROWS / 64][T::OUTPUTS / 8][4] = {};
+        multiply_by_warpgroup<T>(pipeline, work.stages, shared, sums);
+        share_sums<T, 64>(sums, warp * 16 + lane / 4, lane % 4 * 2, place);
     } else {
-        multiply_on_tensor_cores<T>(pipeline, work, shared, sums);
-        share_sums<T>(sums, work.warp_row + lane / 4, work.warp_output + lane % 4 * 2);
+        float sums[T::M][T::N][4] = {};
+        if constexpr (EXACT) {
+            multiply_exactly<T>(pipeline, work, sums);
+            share_sums<T, 16>(sums, work.warp_row + lane % 8, work.warp_output + lane / 8 * 2, place);
+        } else {
+            multiply_on_tensor_cores<T>(pipeline, work, shared, sums);
+            share_sums<T, 16>(sums, work.warp_row + lane / 4, work.warp_output + lane % 4 * 2, place);
+        }
     }
     finish<T>(p, work.row, work.output);
 }
@@ -435,6 +508,8 @@ __device__ __forceinline__ void multiply(const Product& p) {
 // Warps of 64 x 64 because narrower ones are bound by reads of shared memory.
 template <typename Real>
 using Large = Tile<Real, 128, 128, 64, 64, 1, 6>;
+template <typename Real>
+using Wide = Tile<Real, 64, 128, 32, 64, 2, 4>;
 template <typename Real>
 using Medium = Tile<Real, 64, 64, 32, 32, 2, 4>;
 // Many stages because few rows are bound by reads of weights, of which there must be many under way.
@@ -455,10 +530,12 @@ using SmallExact = Tile<float, 64, 32, 32, 16, 2, 6>;
     }
 
 PRODUCT_KERNEL(product_128x128_f16, 2, false, Large<half16>)
+PRODUCT_KERNEL(product_64x128_f16, 2, false, Wide<half16>)
 PRODUCT_KERNEL(product_64x64_f16, 3, false, Medium<half16>)
 PRODUCT_KERNEL(product_64x32_f16, 2, false, Small<half16>)
 PRODUCT_KERNEL(product_32x32_f16, 3, false, Tiny<half16>)
 PRODUCT_KERNEL(product_128x128_bf16, 2, false, Large<bfloat16>)
+PRODUCT_KERNEL(product_64x128_bf16, 2, false, Wide<bfloat16>)
 PRODUCT_KERNEL(product_64x64_bf16, 3, false, Medium<bfloat16>)
 PRODUCT_KERNEL(product_64x32_bf16, 2, false, Small<bfloat16>)
 PRODUCT_KERNEL(product_32x32_bf16, 3, false, Tiny<bfloat16>)

@@ -53,12 +53,43 @@ __device__ void norm(const Rows& r, const float* x, Real* out, float* scratch) {
     }
 }
 
+// Of a row, what a product left in parts, of which several are read at once.
+__device__ __forceinline__ float4 sum_of_parts(const Rows& r, int64_t row, int c) {
+    constexpr int AT_ONCE = 8;
+    float4 sum = *reinterpret_cast<const float4*>(r.bias + c);
+    for (int first = 0; first < r.splits; first += AT_ONCE) {
+        float4 parts[AT_ONCE];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            const float* part = r.partials + (static_cast<int64_t>(first + i) * r.partial_rows + row) * r.dp + c;
+            parts[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            if (first + i < r.splits) parts[i] = *reinterpret_cast<const float4*>(part);
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            sum = make_float4(sum.x + parts[i].x, sum.y + parts[i].y, sum.z + parts[i].z, sum.w + parts[i].w);
+        }
+    }
+    return sum;
+}
+
+// By one block: it is for all.
+__device__ __forceinline__ void prefetch_weights(const Rows& r) {
+    if (blockIdx.x > 0) return;
+    for (int c = threadIdx.x * FLOATS_OF_LINE; c < r.dp; c += THREADS * FLOATS_OF_LINE) {
+        if (r.partials) prefetch(r.bias + c);
+        if (r.out) prefetch(r.norm_weight + c);
+        if (r.out) prefetch(r.norm_bias + c);
+    }
+}
+
 template <typename Real>
 __device__ void work(const Rows& r) {
     extern __shared__ float4 memory[];
     __shared__ float scratch[WARPS];
     float* kept = reinterpret_cast<float*>(memory);
     let_successor_start();
+    prefetch_weights(r);
     wait_for_predecessor();
     int row = blockIdx.x;
     int64_t source = r.picks ? r.picks[row + 1] - 1 : row;
@@ -75,12 +106,7 @@ __device__ void work(const Rows& r) {
             v = *reinterpret_cast<const float4*>(x + c);
         }
         if (r.partials) {
-            float4 sum = *reinterpret_cast<const float4*>(r.bias + c);
-            for (int split = 0; split < r.splits; ++split) {
-                const float* partial = r.partials + (static_cast<int64_t>(split) * r.partial_rows + source) * r.dp + c;
-                float4 part = *reinterpret_cast<const float4*>(partial);
-                sum = make_float4(sum.x + part.x, sum.y + part.y, sum.z + part.z, sum.w + part.w);
-            }
+            float4 sum = sum_of_parts(r, source, c);
             v = make_float4(v.x + sum.x, v.y + sum.y, v.z + sum.z, v.w + sum.w);
         }
         // Where rows are picked, the stream goes no further than the norm.

@@ -12,10 +12,18 @@ pub(crate) struct Tile {
     pub(crate) rows: usize,
     pub(crate) outputs: usize,
     pub(crate) shared: u32,
-    /// Clock ticks for one column of the sum, as measured on an H100: of a tile that has a multiprocessor for itself,
-    /// and of each of many.
+    cost: Cost,
+}
+
+/// Clock ticks of a tile, as measured on an H100, and with warpgroups on an H200.
+#[derive(Clone, Copy)]
+struct Cost {
+    /// For one column of the sum, of a tile that has a multiprocessor for itself.
     alone: f64,
+    /// For one column of the sum, of each of many.
     shared_out: f64,
+    /// For beginning and ending.
+    rest: f64,
 }
 
 impl Tile {
@@ -72,7 +80,7 @@ pub(crate) struct Kernels {
     some: Fews,
     tiles: Vec<Tile>,
     pub(crate) prompt_attention: Kernel,
-    pub(crate) prompt_attention_shared: u32,
+    pub(crate) prompt_attention_shape: AttentionShape,
     pub(crate) step_attention: Kernel,
     /// Norm, queries, keys, values and attention of a step in one, where that can be.
     pub(crate) step_heads: Option<Kernel>,
@@ -108,27 +116,44 @@ impl Kernels {
             fews([8, FEW_ROWS].map(|rows| (rows, format!("few_{name}_{suffix}{rows}"))), outputs, 256)
         };
         let none = || Fews(Vec::new());
-        type Shape<'a> = (usize, usize, &'a str, u32, f64, f64);
-        let shapes: &[Shape<'_>] = match (dtype, tf32) {
-            (DTypeChoice::F32, false) => &[(64, 64, "f32", 65_536, 70.0, 40.0), (64, 32, "f32", 73_728, 65.0, 22.0)],
-            (DTypeChoice::F32, true) => &[(128, 64, "tf32", 98_304, 40.0, 25.0), (64, 32, "tf32", 98_304, 16.0, 9.0)],
-            _ => &[
-                (128, 128, name, 98_304, 50.0, 25.0),
-                (64, 64, name, 65_536, 15.0, 7.5),
-                (64, 32, name, 98_304, 10.0, 4.7),
-                (32, 32, name, 65_536, 9.0, 3.5),
-            ],
+        let cost = |alone, shared_out, rest| Cost { alone, shared_out, rest };
+        let (of, shapes): (&str, &[(usize, usize, u32, Cost)]) = match (dtype, tf32) {
+            (DTypeChoice::F32, false) => {
+                ("f32", &[(64, 64, 65_536, cost(70.0, 40.0, 0.0)), (64, 32, 73_728, cost(65.0, 22.0, 0.0))])
+            }
+            (DTypeChoice::F32, true) => {
+                ("tf32", &[(128, 64, 98_304, cost(40.0, 25.0, 0.0)), (64, 32, 98_304, cost(16.0, 9.0, 0.0))])
+            }
+            // By warpgroups.
+            _ if gpu.compute_capability() == (9, 0) => (
+                name,
+                &[
+                    (128, 128, 98_304, cost(23.5, 12.6, 7500.0)),
+                    (64, 128, 98_304, cost(14.0, 8.6, 5000.0)),
+                    (64, 64, 65_536, cost(13.0, 6.4, 4000.0)),
+                    (64, 32, 98_304, cost(8.0, 4.8, 4000.0)),
+                ],
+            ),
+            _ => (
+                name,
+                &[
+                    (128, 128, 98_304, cost(50.0, 25.0, 0.0)),
+                    (64, 64, 65_536, cost(15.0, 7.5, 0.0)),
+                    (64, 32, 98_304, cost(10.0, 4.7, 0.0)),
+                    (32, 32, 65_536, cost(9.0, 3.5, 0.0)),
+                ],
+            ),
         };
         let tiles = shapes
             .iter()
-            .map(|&(rows, outputs, name, shared, alone, shared_out)| {
-                let kernel = gpu.kernel(&format!("product_{rows}x{outputs}_{name}"))?;
+            .map(|&(rows, outputs, shared, cost)| {
+                let kernel = gpu.kernel(&format!("product_{rows}x{outputs}_{of}"))?;
                 kernel.allow_shared(shared)?;
-                Ok(Tile { kernel, rows, outputs, shared, alone, shared_out })
+                Ok(Tile { kernel, rows, outputs, shared, cost })
             })
             .collect::<Result<_, DriverError>>()?;
         let attention = AttentionShape::of(dtype, dims.hs);
-        let prompt_attention = gpu.kernel(&attention.name)?;
+        let prompt_attention = gpu.kernel(&format!("prompt_attention_{}_{dtype}", attention.size))?;
         prompt_attention.allow_shared(attention.shared)?;
         Ok(Self {
             fetch_job: gpu.kernel("fetch_job")?,
@@ -146,7 +171,7 @@ impl Kernels {
             },
             tiles,
             prompt_attention,
-            prompt_attention_shared: attention.shared,
+            prompt_attention_shape: attention,
             step_attention: match dims.hs {
                 129.. if !narrow => gpu.kernel("step_attention_f32_large")?,
                 _ => kernel("step_attention")?,
@@ -205,7 +230,7 @@ impl Kernels {
     }
 
     /// The tile that takes the least time, and into how many parts its sums are split, by a rough account of it: waves
-    /// of blocks, and the partial sums written and read.
+    /// of blocks, their beginning and end, and the partial sums written and read.
     fn tile(&self, m: usize, np: usize, kp: usize, can_split: bool) -> (&Tile, usize) {
         // Bytes that the second-level cache gives in a tick.
         const BYTES: f64 = 3000.0;
@@ -213,8 +238,8 @@ impl Kernels {
         let ticks = |tile: &Tile, splits: usize| {
             let waves = (tile.tiles(m, np) * splits).div_ceil(self.multiprocessors) as f64;
             let partial = (2 * 4 * splits * m * np) as f64 / BYTES;
-            let column = tile.alone.max(waves * tile.shared_out);
-            column * kp.div_ceil(splits) as f64 + if can_split { partial } else { 0.0 }
+            let column = tile.cost.alone.max(waves * tile.cost.shared_out);
+            column * kp.div_ceil(splits) as f64 + tile.cost.rest + if can_split { partial } else { 0.0 }
         };
         let mut best = (&self.tiles[0], 1);
         let mut least = f64::INFINITY;
@@ -240,21 +265,24 @@ impl Kernels {
     }
 }
 
-/// Which kernel attends in prompts.
-struct AttentionShape {
-    name: String,
-    shared: u32,
+/// How the kernel that attends in prompts is launched.
+#[derive(Clone, Copy)]
+pub(crate) struct AttentionShape {
+    /// The largest size of a head.
+    size: usize,
+    pub(crate) threads: u32,
+    pub(crate) shared: u32,
 }
 
 impl AttentionShape {
     fn of(dtype: DTypeChoice, hs: usize) -> Self {
-        let shapes: &[(usize, u32)] = match dtype {
-            DTypeChoice::F32 => &[(64, 34_816), (128, 67_584), (256, 133_120)],
-            _ => &[(32, 20_480), (64, 40_960), (96, 61_440), (128, 81_920), (256, 98_304)],
+        let shapes: &[(usize, u32, u32)] = match dtype {
+            DTypeChoice::F32 => &[(64, 128, 34_816), (128, 128, 67_584), (256, 128, 133_120)],
+            _ => &[(32, 256, 36_864), (64, 256, 73_728), (96, 128, 61_440), (128, 128, 81_920), (256, 128, 98_304)],
         };
         let last = shapes[shapes.len() - 1];
-        let (size, shared) = shapes.iter().copied().find(|(size, _)| *size >= hs).unwrap_or(last);
-        Self { name: format!("prompt_attention_{size}_{dtype}"), shared }
+        let (size, threads, shared) = shapes.iter().copied().find(|(size, ..)| *size >= hs).unwrap_or(last);
+        Self { size, threads, shared }
     }
 }
 
