@@ -292,6 +292,25 @@ fn every_length_up_to_the_context_is_right() {
 
 #[test]
 #[ignore = "needs an NVIDIA GPU"]
+fn long_prompts_in_sixteen_bits_are_near_f32() {
+    for (heads, width) in [(12, 768), (5, 320), (6, 192), (3, 288)] {
+        let config = Config { context: 1024, vocabulary: 509, ..Config::published(2, heads, width) };
+        let mut candle = reference(&config);
+        let prompts = [129, 300, 513, 1000].map(|length| prompt(&config, length, length as u64));
+        let expected = prompts.each_ref().map(|prompt| candle.prompt_logits(prompt).unwrap());
+        for (dtype, tolerance) in [(DTypeChoice::F16, 2e-3), (DTypeChoice::BF16, 1e-2)] {
+            let mut fused = fused(&config, dtype, false);
+            for (prompt, expected) in prompts.iter().zip(&expected) {
+                let error = relative(&fused.prompt_logits(prompt).unwrap(), expected);
+                println!("{dtype}, heads of {}, a prompt of {}: {error:.2e}", width / heads, prompt.len());
+                assert!(error < tolerance, "{dtype}, heads of {}, {}: {error}", width / heads, prompt.len());
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
 fn a_prompt_can_be_read_in_parts() {
     let config = Config { context: 1024, vocabulary: 300, ..Config::published(1, 4, 64) };
     let mut fused = fused(&config, DTypeChoice::F16, false);
@@ -389,8 +408,8 @@ fn a_thousand_generations_give_the_same_tokens() {
     }
 }
 
-fn a_few_tokens_come(way: Way, batches: &[usize]) {
-    let small = |heads, width| Config { context: 64, vocabulary: 300, ..Config::published(2, heads, width) };
+fn a_few_tokens_come(way: Way, batches: &[usize], shortest: usize) {
+    let small = |heads, width| Config { context: 192, vocabulary: 300, ..Config::published(2, heads, width) };
     for (config, dtype) in [
         (small(2, 128), DTypeChoice::F32),
         (small(3, 96), DTypeChoice::F16),
@@ -400,7 +419,7 @@ fn a_few_tokens_come(way: Way, batches: &[usize]) {
         let mut fused = fused(&config, dtype, false);
         for &batch in batches {
             let requests: Vec<_> =
-                (0..batch).map(|index| request(prompt(&config, 3 + index, index as u64), 3)).collect();
+                (0..batch).map(|index| request(prompt(&config, shortest + index, index as u64), 3)).collect();
             let tokens = tokens_by(&mut fused, way, &requests);
             assert!(tokens.iter().all(|tokens| tokens.len() == 3), "{dtype}, a batch of {batch}");
         }
@@ -412,7 +431,14 @@ fn a_few_tokens_come(way: Way, batches: &[usize]) {
 #[test]
 #[ignore = "needs an NVIDIA GPU"]
 fn a_few_tokens_come_by_steps() {
-    a_few_tokens_come(Way::Steps, &[1, 2, 9, 20, 40]);
+    a_few_tokens_come(Way::Steps, &[1, 2, 9, 20, 40], 3);
+}
+
+/// The same for what only prompts of several tiles need.
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn a_few_tokens_come_after_a_long_prompt() {
+    a_few_tokens_come(Way::Steps, &[1], 150);
 }
 
 /// The same for the kernel that generates a whole text, which `compute-sanitizer` slows down so much that it had better
@@ -420,7 +446,7 @@ fn a_few_tokens_come_by_steps() {
 #[test]
 #[ignore = "needs an NVIDIA GPU"]
 fn a_few_tokens_come_at_once() {
-    a_few_tokens_come(Way::Best, &[1]);
+    a_few_tokens_come(Way::Best, &[1], 3);
 }
 
 #[test]
