@@ -1,28 +1,24 @@
 // Causal attention of prompts over themselves, with the softmax as in Dao et al. 2022 (FlashAttention): the scores are
-// never in memory. Parameter: PromptAttention. Tile: 64 queries.
+// never in memory. Parameter: PromptAttention. Threads: 128. Tile: 64 queries.
 // Grid: x = tiles of the longest sequence's queries, y = heads, z = sequences. Take the first kernel with size >= hs.
 //
-// kernel                      size  keys a step  threads  dynamic shared bytes
-// prompt_attention_32_f16       32           64      256        36864
-// prompt_attention_64_f16       64           64      256        73728
-// prompt_attention_96_f16       96           64      128        61440
-// prompt_attention_128_f16     128           64      128        81920
-// prompt_attention_256_f16     256           32      128        98304
+// kernel                      size  keys a step  dynamic shared bytes
+// prompt_attention_32_f16       32           64        20480
+// prompt_attention_64_f16       64           64        40960
+// prompt_attention_96_f16       96           64        61440
+// prompt_attention_128_f16     128           64        81920
+// prompt_attention_256_f16     256           32        98304
 // prompt_attention_<size>_bf16: as f16
-// prompt_attention_64_f32       64           32      128        34816
-// prompt_attention_128_f32     128           32      128        67584
-// prompt_attention_256_f32     256           32      128       133120
-//
-// Where there are 256 threads, two parties of 128 take the steps over keys in turn: a step is mostly latency, and a
-// single prompt has fewer tiles than there are multiprocessors.
+// prompt_attention_64_f32       64           32        34816
+// prompt_attention_128_f32     128           32        67584
+// prompt_attention_256_f32     256           32       133120
 #include <math_constants.h>
 #include "common.cuh"
 #include "shared_memory.cuh"
-#include "warpgroup.cuh"
 
 namespace prompt_attention {
 
-constexpr int THREADS = 128;  // of a party
+constexpr int THREADS = 128;
 constexpr int WARPS = THREADS / 32;
 constexpr int QUERIES = 64;
 
@@ -30,7 +26,7 @@ constexpr int BLOCK_NUMBERS = BLOCK_WIDTH / 2;
 
 constexpr float LOG2_E = 1.4426950408889634f;
 
-extern __shared__ __align__(1024) char shared_memory[];
+extern __shared__ __align__(128) char shared_memory[];
 
 // One block's part: a tile of queries of one head of one sequence.
 template <typename Real>
@@ -67,7 +63,7 @@ template <typename Real, int ROWS, int SIZE>
 __device__ __forceinline__ void copy_blocks(uint32_t shared, const Real* source, int row_stride, int rows, int hs) {
     constexpr int BLOCKS_OF_ROW = SIZE / BLOCK_NUMBERS, BLOCKS = ROWS / BLOCK_ROWS * BLOCKS_OF_ROW;
     static_assert(BLOCKS % WARPS == 0, "every warp copies as many blocks");
-    int warp = threadIdx.x % THREADS / 32, row_in_block = threadIdx.x % 32 / 4, chunk = threadIdx.x % 4;
+    int warp = threadIdx.x / 32, row_in_block = threadIdx.x % 32 / 4, chunk = threadIdx.x % 4;
     uint32_t target = shared + place_in_block(row_in_block, chunk);
 #pragma unroll
     for (int i = 0; i < BLOCKS / WARPS; i++) {
@@ -104,27 +100,10 @@ struct Softmax {
     float maxima[2];
 };
 
-// Whether a party multiplies as a warpgroup.
-template <int SIZE>
-__host__ __device__ constexpr bool by_warpgroup() {
-    return HAS_WARPGROUPS && SIZE <= 128;
-}
-
 // Scores of 16 queries and KEYS keys. A query's and a key's blocks are two steps of two chunks.
 template <typename Real, int SIZE, int KEYS>
 __device__ __forceinline__ void score(float (&scores)[KEYS / 8][4], const uint4 (&q)[SIZE / 16], uint32_t keys) {
     constexpr int GROUP_BYTES = SIZE / BLOCK_NUMBERS * BLOCK_BYTES;
-    if constexpr (by_warpgroup<SIZE>()) {
-        begin_products();
-#pragma unroll
-        for (int i = 0; i < SIZE / 16; i++) {
-            uint64_t k = shared_factor(keys + i / 2 * BLOCK_BYTES + i % 2 * 32, GROUP_BYTES);
-            WarpgroupProduct<Real, KEYS>::add(scores, q[i], k);
-        }
-        end_product_group();
-        wait_for_product_groups<0>();
-        return;
-    }
     uint32_t place = keys + place_in_block(threadIdx.x % 8, threadIdx.x % 32 / 8);
 #pragma unroll
     for (int block = 0; block < SIZE / BLOCK_NUMBERS; block++) {
@@ -193,8 +172,8 @@ __device__ __forceinline__ void add_values(Softmax<SIZE>& state, const float (&w
     uint32_t places[2] = {group + place_in_block(row, matrix / 2), group + place_in_block(row, 2 + matrix / 2)};
 #pragma unroll
     for (int k = 0; k < KEYS / 16; k++) {
-        const float (&low)[4] = weights[2 * k];
-        const float (&high)[4] = weights[2 * k + 1];
+        const float(&low)[4] = weights[2 * k];
+        const float(&high)[4] = weights[2 * k + 1];
         uint32_t a0 = pack<Real>(low[0], low[1]), a1 = pack<Real>(low[2], low[3]);
         uint32_t a2 = pack<Real>(high[0], high[1]), a3 = pack<Real>(high[2], high[3]);
 #pragma unroll
@@ -209,7 +188,7 @@ __device__ __forceinline__ void add_values(Softmax<SIZE>& state, const float (&w
 template <int SIZE>
 __device__ __forceinline__ void load_queries(uint4 (&q)[SIZE / 16], uint32_t shared) {
     constexpr int GROUP_BYTES = SIZE / BLOCK_NUMBERS * BLOCK_BYTES;
-    int warp = threadIdx.x % THREADS / 32, row = threadIdx.x % 8, matrix = threadIdx.x % 32 / 8;
+    int warp = threadIdx.x / 32, row = threadIdx.x % 8, matrix = threadIdx.x % 32 / 8;
     uint32_t group = shared + (2 * warp + matrix % 2) * GROUP_BYTES;
 #pragma unroll
     for (int i = 0; i < SIZE / 16; i++) {
@@ -239,116 +218,52 @@ __device__ __forceinline__ void store_queries(const PromptAttention& p, const Wo
     }
 }
 
-// Keys and values of one step, to one half of a ring.
+// Keys and values of one step, to the half of the ring that is its turn.
 template <typename Real, int SIZE, int KEYS>
-__device__ __forceinline__ void copy_step(uint32_t half, const Work<Real>& work, int hs, int step) {
+__device__ __forceinline__ void copy_step(uint32_t ring, const Work<Real>& work, int hs, int step) {
+    constexpr int STEP_BYTES = KEYS * SIZE * 2;
+    uint32_t target = ring + step % 2 * (2 * STEP_BYTES);
     int first = step * KEYS, rows = work.length - first;
     int64_t offset = static_cast<int64_t>(first) * hs;
-    copy_blocks<Real, KEYS, SIZE>(half, work.keys + offset, hs, rows, hs);
-    copy_blocks<Real, KEYS, SIZE>(half + KEYS * SIZE * 2, work.values + offset, hs, rows, hs);
+    copy_blocks<Real, KEYS, SIZE>(target, work.keys + offset, hs, rows, hs);
+    copy_blocks<Real, KEYS, SIZE>(target + STEP_BYTES, work.values + offset, hs, rows, hs);
     end_copy_group();
 }
 
-// Waits for all threads of the party.
-__device__ __forceinline__ void meet(int party) {
-    asm volatile("bar.sync %0, %1;" ::"r"(1 + party), "n"(THREADS) : "memory");
-}
-
-// What the second party found, through shared memory to the first. Each of its threads has the queries of the first's
-// of the same number.
-template <int SIZE>
-struct Handover {
-    static constexpr int NUMBERS = SIZE / 2 + 4;
-
-    float* numbers;  // [NUMBERS][THREADS]
-
-    __device__ __forceinline__ float& at(int i) const { return numbers[i * THREADS + threadIdx.x % THREADS]; }
-
-    __device__ __forceinline__ void put(const Softmax<SIZE>& state) const {
-#pragma unroll
-        for (int i = 0; i < SIZE / 2; i++) at(i) = state.sums[i / 4][i % 4];
-#pragma unroll
-        for (int index = 0; index < 2; index++) {
-            at(SIZE / 2 + index) = state.weights[index];
-            at(SIZE / 2 + 2 + index) = state.maxima[index];
-        }
-    }
-
-    // The first party has seen a key of each query, so that its maxima are numbers.
-    __device__ __forceinline__ void take(Softmax<SIZE>& state, float scale) const {
-#pragma unroll
-        for (int index = 0; index < 2; index++) {
-            float other_maximum = at(SIZE / 2 + 2 + index), maximum = fmaxf(state.maxima[index], other_maximum);
-            float factor = power_of_2((state.maxima[index] - maximum) * scale);
-            float other_factor = power_of_2((other_maximum - maximum) * scale);
-            state.weights[index] = state.weights[index] * factor + at(SIZE / 2 + index) * other_factor;
-#pragma unroll
-            for (int i = 0; i < SIZE / 8; i++) {
-#pragma unroll
-                for (int e = 2 * index; e < 2 * index + 2; e++) {
-                    state.sums[i][e] = state.sums[i][e] * factor + at(4 * i + e) * other_factor;
-                }
-            }
-        }
-    }
-};
-
-// With two parties no step may hide all keys of a query, which holds of steps of as many keys as a tile has queries.
-template <typename Real, int SIZE, int KEYS, int PARTIES>
+template <typename Real, int SIZE, int KEYS>
 __device__ __forceinline__ void attend_on_tensor_cores(const PromptAttention& p) {
-    constexpr int STEP_BYTES = 2 * KEYS * SIZE * 2;
-    static_assert(PARTIES == 1 || KEYS == QUERIES, "see above");
-    static_assert(PARTIES == 1 || Handover<SIZE>::NUMBERS * THREADS * 4 <= 2 * STEP_BYTES, "takes the place of a ring");
+    constexpr int STEP_BYTES = KEYS * SIZE * 2;
     let_successor_start();
     wait_for_predecessor();
     Work<Real> work(p);
     if (work.first_query >= work.length) return;
-    int hs = p.cache.hs, steps = work.steps(KEYS), party = PARTIES == 1 ? 0 : threadIdx.x / THREADS;
-    uint32_t queries = shared_address(shared_memory), rings = queries + QUERIES * SIZE * 2;
-    uint32_t ring = rings + party * 2 * STEP_BYTES;
-    if (party == 0) {
-        copy_blocks<Real, QUERIES, SIZE>(queries, static_cast<const Real*>(p.q) + work.place(p, work.first_query), p.ap,
-                                         work.length - work.first_query, hs);
-    }
+    int hs = p.cache.hs, steps = work.steps(KEYS);
+    uint32_t queries = shared_address(shared_memory), ring = queries + QUERIES * SIZE * 2;
+    copy_blocks<Real, QUERIES, SIZE>(queries, static_cast<const Real*>(p.q) + work.place(p, work.first_query), p.ap,
+                                     work.length - work.first_query, hs);
     end_copy_group();
-    if (party < steps) copy_step<Real, SIZE, KEYS>(ring, work, hs, party);
+    copy_step<Real, SIZE, KEYS>(ring, work, hs, 0);
     wait_for_copy_groups<1>();
     __syncthreads();
     uint4 q[SIZE / 16];
     load_queries<SIZE>(q, queries);
 
     int lane = threadIdx.x % 32;
-    int warp_query = work.first_query + threadIdx.x % THREADS / 32 * 16, first_query = warp_query + lane / 4;
+    int warp_query = work.first_query + threadIdx.x / 32 * 16, first_query = warp_query + lane / 4;
     float scale = p.scale * LOG2_E;
     Softmax<SIZE> state = {{}, {}, {-CUDART_INF_F, -CUDART_INF_F}};
-    uint32_t half = ring, other_half = ring + STEP_BYTES;
 #pragma unroll 1
-    for (int step = party; step < steps; step += PARTIES) {
+    for (int step = 0; step < steps; step++) {
         wait_for_copy_groups<0>();
-        if constexpr (by_warpgroup<SIZE>()) show_to_tensor_cores();
-        meet(party);
-        if (step + PARTIES < steps) copy_step<Real, SIZE, KEYS>(other_half, work, hs, step + PARTIES);
+        __syncthreads();
+        if (step + 1 < steps) copy_step<Real, SIZE, KEYS>(ring, work, hs, step + 1);
+        uint32_t keys = ring + step % 2 * (2 * STEP_BYTES);
         float scores[KEYS / 8][4] = {};
-        score<Real, SIZE, KEYS>(scores, q, half);
+        score<Real, SIZE, KEYS>(scores, q, keys);
         int first_key = step * KEYS;
         if (first_key + KEYS - 1 > warp_query) hide_later_keys(scores, first_key + lane % 4 * 2 - first_query);
         weigh(state, scores, scale);
-        add_values<Real, SIZE, KEYS>(state, scores, half + STEP_BYTES / 2);
-        uint32_t next = other_half;
-        other_half = half;
-        half = next;
-    }
-    if constexpr (PARTIES > 1) {
-        if (steps > 1) {
-            Handover<SIZE> handover = {reinterpret_cast<float*>(shared_memory + (rings - queries) + 2 * STEP_BYTES)};
-            if (party == 1) {
-                meet(party);
-                handover.put(state);
-            }
-            __syncthreads();
-            if (party == 0) handover.take(state, scale);
-        }
-        if (party == 1) return;
+        add_values<Real, SIZE, KEYS>(state, scores, keys + STEP_BYTES);
     }
     store_queries<Real, SIZE>(p, work, state, first_query);
 }
@@ -516,24 +431,24 @@ __device__ __forceinline__ void attend_exactly(const PromptAttention& p) {
 
 }  // namespace prompt_attention
 
-#define ATTENTION_KERNEL(name, threads, blocks_per_multiprocessor, function, ...)    \
-    extern "C" __global__ void __launch_bounds__(threads, blocks_per_multiprocessor) \
-        name(const __grid_constant__ PromptAttention p) {                            \
-        prompt_attention::function<__VA_ARGS__>(p);                                  \
+#define ATTENTION_KERNEL(name, blocks_per_multiprocessor, function, ...)         \
+    extern "C" __global__ void __launch_bounds__(128, blocks_per_multiprocessor) \
+        name(const __grid_constant__ PromptAttention p) {                        \
+        prompt_attention::function<__VA_ARGS__>(p);                              \
     }
 
-ATTENTION_KERNEL(prompt_attention_32_f16, 256, 2, attend_on_tensor_cores, half16, 32, 64, 2)
-ATTENTION_KERNEL(prompt_attention_64_f16, 256, 2, attend_on_tensor_cores, half16, 64, 64, 2)
-ATTENTION_KERNEL(prompt_attention_96_f16, 128, 2, attend_on_tensor_cores, half16, 96, 64, 1)
-ATTENTION_KERNEL(prompt_attention_128_f16, 128, 2, attend_on_tensor_cores, half16, 128, 64, 1)
-ATTENTION_KERNEL(prompt_attention_256_f16, 128, 2, attend_on_tensor_cores, half16, 256, 32, 1)
-ATTENTION_KERNEL(prompt_attention_32_bf16, 256, 2, attend_on_tensor_cores, bfloat16, 32, 64, 2)
-ATTENTION_KERNEL(prompt_attention_64_bf16, 256, 2, attend_on_tensor_cores, bfloat16, 64, 64, 2)
-ATTENTION_KERNEL(prompt_attention_96_bf16, 128, 2, attend_on_tensor_cores, bfloat16, 96, 64, 1)
-ATTENTION_KERNEL(prompt_attention_128_bf16, 128, 2, attend_on_tensor_cores, bfloat16, 128, 64, 1)
-ATTENTION_KERNEL(prompt_attention_256_bf16, 128, 2, attend_on_tensor_cores, bfloat16, 256, 32, 1)
-ATTENTION_KERNEL(prompt_attention_64_f32, 128, 4, attend_exactly, 64)
-ATTENTION_KERNEL(prompt_attention_128_f32, 128, 3, attend_exactly, 128)
-ATTENTION_KERNEL(prompt_attention_256_f32, 128, 1, attend_exactly, 256)
+ATTENTION_KERNEL(prompt_attention_32_f16, 4, attend_on_tensor_cores, half16, 32, 64)
+ATTENTION_KERNEL(prompt_attention_64_f16, 3, attend_on_tensor_cores, half16, 64, 64)
+ATTENTION_KERNEL(prompt_attention_96_f16, 2, attend_on_tensor_cores, half16, 96, 64)
+ATTENTION_KERNEL(prompt_attention_128_f16, 2, attend_on_tensor_cores, half16, 128, 64)
+ATTENTION_KERNEL(prompt_attention_256_f16, 2, attend_on_tensor_cores, half16, 256, 32)
+ATTENTION_KERNEL(prompt_attention_32_bf16, 4, attend_on_tensor_cores, bfloat16, 32, 64)
+ATTENTION_KERNEL(prompt_attention_64_bf16, 3, attend_on_tensor_cores, bfloat16, 64, 64)
+ATTENTION_KERNEL(prompt_attention_96_bf16, 2, attend_on_tensor_cores, bfloat16, 96, 64)
+ATTENTION_KERNEL(prompt_attention_128_bf16, 2, attend_on_tensor_cores, bfloat16, 128, 64)
+ATTENTION_KERNEL(prompt_attention_256_bf16, 2, attend_on_tensor_cores, bfloat16, 256, 32)
+ATTENTION_KERNEL(prompt_attention_64_f32, 4, attend_exactly, 64)
+ATTENTION_KERNEL(prompt_attention_128_f32, 3, attend_exactly, 128)
+ATTENTION_KERNEL(prompt_attention_256_f32, 1, attend_exactly, 256)
 
 #undef ATTENTION_KERNEL

@@ -10,9 +10,9 @@ constexpr bool HAS_WARPGROUPS = true;
 constexpr bool HAS_WARPGROUPS = false;
 #endif
 
-// What a warpgroup's product takes for a factor in shared memory: blocks of 8 rows by 64 bytes of k as place_in_block
-// lays them, which is the tensor cores' swizzle over 64 bytes, `group_bytes` from 8 rows to the next 8. The start is
-// aligned to 512 bytes, but for the k within a block.
+// What a warpgroup's product takes for a factor (the PTX manual's 'matrix descriptor'): blocks of 8 rows by 64 bytes of
+// k as place_in_block lays them, which is the tensor cores' swizzle over 64 bytes, `group_bytes` from 8 rows to the
+// next 8. The start is aligned to 512 bytes, but for the k within a block.
 __device__ __forceinline__ uint64_t shared_factor(uint32_t shared, int group_bytes) {
     constexpr uint64_t SWIZZLE_OVER_64_BYTES = 2;
     return shared / 16 | static_cast<uint64_t>(group_bytes / 16) << 32 | SWIZZLE_OVER_64_BYTES << 62;
@@ -21,12 +21,6 @@ __device__ __forceinline__ uint64_t shared_factor(uint32_t shared, int group_byt
 // What a thread has copied into shared memory may be read by the tensor cores once all threads have met after this.
 __device__ __forceinline__ void show_to_tensor_cores() {
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
-}
-
-// The same for a factor whose numbers of one k lie in a row, 8 rows of k by 64 bytes a block: `block_bytes` from one
-// block to the next 64 bytes of the same rows.
-__device__ __forceinline__ uint64_t shared_factor_by_k(uint32_t shared, int block_bytes, int group_bytes) {
-    return shared_factor(shared, group_bytes) | static_cast<uint64_t>(block_bytes / 16) << 16;
 }
 
 // Before the first product after the sums were touched.
@@ -50,16 +44,13 @@ __device__ __forceinline__ void wait_for_product_groups() {
 }
 
 // d[64][N] += a[64][16] * b[N][16]^T, sums in float. Of d, lane 4g + t of warp w holds of 8 columns j the rows 16w + g
-// (d[j][0], d[j][1]) and 16w + g + 8 (d[j][2], d[j][3]) at 8j + {2t, 2t+1}, and of a in registers, as of the product of
-// a warp, the rows g and g + 8 of its 16. Nothing may touch d or registers of a until the product's group was waited
-// for.
+// (d[j][0], d[j][1]) and 16w + g + 8 (d[j][2], d[j][3]) at 8j + {2t, 2t+1}. Nothing may touch d until the product's
+// group was waited for.
 template <typename Real, int N>
 struct WarpgroupProduct;
 
 #ifdef __CUDA_ARCH_FEAT_SM90_ALL
 #define SUMS(j) "+f"(d[j][0]), "+f"(d[j][1]), "+f"(d[j][2]), "+f"(d[j][3])
-#define PRODUCT(n, type) \
-    "{ .reg .pred add; setp.eq.u32 add, 0, 0; wgmma.mma_async.sync.aligned.m64n" n "k16.f32." type "." type " {"
 #define SUMS_32 SUMS(0), SUMS(1), SUMS(2), SUMS(3)
 #define PLACES_32 "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"
 #define SUMS_64 SUMS(0), SUMS(1), SUMS(2), SUMS(3), SUMS(4), SUMS(5), SUMS(6), SUMS(7)
@@ -67,14 +58,6 @@ struct WarpgroupProduct;
     "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15" \
     ", "                                                    \
     "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
-#define SUMS_96 \
-    SUMS(0), SUMS(1), SUMS(2), SUMS(3), SUMS(4), SUMS(5), SUMS(6), SUMS(7), SUMS(8), SUMS(9), SUMS(10), SUMS(11)
-#define PLACES_96                                                     \
-    "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"           \
-    ", "                                                              \
-    "%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31" \
-    ", "                                                              \
-    "%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"
 #define SUMS_128                                                                                                  \
     SUMS(0), SUMS(1), SUMS(2), SUMS(3), SUMS(4), SUMS(5), SUMS(6), SUMS(7), SUMS(8), SUMS(9), SUMS(10), SUMS(11), \
         SUMS(12), SUMS(13), SUMS(14), SUMS(15)
@@ -87,44 +70,30 @@ struct WarpgroupProduct;
     ", "                                                              \
     "%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 
-#define WARPGROUP_PRODUCT(Real, type, N, A0, A1, A2, A3, B)                                                      \
-    template <>                                                                                                  \
-    struct WarpgroupProduct<Real, N> {                                                                           \
-        static __device__ __forceinline__ void add(float (&d)[N / 8][4], uint64_t a, uint64_t b) {               \
-            asm volatile(PRODUCT(#N, type) PLACES_##N "}, " A0 ", " A1 ", add, 1, 1, 0, 0; }"                    \
-                         : SUMS_##N                                                                              \
-                         : "l"(a), "l"(b));                                                                      \
-        }                                                                                                        \
-        static __device__ __forceinline__ void add(float (&d)[N / 8][4], uint4 a, uint64_t b) {                  \
-            asm volatile(PRODUCT(#N, type) PLACES_##N "}, {" A0 "," A1 "," A2 "," A3 "}, " B ", add, 1, 1, 0; }" \
-                         : SUMS_##N                                                                              \
-                         : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b));                                      \
-        }                                                                                                        \
-        static __device__ __forceinline__ void add_by_k(float (&d)[N / 8][4], uint4 a, uint64_t b) {             \
-            asm volatile(PRODUCT(#N, type) PLACES_##N "}, {" A0 "," A1 "," A2 "," A3 "}, " B ", add, 1, 1, 1; }" \
-                         : SUMS_##N                                                                              \
-                         : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b));                                      \
-        }                                                                                                        \
+#define WARPGROUP_PRODUCT(Real, type, N, A, B)                                                           \
+    template <>                                                                                          \
+    struct WarpgroupProduct<Real, N> {                                                                   \
+        static __device__ __forceinline__ void add(float (&d)[N / 8][4], uint64_t a, uint64_t b) {       \
+            asm volatile("{ .reg .pred add; setp.eq.u32 add, 0, 0; wgmma.mma_async.sync.aligned.m64n" #N \
+                         "k16.f32." type "." type " {" PLACES_##N "}, " A ", " B ", add, 1, 1, 0, 0; }"  \
+                         : SUMS_##N                                                                      \
+                         : "l"(a), "l"(b));                                                              \
+        }                                                                                                \
     };
 
-WARPGROUP_PRODUCT(half16, "f16", 32, "%16", "%17", "%18", "%19", "%20")
-WARPGROUP_PRODUCT(half16, "f16", 64, "%32", "%33", "%34", "%35", "%36")
-WARPGROUP_PRODUCT(half16, "f16", 96, "%48", "%49", "%50", "%51", "%52")
-WARPGROUP_PRODUCT(half16, "f16", 128, "%64", "%65", "%66", "%67", "%68")
-WARPGROUP_PRODUCT(bfloat16, "bf16", 32, "%16", "%17", "%18", "%19", "%20")
-WARPGROUP_PRODUCT(bfloat16, "bf16", 64, "%32", "%33", "%34", "%35", "%36")
-WARPGROUP_PRODUCT(bfloat16, "bf16", 96, "%48", "%49", "%50", "%51", "%52")
-WARPGROUP_PRODUCT(bfloat16, "bf16", 128, "%64", "%65", "%66", "%67", "%68")
+WARPGROUP_PRODUCT(half16, "f16", 32, "%16", "%17")
+WARPGROUP_PRODUCT(half16, "f16", 64, "%32", "%33")
+WARPGROUP_PRODUCT(half16, "f16", 128, "%64", "%65")
+WARPGROUP_PRODUCT(bfloat16, "bf16", 32, "%16", "%17")
+WARPGROUP_PRODUCT(bfloat16, "bf16", 64, "%32", "%33")
+WARPGROUP_PRODUCT(bfloat16, "bf16", 128, "%64", "%65")
 
 #undef WARPGROUP_PRODUCT
 #undef SUMS_32
 #undef PLACES_32
 #undef SUMS_64
 #undef PLACES_64
-#undef SUMS_96
-#undef PLACES_96
 #undef SUMS_128
 #undef PLACES_128
-#undef PRODUCT
 #undef SUMS
 #endif

@@ -80,7 +80,7 @@ pub(crate) struct Kernels {
     some: Fews,
     tiles: Vec<Tile>,
     pub(crate) prompt_attention: Kernel,
-    pub(crate) prompt_attention_shape: AttentionShape,
+    pub(crate) prompt_attention_shared: u32,
     pub(crate) step_attention: Kernel,
     /// Norm, queries, keys, values and attention of a step in one, where that can be.
     pub(crate) step_heads: Option<Kernel>,
@@ -153,7 +153,7 @@ impl Kernels {
             })
             .collect::<Result<_, DriverError>>()?;
         let attention = AttentionShape::of(dtype, dims.hs);
-        let prompt_attention = gpu.kernel(&format!("prompt_attention_{}_{dtype}", attention.size))?;
+        let prompt_attention = gpu.kernel(&attention.name)?;
         prompt_attention.allow_shared(attention.shared)?;
         Ok(Self {
             fetch_job: gpu.kernel("fetch_job")?,
@@ -171,7 +171,7 @@ impl Kernels {
             },
             tiles,
             prompt_attention,
-            prompt_attention_shape: attention,
+            prompt_attention_shared: attention.shared,
             step_attention: match dims.hs {
                 129.. if !narrow => gpu.kernel("step_attention_f32_large")?,
                 _ => kernel("step_attention")?,
@@ -265,24 +265,21 @@ impl Kernels {
     }
 }
 
-/// How the kernel that attends in prompts is launched.
-#[derive(Clone, Copy)]
-pub(crate) struct AttentionShape {
-    /// The largest size of a head.
-    size: usize,
-    pub(crate) threads: u32,
-    pub(crate) shared: u32,
+/// Which kernel attends in prompts.
+struct AttentionShape {
+    name: String,
+    shared: u32,
 }
 
 impl AttentionShape {
     fn of(dtype: DTypeChoice, hs: usize) -> Self {
-        let shapes: &[(usize, u32, u32)] = match dtype {
-            DTypeChoice::F32 => &[(64, 128, 34_816), (128, 128, 67_584), (256, 128, 133_120)],
-            _ => &[(32, 256, 36_864), (64, 256, 73_728), (96, 128, 61_440), (128, 128, 81_920), (256, 128, 98_304)],
+        let shapes: &[(usize, u32)] = match dtype {
+            DTypeChoice::F32 => &[(64, 34_816), (128, 67_584), (256, 133_120)],
+            _ => &[(32, 20_480), (64, 40_960), (96, 61_440), (128, 81_920), (256, 98_304)],
         };
         let last = shapes[shapes.len() - 1];
-        let (size, threads, shared) = shapes.iter().copied().find(|(size, ..)| *size >= hs).unwrap_or(last);
-        Self { size, threads, shared }
+        let (size, shared) = shapes.iter().copied().find(|(size, _)| *size >= hs).unwrap_or(last);
+        Self { name: format!("prompt_attention_{size}_{dtype}"), shared }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::args::{Address, Cache, Choose, Epilogue, Product, PromptAttention, Rows, StepAttention, StepHeads};
 use super::driver::{DriverError, Gpu, Kernel};
-use super::kernels::{AttentionShape, FEW_ROWS, Kernels, launch};
+use super::kernels::{FEW_ROWS, Kernels, launch};
 use super::memory::Memory;
 use super::model::Model;
 
@@ -95,8 +95,7 @@ impl Pass<'_> {
             };
             let grid = (shape.tiles as u32, pass.model.dims.heads as u32, shape.sequences as u32);
             let kernels = pass.kernels;
-            let AttentionShape { threads, shared, .. } = kernels.prompt_attention_shape;
-            pass.launch(&kernels.prompt_attention, grid, threads, shared, &attention)
+            pass.launch(&kernels.prompt_attention, grid, 128, kernels.prompt_attention_shared, &attention)
         })?;
         self.last_norm(source, Some((part.starts, shape.sequences)))?;
         self.head_and_choice(shape.sequences, shape.first, shape.choice)
