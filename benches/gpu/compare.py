@@ -92,8 +92,8 @@ def memory_roof(binary, work, folder):
 
 
 def limit(work, roof):
-    """The least time for what must be read of memory, in the unit of the figures: weights for each token of a sequence, its prompt's too,
-    and for all tokens after the first the keys and values before it. None of a prompt, which is not limited by memory."""
+    """The least time for what must be read of memory, in the unit of the figures: weights once for the prompt, which gives the first token,
+    and once for each token after it, and for these the keys and values before them. None of a prompt, which is not limited by memory."""
     if work.reads_prompt():
         return None
     steps = work.new - 1
@@ -374,7 +374,7 @@ def main():
             try:
                 document["roofs"][work.weights()] = memory_roof(binary, work, folder)
             except Exception as error:
-                document["failures"].append(f"the memory's limit of {work.weights()}: {error}")
+                document["failures"].append(f"the memory's limit of {work.weights()}, of which no share is shown: {error}")
                 print(f"FAIL  {document['failures'][-1]}", flush=True)
         save()
         order = [name for name in ("fused", "candle", GRAPH, EAGER) if name not in skipped]

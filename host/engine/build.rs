@@ -17,6 +17,9 @@ const RACECHECK: &str = "HARNESS_RACECHECK";
 /// The first line of a kernel file that needs compute capability 9.0.
 const NEEDS_90: &str = "// sm_90";
 
+/// What the compiler says where something touches the sums of products that are under way.
+const SERIALIZED: &str = "wgmma.mma_async instructions are serialized";
+
 /// Of the GPUs with machine code of their own; others newer than 8.0 are served by compiling PTX when the program
 /// starts.
 const ALL: [&str; 5] = ["80", "90a", "100", "103", "120"];
@@ -111,6 +114,9 @@ fn compile_one(nvcc: &Path, archs: &[String], kernel: &Path, out: &Path) -> Resu
     let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     if !ran.status.success() {
         return Err(format!("nvcc can't compile {shown} ({}):\n{said}", ran.status));
+    }
+    if said.contains(SERIALIZED) {
+        return Err(format!("{shown}: warpgroups would wait for each of their products:\n{said}"));
     }
     said.lines().filter(|line| !line.trim().is_empty()).for_each(|line| println!("cargo::warning={line}"));
     Ok(Some((stem, image)))

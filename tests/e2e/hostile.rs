@@ -400,6 +400,13 @@ fn files_stay_in_their_folder() {
     let output = report(&place, "files");
     assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     assert_eq!(std::fs::read_to_string(place.path("out/a.txt")).unwrap(), "mine");
+    // None, also where it is a later one that is there.
+    let place = Place::new();
+    place.write("out/b.txt", "mine");
+    let output = report(&place, "files");
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(stderr(&output).contains("it has a file b.txt already"), "{}", told(&output));
+    assert_eq!(std::fs::read_dir(place.path("out")).unwrap().count(), 1);
     let place = Place::new();
     let output = report(&place, "files");
     assert!(output.status.success(), "{}", told(&output));

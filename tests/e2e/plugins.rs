@@ -91,6 +91,16 @@ fn the_limits_hold_here_too() {
     assert!(stderr(&output).contains("--max-call-time"), "{}", told(&output));
 }
 
+#[test]
+fn looking_at_a_plugin_has_limits_too() {
+    for command in ["check", "inspect"] {
+        let output = Place::new().command(BINARY).args(["plugin", command, EXAMPLE, "--max-memory", "64KiB"]).output();
+        let output = output.unwrap();
+        assert_ne!(output.status.code(), Some(0), "{}", told(&output));
+        assert!(stderr(&output).contains("--max-memory"), "{}", told(&output));
+    }
+}
+
 /// What `harness plugin inspect` shows.
 fn hash_of(place: &Place, plugin: &str) -> String {
     let output = place.command(BINARY).args(["plugin", "inspect", plugin]).output().unwrap();

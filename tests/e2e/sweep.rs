@@ -107,6 +107,11 @@ fn a_sweep_that_goes_on_on_another_machine_says_so_once() {
         told(&output)
     );
     assert!(!told_so.contains("check.load"), "{}", told(&output));
+    // What is swept is no condition, also where it says only how often.
+    let stops = ["run", "--backend", "simulated", "--set", "iterations=4", "--sweep", "stop=20%,50%"];
+    let output = place.command(BINARY).args(stops).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert!(!stderr(&output).contains("same conditions"), "{}", told(&output));
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::units;
                   can't be compared, 130 interrupted."
 )]
 pub(crate) struct Arguments {
-    /// Say more on stderr; twice for everything
+    /// Say more on stderr, with a plugin's debug lines; twice for everything, with its trace lines
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub(crate) verbose: u8,
     #[command(subcommand)]
@@ -456,7 +456,7 @@ pub(crate) struct PluginTest {
     /// Setting of the workload, or of a plugin that is only a report
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair)]
     pub(crate) set: Vec<(String, String)>,
-    /// Setting of the report
+    /// Setting of the report, over a --set of the same name
     #[arg(long = "report-set", value_name = "KEY=VALUE", value_parser = units::pair)]
     pub(crate) report_set: Vec<(String, String)>,
     /// Run the workload with its whole settings instead of its quick ones

@@ -82,10 +82,10 @@ impl Ready {
             (Output::Text(text), Some(file)) => self.write(file, text.as_bytes()),
             // The plugin chooses the names, so the user must choose the folder, and nothing in it is replaced.
             (Output::Files(_), None) => Err(self.no_folder()),
-            (Output::Files(files), Some(folder)) => {
-                // All or none, so that the same can be tried again.
+            (Output::Files(made), Some(folder)) => {
+                // None where one is there, so that the same can be tried again.
                 let there = |file: &&Artifact| folder.join(&file.name).symlink_metadata().is_ok();
-                if let Some(file) = files.iter().find(there) {
+                if let Some(file) = made.iter().find(there) {
                     return Err(Failure::failed(format!(
                         "the report '{}' can't be written to {}: it has a file {} already, which is not replaced; nothing was written, and \
                          another folder takes it",
@@ -95,11 +95,9 @@ impl Ready {
                     )));
                 }
                 std::fs::create_dir_all(folder).map_err(|error| self.unwritten(folder, &error))?;
-                files.iter().try_for_each(|file| {
+                made.iter().try_for_each(|file| {
                     let path = folder.join(&file.name);
-                    std::fs::File::create_new(&path)
-                        .and_then(|mut new| new.write_all(&file.contents))
-                        .map_err(|error| self.unwritten(&path, &error))?;
+                    files::create(&path, &file.contents).map_err(|error| self.unwritten(&path, &error))?;
                     tell(&format!("wrote {}", path.display()));
                     Ok(())
                 })

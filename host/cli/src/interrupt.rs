@@ -4,6 +4,7 @@ use std::io;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use harness_core::StopFlag;
 
@@ -12,6 +13,9 @@ use crate::log::tell;
 
 /// In the environment of a process that is to end with its parent.
 const TIED: &str = "HARNESS_ENDS_WITH_STDIN";
+
+/// How long an iteration may take after the parent's end. Finished runs are on disk.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Has the harness that `command` starts end, as by Ctrl-C, when this process does, however that ends: its stdin is a pipe that
 /// nothing is written to, and that must be held.
@@ -39,10 +43,16 @@ pub(crate) fn watch() -> Result<StopFlag, Failure> {
     .map_err(|error| Failure::failed(format!("can't watch for Ctrl-C: {error}")))?;
     if std::env::var_os(TIED).is_some() {
         let set = stop.clone();
-        std::thread::spawn(move || {
+        let watch = move || {
             let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
             set.set();
-        });
+            tell("\nwhat started this has ended: stopping after this iteration");
+            std::thread::sleep(PATIENCE);
+            std::process::exit(130);
+        };
+        std::thread::Builder::new()
+            .spawn(watch)
+            .map_err(|error| Failure::failed(format!("can't watch what started this: {error}")))?;
     }
     Ok(STOP.get_or_init(|| stop).clone())
 }

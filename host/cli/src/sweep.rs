@@ -29,7 +29,7 @@ impl Axis {
             }
             // Two dots in a text are two dots; after a number they begin a range, and one that is wrong is refused.
             match part.split_once("..") {
-                Some((first, rest)) if is_whole(first) => values.extend(range(first, rest).map_err(&wrong)?),
+                Some((first, rest)) if is_number(first) => values.extend(range(first, rest).map_err(&wrong)?),
                 _ => values.push(part.to_owned()),
             }
             if values.len() > MOST_POINTS {
@@ -52,9 +52,8 @@ impl Axis {
     }
 }
 
-fn is_whole(text: &str) -> bool {
-    let text = text.trim();
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+fn is_number(text: &str) -> bool {
+    text.ends_with(|last: char| last.is_ascii_digit()) && text.trim_start().parse::<f64>().is_ok()
 }
 
 /// The numbers of `FIRST..LAST+STEP` or `FIRST..LAST*FACTOR`.
@@ -165,9 +164,21 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_refused() {
-        for text in
-            ["", "1,,2", "1..8", "1..8*1", "0..8*2", "1..8+0", "8..1+1", "1..b+1", "1..8*2+1", "1,1", "1..99999+1"]
-        {
+        for text in [
+            "",
+            "1,,2",
+            "1..8",
+            "1..8*1",
+            "0..8*2",
+            "1..8+0",
+            "8..1+1",
+            "1..b+1",
+            "0.5..2+0.5",
+            "-1..5+1",
+            "1..8*2+1",
+            "1,1",
+            "1..99999+1",
+        ] {
             assert!(Axis::parse("x", text).is_err(), "{text}");
         }
     }

@@ -22,7 +22,8 @@
 // chunks of a row swizzled. To the tensor cores a block is two steps of two chunks. (One read of 16 bytes of a row for
 // two steps would do without ldmatrix, but then the registers of a factor are not neighbours, and the compiler moves
 // them for every product.) Where there are warpgroups, tiles of 64 rows and more in 16 bits are multiplied by them.
-// Every sum is one chain over ascending k whatever the tile, so that a row's results do not depend on m.
+// Every sum of one split is one chain over ascending k whatever the tile, so that a row's results do not depend on m;
+// but the tensor cores' two ways need not round alike, so that 32 x 32 is no choice where the others are by warpgroups.
 #include "common.cuh"
 #include "shared_memory.cuh"
 #include "warpgroup.cuh"
@@ -34,6 +35,7 @@ constexpr int SPLIT_UNIT = 64;  // numbers of k
 // Row tiles that run together: about as many as make a wave of blocks square, which then reads the least.
 constexpr int BAND = 16;
 
+// Aligned for shared_factor.
 extern __shared__ __align__(1024) char shared_memory[];
 
 template <typename Real_, int ROWS_, int OUTPUTS_, int WARP_ROWS_, int WARP_OUTPUTS_, int BLOCKS_, int STAGES_>
@@ -55,6 +57,7 @@ struct Tile {
     static constexpr int PLACES_AT = ROWS * SUMS_STRIDE * 4;
     static_assert(WARPS == 4, "the kernels are launched with 128 threads");
     static_assert(ROWS <= WARPS * 32, "every row has a thread");
+    static_assert(WEIGHTS_AT % BLOCK_BYTES == 0 && STAGE_BYTES % BLOCK_BYTES == 0, "blocks are aligned to themselves");
     static_assert(BLOCKS == 1 || BLOCKS == 2, "the loop over k takes two blocks at a time");
     static_assert(STAGES >= 3, "one stage is multiplied, one is awaited, one is refilled");
     static_assert(PLACES_AT + ROWS * sizeof(Row) <= STAGES * STAGE_BYTES,
@@ -174,7 +177,8 @@ struct Pipeline {
         meet();
     }
 
-    // After this the stage after `stage` is there, and the one before it, which no warp reads any more, is refilled.
+    // After this the stage after `stage` is there, and the one before it is refilled: every thread comes here when what
+    // reads that one is done.
     __device__ __forceinline__ void advance(int stage) const {
         wait_for_copy_groups<T::STAGES - 3>();
         meet();

@@ -20,7 +20,9 @@ __device__ __forceinline__ uint64_t shared_factor(uint32_t shared, int group_byt
 
 // What a thread has copied into shared memory may be read by the tensor cores once all threads have met after this.
 __device__ __forceinline__ void show_to_tensor_cores() {
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
     asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
 }
 
 // Before the first product after the sums were touched.

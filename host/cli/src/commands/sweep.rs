@@ -1,5 +1,6 @@
 //! `harness run --sweep`: one recording a point, in one folder; points that are finished are kept.
 
+use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,13 +69,9 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     for point in &mut known {
         point.recording = finished(&point.path).map(Arc::new);
     }
-    let mut told = false;
+    let mut told = Vec::new();
+    tell_unlike(&known, &mut told, screen);
     for number in 0..total {
-        // As soon as it is known: on another machine, all that is measured from here on may be of no use.
-        if !told && let Some(unlike) = unlike(&known) {
-            screen.warn(&unlike);
-            told = true;
-        }
         let Some(point) = known.get_mut(number) else { break };
         let heading = format!("point {}/{total}: {}", number + 1, point.point);
         if point.recording.is_some() {
@@ -84,7 +81,11 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
         set_aside(&point.path, screen)?;
         screen.say(&heading);
         match record(&point.settings, screen) {
-            Ok(recording) => point.recording = Some(recording),
+            Ok(recording) => {
+                point.recording = Some(recording);
+                // As soon as it is known: on another machine, all that is measured from here on may be of no use.
+                tell_unlike(&known, &mut told, screen);
+            }
             Err(failure @ Failure::Interrupted(_)) => {
                 return Err(failure.and(&format!(
                     "{} of {} {} finished; the same command with --recording {} goes on",
@@ -100,9 +101,6 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
                 point.failure = Some(failure);
             }
         }
-    }
-    if !told && let Some(unlike) = unlike(&known) {
-        screen.warn(&unlike);
     }
     let failed = known.iter().filter(|point| point.failure.is_some()).count();
     if failed == total {
@@ -187,10 +185,12 @@ fn open(folder: &Path, manifest: &Value) -> Result<File, Failure> {
     if other == *manifest {
         return alone(folder, &path);
     }
-    let differs = manifest.as_object().into_iter().flatten().filter(|(key, value)| other.get(key) != Some(value));
-    let list: Vec<String> = differs
-        .map(|(key, value)| format!("  {key}: {value} now, {} there", other.get(key).unwrap_or(&Value::Null)))
-        .collect();
+    let of = |manifest: &Value, key: &str| manifest.get(key).map_or("none".to_owned(), Value::to_string);
+    let keys: BTreeSet<&String> =
+        [manifest, &other].into_iter().filter_map(Value::as_object).flat_map(|all| all.keys()).collect();
+    let differs = keys.into_iter().filter(|key| manifest.get(*key) != other.get(*key));
+    let list: Vec<String> =
+        differs.map(|key| format!("  {key}: {} now, {} there", of(manifest, key), of(&other, key))).collect();
     Err(Failure::usage(format!(
         "{} is another sweep's folder:\n{}\nname another with --recording",
         folder.display(),
@@ -219,13 +219,18 @@ fn finished(path: &Path) -> Option<Recording> {
     Recording::read(path).ok().filter(|recording| recording.status == Status::Complete)
 }
 
-/// What the points were not measured alike in: a sweep may go on on another machine, or after an update.
-fn unlike(known: &[Known]) -> Option<String> {
+/// Says what the points were not measured alike in, if there is more of it than was told: a sweep may go on on another machine,
+/// or after an update.
+fn tell_unlike(known: &[Known], told: &mut Vec<(String, Option<String>)>, screen: &Screen) {
     let done: Vec<_> = known.iter().filter_map(|point| Some((&point.point, point.recording.as_deref()?))).collect();
     let unlike = compare::unlike(done.iter().map(|(_, recording)| *recording));
-    if unlike.is_empty() {
-        return None;
+    let values =
+        unlike.iter().flat_map(|unlike| unlike.values.iter().map(|(value, _)| (unlike.fact.clone(), value.clone())));
+    let new: Vec<_> = values.filter(|value| !told.contains(value)).collect();
+    if new.is_empty() {
+        return;
     }
+    told.extend(new);
     let group = |(value, places): &(Option<String>, Vec<usize>)| {
         let value = value.as_deref().map_or("none".to_owned(), |value| format!("'{value}'"));
         let first = places.first().and_then(|&place| done.get(place)).map(|(point, _)| point.to_string());
@@ -238,11 +243,11 @@ fn unlike(known: &[Known]) -> Option<String> {
     let line = |unlike: &Unlike| {
         format!("  {}: {}", unlike.fact, unlike.values.iter().map(group).collect::<Vec<_>>().join("; "))
     };
-    Some(format!(
+    screen.warn(&format!(
         "these points were not all measured under the same conditions, so what differs between them may not be the settings' doing:\n{}\n\
-         name another folder with --recording to measure all of them anew",
+         another folder, named with --recording, has all of them measured anew; without the files of some points, this one has those",
         unlike.iter().map(line).collect::<Vec<_>>().join("\n")
-    ))
+    ));
 }
 
 /// Keeps what there is of a point that is run again.

@@ -228,6 +228,7 @@ fn runs_of_different_work_are_not_pooled() {
 fn unlike_conditions_are_told_with_who_has_them() {
     let of = |driver: Option<&str>, batch: &str, check: &str| {
         let mut facts = vec![("setting.batch", batch), ("check.load", check), ("gpu.name", "H100"), ("start", batch)];
+        facts.extend([("setting.stop", batch), ("roofline.method", batch), ("memory.total", batch)]);
         facts.extend(driver.map(|driver| ("driver.version", driver)));
         named("x", &facts, Vec::new()).recording
     };

@@ -29,12 +29,12 @@ pub struct Unlike {
     pub values: Vec<(Option<String>, Vec<usize>)>,
 }
 
-/// What differs between recordings of machine, driver, model and harness. What a check found at the time is left out: it
-/// was told then.
+/// What differs between recordings of machine, driver, model and harness, but for settings, and for what was found or read at
+/// the time.
 pub fn unlike<'a>(recordings: impl Iterator<Item = &'a Recording> + Clone) -> Vec<Unlike> {
     let names: BTreeSet<&str> =
         recordings.clone().flat_map(|recording| recording.facts.keys()).map(String::as_str).collect();
-    let wanted = |name: &&str| is_condition(name) && !name.starts_with("check.") && !MOMENTARY.contains(name);
+    let wanted = |name: &&str| is_condition(name) && !MOMENTARY.iter().any(|momentary| name.starts_with(momentary));
     let of = |name: &str| {
         let mut values: Vec<(Option<String>, Vec<usize>)> = Vec::new();
         for (place, recording) in recordings.clone().enumerate() {
@@ -91,8 +91,10 @@ const WORK: &[&str] = &[
 const PASSING: &[&str] =
     &["start", "command", "setting.runs", "idle.power", "idle.time", "roofline.bandwidth", "roofline.spread"];
 
-/// Facts that change by themselves on the same machine: an idle link slows down, and a virtual machine's memory grows.
-const MOMENTARY: &[&str] = &["gpu.pcie_generation", "memory.total"];
+/// How facts begin that settings say, or that change by themselves on the same machine: what a check finds, how much memory is free to be read
+/// for the roofline, an idle link that slows down, a virtual machine's memory that grows.
+const MOMENTARY: &[&str] =
+    &["setting.", "check.", "roofline.", "gpu.pcie_generation", "gpu.pcie_width", "memory.total"];
 
 fn is_work(fact: &str) -> bool {
     !REPETITIONS.contains(&fact) && (fact.starts_with("setting.") || WORK.contains(&fact))

@@ -22,7 +22,7 @@ struct Cost {
     alone: f64,
     /// For one column of the sum, of each of many.
     shared_out: f64,
-    /// For beginning and ending.
+    /// For beginning and ending, once, as blocks after the first wave begin beside others.
     rest: f64,
 }
 
@@ -124,7 +124,7 @@ impl Kernels {
             (DTypeChoice::F32, true) => {
                 ("tf32", &[(128, 64, 98_304, cost(40.0, 25.0, 0.0)), (64, 32, 98_304, cost(16.0, 9.0, 0.0))])
             }
-            // By warpgroups.
+            // By warpgroups, but for 32 x 32, whose sums may round otherwise.
             _ if gpu.compute_capability() == (9, 0) => (
                 name,
                 &[
