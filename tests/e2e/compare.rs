@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use harness_tests::{EXAMPLE, Place, stderr, stdout, told};
+use harness_tests::{EXAMPLE, Place, signal, stderr, stdout, told};
 use serde_json::Value;
 
 #[path = "compare_bad_input.rs"]
@@ -354,9 +354,7 @@ fn what_is_being_recorded_ends_with_its_comparison() {
         }
     };
     wait("no recording was begun", &|text| text.contains("\n"));
-    // Not `timeout`, which starts it.
-    let killed = Command::new("pkill").args(["-KILL", "-P", &child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
+    signal(&child, "KILL");
     child.wait().unwrap();
     wait("the recording did not end", &|text| text.contains("\"status\":\"interrupted\""));
 }

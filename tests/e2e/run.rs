@@ -5,7 +5,7 @@
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use harness_tests::{EXAMPLE, Place, golden, lines, stderr, stdout, told};
+use harness_tests::{EXAMPLE, Place, golden, lines, signal, stderr, stdout, told};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_harness");
@@ -263,12 +263,6 @@ fn wait_for_runs(place: &Place, runs: usize) {
         std::thread::sleep(Duration::from_millis(5));
     }
     panic!("no runs were recorded");
-}
-
-/// Sends a signal to the binary that a child started.
-fn signal(child: &std::process::Child, name: &str) {
-    let status = Command::new("pkill").args([&format!("-{name}"), "-P", &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
 }
 
 #[test]

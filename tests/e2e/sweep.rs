@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
-use harness_tests::{Place, lines, stderr, stdout, told};
+use harness_tests::{Place, lines, signal, stderr, stdout, told};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
@@ -129,8 +129,7 @@ fn ctrl_c_says_how_to_go_on_and_the_sweep_does() {
         assert!(Instant::now() < deadline, "the second point was not begun");
         std::thread::sleep(Duration::from_millis(5));
     }
-    let signalled = Command::new("pkill").args(["-INT", "-P", &child.id().to_string()]).status().unwrap();
-    assert!(signalled.success());
+    signal(&child, "INT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", told(&output));
     let said = "1 of 3 points is finished; the same command with --recording points goes on";

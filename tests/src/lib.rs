@@ -5,7 +5,7 @@
 pub mod raw;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 use serde_json::Value;
 
@@ -149,6 +149,12 @@ impl Place {
         let path = self.recordings().first().cloned().unwrap_or_else(|| panic!("nothing was recorded"));
         lines(&path)
     }
+}
+
+/// Sends a signal, such as `INT`, to the binary that [`Place::command`] started, not to `timeout` before it.
+pub fn signal(child: &Child, name: &str) {
+    let status = Command::new("pkill").args([&format!("-{name}"), "-P", &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
 }
 
 /// A recording's lines.

@@ -136,10 +136,6 @@ fn common(act: &str) {
     }
 }
 
-fn forged() -> Failure {
-    Failure::Other("it is too hard\nrecorded in nowhere\rerror: pay here".into())
-}
-
 impl workload::Guest for Hostile {
     fn describe() -> Description {
         description()
@@ -216,7 +212,9 @@ impl workload::Guest for Hostile {
             "twice" => return Ok(vec![reading("x", 1.0), reading("x", 2.0)]),
             "bad-name" => return Ok(vec![reading("X\u{1b}[31m y", 1.0)]),
             "setting" => return Err(Failure::Setting("the setting 'act' can't be 'setting'".into())),
-            "forged-failure" => return Err(forged()),
+            "forged-failure" => {
+                return Err(Failure::Other("it is too hard\nrecorded in nowhere\rerror: pay here".into()));
+            }
             "give-up" => return Err(Failure::Other("it is too hard".into())),
             "ignore-stop" => loop {
                 let _ = measure(&plan("again", request(2)));
@@ -258,7 +256,6 @@ impl report::Guest for Hostile {
             "files" => Output::Files(vec![file("a.txt"), file("b.txt")]),
             "no-files" => Output::Files(Vec::new()),
             "empty-file" => Output::Files(vec![Artifact { contents: Vec::new(), ..file("a.txt") }]),
-            "forged-failure" => return Err(forged()),
             "runs" => loop {
                 std::mem::forget(recording.runs());
             },
