@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+pub mod peak;
 pub mod raw;
 
 use std::path::{Path, PathBuf};

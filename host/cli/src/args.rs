@@ -164,10 +164,22 @@ pub(crate) struct Limits {
     /// Memory of a plugin [default: 256MiB]
     #[arg(long, value_name = "SIZE", value_parser = units::bytes, help_heading = "Limits")]
     pub(crate) max_memory: Option<u64>,
+    /// Memory that compiling a plugin may take [default: 416MiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::bytes, help_heading = "Limits")]
+    pub(crate) max_load_memory: Option<u64>,
+    /// Processor time that compiling a plugin may take; on the clock twice as much [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Limits")]
+    pub(crate) max_load_time: Option<Duration>,
+    /// Time that a plugin may take to say what it is [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Limits")]
+    pub(crate) max_describe_time: Option<Duration>,
+    /// Time that a report may take [default: 1m]
+    #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Limits")]
+    pub(crate) max_render_time: Option<Duration>,
     /// Time in a plugin between two calls of the host [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Limits")]
     pub(crate) max_call_time: Option<Duration>,
-    /// Time in a plugin in all [default: 10m]
+    /// Time in a plugin and in the host on its behalf in all, the model's work left out [default: 10m]
     #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Limits")]
     pub(crate) max_guest_time: Option<Duration>,
     /// What a plugin hands over at once [default: 64MiB]
@@ -408,6 +420,8 @@ pub(crate) struct PluginPush {
     pub(crate) reference: String,
     #[command(flatten)]
     pub(crate) sources: Sources,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
 }
 
 /// Make a folder with a plugin in it that builds and runs, to change into your own

@@ -69,6 +69,10 @@ pub(crate) struct Model {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub(crate) struct Limits {
     pub(crate) max_memory: Option<Size>,
+    pub(crate) max_load_memory: Option<Size>,
+    pub(crate) max_load_time: Option<Time>,
+    pub(crate) max_describe_time: Option<Time>,
+    pub(crate) max_render_time: Option<Time>,
     pub(crate) max_call_time: Option<Time>,
     pub(crate) max_guest_time: Option<Time>,
     pub(crate) max_output: Option<Size>,

@@ -37,6 +37,10 @@ use crate::args::{Arguments, Command};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
+    // This binary is also the process that compiles plugins.
+    if let Some(code) = harness_sandbox::compiler_main(std::env::args_os()) {
+        return code;
+    }
     let arguments = Arguments::parse();
     log::init(arguments.verbose);
     let result = match arguments.command {

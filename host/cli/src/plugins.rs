@@ -8,16 +8,18 @@ use std::str::FromStr;
 
 use harness_bundle::{BUILTINS, builtin};
 use harness_registry::{Reference, Registry};
-use harness_sandbox::{Plugin, Sandbox, sha256};
+use harness_sandbox::{ChildCompiler, Compiler, LoadLimits, Plugin, Sandbox, sha256};
 use serde::Deserialize;
 
 use crate::config::Parsed;
 use crate::failure::Failure;
 use crate::places;
 
-/// A sandbox with the cache of this user.
-pub(crate) fn sandbox() -> Result<Sandbox, Failure> {
-    Ok(Sandbox::new(Some(&places::cache()))?)
+/// A sandbox that compiles within limits, with the cache of this user.
+pub(crate) fn sandbox(limits: LoadLimits) -> Result<Sandbox, Failure> {
+    let compiler = ChildCompiler::of_this_binary(limits)
+        .map_err(|error| Failure::failed(format!("the file of this program can't be found: {error}")))?;
+    Ok(Sandbox::new(Compiler::Child(compiler), Some(&places::cache()))?)
 }
 
 /// The sha256 that a plugin must have, in lowercase hexadecimal.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use harness_core::Budget;
 use harness_engine::{LoadOptions, SimulatedSettings};
 use harness_registry::Registry;
-use harness_sandbox::Limits;
+use harness_sandbox::{Limits, LoadLimits};
 
 use crate::args;
 use crate::config::{self, Config};
@@ -101,6 +101,7 @@ pub(crate) struct RunSettings {
     pub(crate) recording: Option<PathBuf>,
     pub(crate) recordings: PathBuf,
     pub(crate) limits: Limits,
+    pub(crate) load_limits: LoadLimits,
     pub(crate) budget: Budget,
 }
 
@@ -157,6 +158,7 @@ impl RunSettings {
             recording: args.recording.or(config.run.recording.clone()),
             recordings: recordings(&config),
             limits,
+            load_limits: load_limits(&args.limits, &config),
             budget: budget(&args.limits, &config, &limits),
         })
     }
@@ -308,12 +310,28 @@ pub(crate) fn limits(args: &args::Limits, config: &Config) -> Limits {
     };
     Limits {
         memory: size(args.max_memory, config.max_memory, default.memory),
-        call_time: args.max_call_time.or(config.max_call_time.map(|t| t.0)).unwrap_or(default.call_time),
-        guest_time: args.max_guest_time.or(config.max_guest_time.map(|t| t.0)).unwrap_or(default.guest_time),
+        call_time: time(args.max_call_time, config.max_call_time, default.call_time),
+        guest_time: time(args.max_guest_time, config.max_guest_time, default.guest_time),
         output: size(args.max_output, config.max_output, default.output),
         log_lines: args.max_log_lines.or(config.max_log_lines).unwrap_or(default.log_lines),
-        wall_time: args.max_time.or(config.max_time.map(|t| t.0)).unwrap_or(default.wall_time),
+        wall_time: time(args.max_time, config.max_time, default.wall_time),
+        describe_time: time(args.max_describe_time, config.max_describe_time, default.describe_time),
+        render_time: time(args.max_render_time, config.max_render_time, default.render_time),
     }
+}
+
+/// The limits of compiling a plugin.
+pub(crate) fn load_limits(args: &args::Limits, config: &Config) -> LoadLimits {
+    let default = LoadLimits::default();
+    let memory = args.max_load_memory.or(config.limits.max_load_memory.map(|size| size.0));
+    LoadLimits {
+        memory: memory.unwrap_or(default.memory),
+        time: time(args.max_load_time, config.limits.max_load_time, default.time),
+    }
+}
+
+fn time(flag: Option<Duration>, file: Option<config::Time>, default: Duration) -> Duration {
+    flag.or(file.map(|time| time.0)).unwrap_or(default)
 }
 
 fn sensors(text: Option<&str>) -> Result<SensorChoice, Failure> {

@@ -150,6 +150,8 @@ pub struct Session {
     started: std::time::Instant,
     seed: u64,
     work: Work,
+    /// Time in which the model worked and what it did was recorded.
+    busy: Duration,
     /// Samples of all runs.
     samples: u64,
     served: Served,
@@ -197,6 +199,7 @@ impl Session {
             started: std::time::Instant::now(),
             seed,
             work: Work::default(),
+            busy: Duration::ZERO,
             samples: 0,
             served: Served::default(),
             broken: None,
@@ -243,6 +246,12 @@ impl Session {
         self.work
     }
 
+    /// Real time in which the model worked, in runs and outside, and what it did was recorded. Making requests ready, such as
+    /// encoding their prompts, is not in it.
+    pub fn busy(&self) -> Duration {
+        self.busy
+    }
+
     /// The finished runs.
     pub fn runs(&self) -> &[Run] {
         &self.recorder.recording().runs
@@ -272,7 +281,9 @@ impl Session {
     pub fn generate(&mut self, request: &Request) -> Result<Generation, MeasureError> {
         self.admit(1)?;
         let request = request.resolve(self.backend.info(), &*self.tokenizer, self.seed, 0)?;
+        let start = std::time::Instant::now();
         let result = self.serve_once(&request);
+        self.busy += start.elapsed();
         self.note_failure(&result);
         result
     }
@@ -314,6 +325,15 @@ impl Session {
     }
 
     fn measure_admitted(&mut self, plan: &Plan) -> Result<Arc<Run>, MeasureError> {
+        let requests = self.ready(plan)?;
+        let start = std::time::Instant::now();
+        let result = self.measure_ready(plan, &requests);
+        self.busy += start.elapsed();
+        result
+    }
+
+    /// The requests of a plan with the tokens of their prompts.
+    fn ready(&self, plan: &Plan) -> Result<Vec<TokenRequest>, MeasureError> {
         let in_run = |error: MeasureError| error.in_run(&plan.label);
         let mut requests = Vec::new();
         let mut tokens = 0;
@@ -327,6 +347,11 @@ impl Session {
             }
             requests.push(request);
         }
+        Ok(requests)
+    }
+
+    fn measure_ready(&mut self, plan: &Plan, requests: &[TokenRequest]) -> Result<Arc<Run>, MeasureError> {
+        let in_run = |error: MeasureError| error.in_run(&plan.label);
         // A batch is as long as its longest prompt and its longest generation together.
         let prompt = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
         let new = requests.iter().map(|r| r.max_new_tokens as usize).max().unwrap_or(0);
@@ -350,7 +375,7 @@ impl Session {
             wall_time: self.budget.wall_time,
             samples: MOST_SAMPLES.saturating_sub(self.samples),
         };
-        let result = runner::run(plan, &requests, window);
+        let result = runner::run(plan, requests, window);
         self.work.first_prompt = self.work.first_prompt.or(requests.first().map(|r| r.prompt.len()));
         self.work.first_batch.get_or_insert(plan.batch);
         self.work.iterations += u64::from(progress.iterations.load(Ordering::Relaxed));

@@ -23,6 +23,24 @@ pub enum PluginError {
         /// What to do.
         remedy: String,
     },
+    /// Compiling it takes too much of this machine.
+    #[error("{plugin} was not loaded: {limit}. Do so only for a file that you trust")]
+    LoadLimit {
+        /// Which.
+        plugin: String,
+        /// Which limit, and how to raise it.
+        limit: String,
+    },
+    /// The process that compiles it gave nothing that can be used.
+    #[error(
+        "{plugin} can't be loaded: {what}. Use another build of it; if it is your own, tell those who make harness"
+    )]
+    Compiler {
+        /// Which.
+        plugin: String,
+        /// What happened.
+        what: String,
+    },
     /// A component of something else.
     #[error(
         "{plugin} is a component, but no plugin: it exports neither `harness:plugin/workload` nor `harness:plugin/report`\
@@ -139,6 +157,8 @@ impl PluginError {
         match self {
             Self::Unreadable { .. }
             | Self::NotAComponent { .. }
+            | Self::LoadLimit { .. }
+            | Self::Compiler { .. }
             | Self::NotAPlugin { .. }
             | Self::WrongKind { .. }
             | Self::Contract { .. }

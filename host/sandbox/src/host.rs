@@ -8,12 +8,9 @@ use wasmtime::component::Resource;
 use crate::bindings::{bench, common, gpu, log, model, recordings};
 use crate::convert;
 use crate::limits::LimitError;
-use crate::state::{LogLevel, RecordingHandle, RunHandle, State};
+use crate::state::{LogLevel, NO_SESSION, RecordingHandle, RunHandle, State};
 
 type Answer<T> = wasmtime::Result<Result<T, model::Error>>;
-
-/// What is said where a guest calls the model while it describes itself.
-const NO_SESSION: &str = "the host answers nothing while a plugin describes itself or renders a report";
 
 /// The most bytes of one text that is encoded; the tokenizer takes a second for some megabytes.
 const MOST_TEXT: usize = 4 << 20;
@@ -69,10 +66,9 @@ impl model::Host for State {
     fn generate(&mut self, request: model::Request) -> Answer<model::Generation> {
         self.refuse_for_ever()?;
         self.take(&request);
-        let answer = self.session().and_then(|session| {
-            let request = convert::request(request, MOST_TEXT)?;
-            session.generate(&request).map(convert::generation).map_err(convert::measure_error)
-        });
+        let answer = convert::request(request, MOST_TEXT)
+            .and_then(|request| self.in_session(|session| session.generate(&request)))
+            .map(convert::generation);
         Ok(self.give(answer))
     }
 }
@@ -81,11 +77,7 @@ impl bench::Host for State {
     fn measure(&mut self, plan: Resource<Plan>) -> Answer<Resource<RunHandle>> {
         self.refuse_for_ever()?;
         let plan = self.table.get(&plan)?.clone();
-        let run = self.without_guest(|state| match state.session() {
-            Ok(session) => session.measure(&plan).map_err(convert::measure_error),
-            Err(error) => Err(error),
-        });
-        let answer = match run {
+        let answer = match self.in_session(|session| session.measure(&plan)) {
             Ok(run) => Ok(self.table.push(RunHandle(run))?),
             Err(error) => Err(error),
         };

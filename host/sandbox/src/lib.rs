@@ -5,6 +5,8 @@
 //! running clock, and its randomness is the recording's seed.
 
 mod bindings;
+mod cache;
+mod compile;
 mod convert;
 mod description;
 mod error;
@@ -12,12 +14,14 @@ mod host;
 mod limits;
 mod payload;
 mod plugin;
+mod resident;
 mod sandbox;
 mod state;
 mod text;
 mod versions;
 mod wasi;
 
+pub use compile::{ChildCompiler, Compiler, Confinement, LoadLimits, compiler_main};
 pub use description::{Description, Setting};
 pub use error::PluginError;
 pub use limits::Limits;

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use harness_core::StopFlag;
 use wasmtime::{CallHook, ResourceLimiter};
 
+use crate::compile::Footprint;
+use crate::resident::Held;
+
 /// The limits of one call into a plugin. Iterations and wall time of a recording are `harness_core::Budget`'s.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
@@ -12,14 +15,18 @@ pub struct Limits {
     pub memory: usize,
     /// Time in the guest between two calls of the host.
     pub call_time: Duration,
-    /// Time in the guest in all.
+    /// Time in the guest and in the host on its behalf in all, the model's work left out.
     pub guest_time: Duration,
     /// Bytes that the guest hands to the host in one call or returns.
     pub output: usize,
     /// Lines that the guest logs.
     pub log_lines: u64,
-    /// Wall time from the first instruction on, the host's work included.
+    /// Wall time of a run from the first instruction on, the model's work included.
     pub wall_time: Duration,
+    /// Wall time of `describe`.
+    pub describe_time: Duration,
+    /// Wall time of `render`.
+    pub render_time: Duration,
 }
 
 impl Default for Limits {
@@ -31,6 +38,8 @@ impl Default for Limits {
             output: 64 << 20,
             log_lines: 1_000,
             wall_time: Duration::from_secs(24 * 3600),
+            describe_time: Duration::from_secs(10),
+            render_time: Duration::from_secs(60),
         }
     }
 }
@@ -46,37 +55,63 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// How long a guest may go on after the user has asked for the end.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Counts the time that is spent in the guest, and not in the host on its behalf.
+/// What a guest was called for, which bounds the time on the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    Describe,
+    Run,
+    Render,
+}
+
+impl Task {
+    /// How long it may take, and the flag that says so.
+    fn wall_time(self, limits: &Limits) -> (Duration, &'static str) {
+        match self {
+            Self::Describe => (limits.describe_time, "--max-describe-time"),
+            Self::Run => (limits.wall_time, "--max-time"),
+            Self::Render => (limits.render_time, "--max-render-time"),
+        }
+    }
+}
+
+/// Counts the time and the memory that a guest takes: its own, and the host's on its behalf.
 #[derive(Debug)]
 pub(crate) struct GuestClock {
     limits: Limits,
+    task: Task,
     started: Instant,
     in_guest_since: Option<Instant>,
     /// Guest time until the last change between guest and host.
     spent: Duration,
     /// The part of it since the guest last called the host.
     since_call: Duration,
+    /// Time in which the model worked, which is not the guest's.
+    excused: Duration,
     /// wasmtime calls its hooks around a tick of the epoch, too; that is no call of the guest's.
     ticked: bool,
     /// Calls of the host.
     calls: u64,
+    memory: Held,
     stop: StopFlag,
     /// When the end that the user asked for was first seen.
     stopped: Option<Instant>,
 }
 
 impl GuestClock {
-    pub(crate) fn new(limits: Limits, stop: StopFlag) -> Self {
+    pub(crate) fn new(limits: Limits, task: Task, stop: StopFlag) -> Self {
         let now = Instant::now();
         Self {
             limits,
+            task,
             started: now,
             // Instantiation runs guest code before any hook is called.
             in_guest_since: Some(now),
             spent: Duration::ZERO,
             since_call: Duration::ZERO,
+            excused: Duration::ZERO,
             ticked: false,
             calls: 0,
+            memory: Held::new(&limits),
             stop,
             stopped: None,
         }
@@ -96,15 +131,25 @@ impl GuestClock {
         self.calls
     }
 
-    pub(crate) fn hook(&mut self, hook: CallHook) {
+    /// Takes note of work of the model: how long it took, and what the process held before it. Neither is the guest's.
+    pub(crate) fn excuse(&mut self, time: Duration, held_before: Option<u64>) {
+        self.excused += time;
+        self.memory.excuse(held_before);
+    }
+
+    /// Called at each change between guest and host; an error ends the guest.
+    pub(crate) fn hook(&mut self, hook: CallHook) -> Result<(), LimitError> {
         let here = self.here();
         self.spent += here;
         self.since_call += here;
-        self.in_guest_since = hook.exiting_host().then(Instant::now);
-        if hook.exiting_host() && !std::mem::take(&mut self.ticked) {
+        let returns = hook.exiting_host() && !std::mem::take(&mut self.ticked);
+        if returns {
             self.since_call = Duration::ZERO;
             self.calls += u64::from(matches!(hook, CallHook::ReturningFromHost));
         }
+        self.in_guest_since = hook.exiting_host().then(Instant::now);
+        // No tick comes while the host works.
+        if matches!(hook, CallHook::ReturningFromHost) { self.check() } else { Ok(()) }
     }
 
     /// Called at each tick while guest code runs.
@@ -117,22 +162,28 @@ impl GuestClock {
                 self.limits.call_time.as_secs_f64()
             )));
         }
-        if self.spent() > self.limits.guest_time {
-            return Err(LimitError(format!(
-                "it computed for more than {} s in all; allow more with --max-guest-time",
-                self.limits.guest_time.as_secs_f64()
-            )));
-        }
-        if self.started.elapsed() > self.limits.wall_time {
-            return Err(LimitError(format!(
-                "the wall time of {} s is used up; allow more with --max-time",
-                self.limits.wall_time.as_secs_f64()
-            )));
-        }
         if self.stop.is_set() && self.stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
             return Err(LimitError("it went on computing after the interrupt".into()));
         }
-        Ok(())
+        self.check()
+    }
+
+    fn check(&mut self) -> Result<(), LimitError> {
+        let elapsed = self.started.elapsed();
+        let (wall_time, flag) = self.task.wall_time(&self.limits);
+        if elapsed > wall_time {
+            return Err(LimitError(format!(
+                "the wall time of {} s is used up; allow more with {flag}",
+                wall_time.as_secs_f64()
+            )));
+        }
+        if elapsed.saturating_sub(self.excused) > self.limits.guest_time {
+            return Err(LimitError(format!(
+                "it took more than {} s in all, the host's work for it included; allow more with --max-guest-time",
+                self.limits.guest_time.as_secs_f64()
+            )));
+        }
+        self.memory.check(elapsed)
     }
 }
 
@@ -146,28 +197,51 @@ pub(crate) struct MemoryLimiter {
 
 /// Most elements of all tables; a component of a real toolchain has some thousands.
 const MOST_TABLE_ELEMENTS: usize = 1_000_000;
+/// Bytes of a table's element.
+const TABLE_ELEMENT: usize = 8;
+/// Most core instances, of which a component of a real toolchain has some ten, and of their tables and memories. Each memory
+/// has 4 GiB of address space, used or not.
+pub(crate) const MOST_INSTANCES: usize = 10_000;
+pub(crate) const MOST_TABLES: usize = 1_000;
+pub(crate) const MOST_MEMORIES: usize = 100;
 
 impl MemoryLimiter {
     pub(crate) fn new(most: usize) -> Self {
         Self { most, used: 0, table_elements: 0 }
     }
 
-    /// Bytes of linear memory that the guest has.
+    /// Bytes that the guest has in wasmtime: of linear memories, tables and instances.
     pub(crate) fn used(&self) -> usize {
         self.used
+    }
+
+    /// Counts what an instance takes before there is one.
+    pub(crate) fn instantiate(&mut self, footprint: &Footprint) -> Result<(), LimitError> {
+        if footprint.instances > MOST_INSTANCES as u64 {
+            return Err(LimitError(format!(
+                "it is made of {} core instances, and may have {MOST_INSTANCES}",
+                footprint.instances
+            )));
+        }
+        self.resize(0, usize::try_from(footprint.bytes).unwrap_or(usize::MAX))
+    }
+
+    fn resize(&mut self, current: usize, desired: usize) -> Result<(), LimitError> {
+        let used = self.used.saturating_sub(current).saturating_add(desired);
+        if used > self.most {
+            return Err(LimitError(format!(
+                "it asked for {used} bytes of memory, and may have {}; allow more with --max-memory",
+                self.most
+            )));
+        }
+        self.used = used;
+        Ok(())
     }
 }
 
 impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_sub(current).saturating_add(desired);
-        if used > self.most {
-            return Err(wasmtime::Error::from(LimitError(format!(
-                "it asked for {used} bytes of memory, and may have {}; allow more with --max-memory",
-                self.most
-            ))));
-        }
-        self.used = used;
+        self.resize(current, desired)?;
         Ok(true)
     }
 
@@ -178,7 +252,20 @@ impl ResourceLimiter for MemoryLimiter {
                 "it asked for tables of {elements} elements, and may have {MOST_TABLE_ELEMENTS}"
             ))));
         }
+        self.resize(current.saturating_mul(TABLE_ELEMENT), desired.saturating_mul(TABLE_ELEMENT))?;
         self.table_elements = elements;
         Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        MOST_INSTANCES
+    }
+
+    fn tables(&self) -> usize {
+        MOST_TABLES
+    }
+
+    fn memories(&self) -> usize {
+        MOST_MEMORIES
     }
 }

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use harness_core::{Gpus, NoGpus, PluginCost, Reading, Recording, Session};
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, InstancePre, Linker, Resource};
+use wasmtime::component::{Component, Instance, InstancePre, Linker, Resource};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
+use crate::compile::Footprint;
 use crate::convert;
 use crate::description::Description;
 use crate::error::PluginError;
-use crate::limits::{LimitError, Limits};
+use crate::limits::{LimitError, Limits, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, Task};
 use crate::sandbox::Kinds;
 use crate::state::{LogSink, MOST_HANDLES, NoLog, RecordingHandle, State};
 use crate::text::{cut, printable};
@@ -23,11 +24,22 @@ pub struct Plugin {
     name: String,
     sha256: String,
     kinds: Kinds,
+    footprint: Footprint,
     load_time: Duration,
     engine: Engine,
     pre: InstancePre<State>,
     workload: Option<Workload>,
     report: Option<Report>,
+}
+
+/// What [`Plugin::link`] makes a plugin of.
+pub(crate) struct Loaded {
+    pub(crate) sha256: String,
+    pub(crate) component: Component,
+    pub(crate) kinds: Kinds,
+    pub(crate) footprint: Footprint,
+    /// When loading began.
+    pub(crate) started: Instant,
 }
 
 /// What a workload exports.
@@ -93,13 +105,11 @@ fn foreign(component: &Component, engine: &Engine) -> Option<String> {
 impl Plugin {
     pub(crate) fn link(
         name: &str,
-        sha256: String,
-        component: Component,
-        kinds: Kinds,
-        started: Instant,
+        loaded: Loaded,
         engine: &Engine,
         linker: &Linker<State>,
     ) -> Result<Self, PluginError> {
+        let Loaded { sha256, component, kinds, footprint, started } = loaded;
         let failed = |error: wasmtime::Error| PluginError::Link {
             plugin: name.to_owned(),
             // Wasmtime tells one of what is missing.
@@ -118,7 +128,17 @@ impl Plugin {
         let workload = kinds.workload.as_ref().map(workload).transpose().map_err(failed)?;
         let report = kinds.report.as_ref().map(report).transpose().map_err(failed)?;
         let load_time = started.elapsed();
-        Ok(Self { name: name.to_owned(), sha256, kinds, load_time, engine: engine.clone(), pre, workload, report })
+        Ok(Self {
+            name: name.to_owned(),
+            sha256,
+            kinds,
+            footprint,
+            load_time,
+            engine: engine.clone(),
+            pre,
+            workload,
+            report,
+        })
     }
 
     /// As the user named it.
@@ -167,8 +187,8 @@ impl Plugin {
     }
 
     fn describe(&self, describe: &Describe, limits: &Limits) -> Result<Description, PluginError> {
-        let mut call = self.call(limits, None, Arc::new(NoGpus), Arc::new(NoLog));
-        let plugin = self.pre.instantiate(&mut call.store);
+        let mut call = self.call(limits, Task::Describe, None, Arc::new(NoGpus), Arc::new(NoLog));
+        let plugin = call.instantiate();
         let described = plugin.and_then(|plugin| describe.call(&mut call.store, &plugin, ()));
         let described = described.map_err(|error| call.failure("describe", &error))?;
         self.checked("describe", convert::description(described))
@@ -187,9 +207,9 @@ impl Plugin {
             Ok(workload) => workload,
             Err(error) => return (session, Err(error)),
         };
-        let mut call = self.call(limits, Some(session), gpus, log);
+        let mut call = self.call(limits, Task::Run, Some(session), gpus, log);
         let settings = call.store.data_mut().give(settings.to_vec());
-        let plugin = self.pre.instantiate(&mut call.store);
+        let plugin = call.instantiate();
         let result = plugin.and_then(|plugin| workload.run.call(&mut call.store, &plugin, (settings,)));
         if let Ok(returned) = &result {
             call.store.data_mut().take(returned);
@@ -230,9 +250,9 @@ impl Plugin {
         log: Arc<dyn LogSink>,
     ) -> Result<(Output, PluginCost), PluginError> {
         let report = self.as_report()?;
-        let mut call = self.call(limits, None, Arc::new(NoGpus), log);
+        let mut call = self.call(limits, Task::Render, None, Arc::new(NoGpus), log);
         let settings = call.store.data_mut().give(settings.to_vec());
-        let rendered = self.pre.instantiate(&mut call.store).and_then(|plugin| {
+        let rendered = call.instantiate().and_then(|plugin| {
             let handle = call.store.data_mut().table.push(RecordingHandle::new(recording))?;
             let borrowed = Resource::new_borrow(handle.rep());
             report.render.call(&mut call.store, &plugin, (borrowed, settings))
@@ -279,15 +299,19 @@ impl Plugin {
         }
     }
 
-    fn call(&self, limits: &Limits, session: Option<Session>, gpus: Arc<dyn Gpus>, log: Arc<dyn LogSink>) -> Call<'_> {
-        let mut store = Store::new(&self.engine, State::new(&self.name, limits, session, gpus, log));
+    fn call(
+        &self,
+        limits: &Limits,
+        task: Task,
+        session: Option<Session>,
+        gpus: Arc<dyn Gpus>,
+        log: Arc<dyn LogSink>,
+    ) -> Call<'_> {
+        let mut store = Store::new(&self.engine, State::new(&self.name, limits, task, session, gpus, log));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(limits.output);
         store.set_max_component_handles(MOST_HANDLES);
-        store.call_hook(|mut store, hook| {
-            store.data_mut().clock.hook(hook);
-            Ok(())
-        });
+        store.call_hook(|mut store, hook| Ok(store.data_mut().clock.hook(hook)?));
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut store| {
             store.data_mut().clock.tick()?;
@@ -305,6 +329,12 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Makes an instance, which runs guest code, if it has one.
+    fn instantiate(&mut self) -> wasmtime::Result<Instance> {
+        self.store.data_mut().memory.instantiate(&self.plugin.footprint)?;
+        self.plugin.pre.instantiate(&mut self.store)
+    }
+
     /// What went wrong inside the guest.
     fn failure(&self, function: &'static str, error: &wasmtime::Error) -> PluginError {
         let plugin = self.plugin.name.clone();
@@ -324,6 +354,15 @@ impl Call<'_> {
                 "it held more than {MOST_HANDLES} handles at once. For its author: drop runs, plans and recordings when done"
             );
             return PluginError::Limit { plugin, limit };
+        }
+        for (words, what, most) in [
+            ("memory count too high", "linear memories", MOST_MEMORIES),
+            ("table count too high", "tables", MOST_TABLES),
+            ("instance count too high", "core instances", MOST_INSTANCES),
+        ] {
+            if says(words) {
+                return PluginError::Limit { plugin, limit: format!("it has more than {most} {what}") };
+            }
         }
         let state = self.store.data();
         let trap =

@@ -1,72 +1,84 @@
 //! The engine and the linker that all plugins share, and how a component is recognised and loaded.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
+use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
-use wasmtime::{Cache, CacheConfig, Config, Engine};
 
+use crate::cache::Cache;
+use crate::compile::{self, CompileError, Compiled, Compiler};
 use crate::error::PluginError;
-use crate::limits::TICK;
-use crate::plugin::Plugin;
+use crate::limits::{LimitError, TICK};
+use crate::plugin::{Loaded, Plugin};
 use crate::state::State;
+use crate::text::printable;
 use crate::versions::{self, CONTRACT_VERSIONS};
 use crate::wasi;
 
-/// The engine and linker of an invocation.
+/// The engine and linker of an invocation, and what compiles and keeps components.
 pub struct Sandbox {
     engine: Engine,
     linker: Arc<Linker<State>>,
+    compiler: Compiler,
+    cache: Option<Cache>,
 }
 
 impl Sandbox {
-    /// A sandbox whose compiled components are cached under `cache`; `None` compiles each time.
-    pub fn new(cache: Option<&Path>) -> Result<Self, PluginError> {
+    /// A sandbox that keeps compiled components in `cache`, a folder that must be this user's own: what is in it is run. `None`
+    /// compiles each time.
+    pub fn new(compiler: Compiler, cache: Option<&Path>) -> Result<Self, PluginError> {
         let failed = |error: wasmtime::Error| PluginError::Sandbox(format!("{error:#}"));
-        let mut config = Config::new();
-        config.epoch_interruption(true);
-        // No backtrace of a guest is ever shown, so what would make one need not be read, unpacked and registered at each load.
-        config.generate_address_map(false);
-        // Windows needs it whatever is shown.
-        config.native_unwind_info(cfg!(windows));
-        if let Some(folder) = cache {
-            config.cache(open_cache(folder));
-        }
-        let engine = Engine::new(&config).map_err(failed)?;
+        let engine = Engine::new(&compile::config()).map_err(failed)?;
         let mut linker = Linker::<State>::new(&engine);
         wasi::add_to_linker(&mut linker).map_err(failed)?;
         versions::add_to_linker(&mut linker).map_err(failed)?;
         tick(&engine)
             .map_err(|error| PluginError::Sandbox(format!("no thread for the clock of its limits: {error}")))?;
-        Ok(Self { engine, linker: Arc::new(linker) })
-    }
-
-    /// Loads a file.
-    pub fn load_file(&self, path: &Path) -> Result<Plugin, PluginError> {
-        let bytes = std::fs::read(path).map_err(|source| PluginError::Unreadable { path: path.to_owned(), source })?;
-        self.load(&path.display().to_string(), &bytes)
+        let cache = cache.map(|folder| Cache::new(folder, &engine));
+        Ok(Self { engine, linker: Arc::new(linker), compiler, cache })
     }
 
     /// Loads a component. `plugin` names it in messages.
     pub fn load(&self, plugin: &str, bytes: &[u8]) -> Result<Plugin, PluginError> {
         recognise(plugin, bytes)?;
         let started = Instant::now();
-        // A component with an interpreter in it takes 6 to 9 ms to hash, so that is done beside.
-        let (component, sha256) = std::thread::scope(|scope| {
-            let hash = scope.spawn(|| sha256(bytes));
-            let component = Component::new(&self.engine, bytes);
-            (component, hash.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        });
-        let component = component.map_err(|error| PluginError::NotAComponent {
+        let sha256 = sha256(bytes);
+        let Compiled { footprint, artifact } = self.compiled(plugin, bytes, &sha256)?;
+        let component = deserialize(&self.engine, &artifact).map_err(|error| PluginError::Compiler {
             plugin: plugin.to_owned(),
-            what: format!("damaged ({})", first_line(&error)),
-            remedy: "Build or download it again".into(),
+            what: format!("what was compiled can't be used ({})", first_line(&error)),
         })?;
+        drop(artifact);
         let kinds = self.contract(plugin, &component)?;
-        Plugin::link(plugin, sha256, component, kinds, started, &self.engine, &self.linker)
+        let loaded = Loaded { sha256, component, kinds, footprint, started };
+        Plugin::link(plugin, loaded, &self.engine, &self.linker)
+    }
+
+    /// From the cache, or compiled and kept.
+    fn compiled(&self, plugin: &str, bytes: &[u8], sha256: &str) -> Result<Compiled, PluginError> {
+        if let Some(compiled) = self.cache.as_ref().and_then(|cache| cache.get(sha256)) {
+            return Ok(compiled);
+        }
+        let plugin = || plugin.to_owned();
+        let compiled = self.compiler.compile(&self.engine, bytes).map_err(|error| match error {
+            CompileError::Invalid(reason) => PluginError::NotAComponent {
+                plugin: plugin(),
+                what: format!("damaged ({})", printable(&reason)),
+                remedy: "Build or download it again".into(),
+            },
+            CompileError::Limit(LimitError(limit)) => PluginError::LoadLimit { plugin: plugin(), limit },
+            CompileError::Broken(what) => PluginError::Compiler { plugin: plugin(), what: printable(&what) },
+        })?;
+        if let Some(cache) = &self.cache
+            && let Err(error) = cache.put(sha256, &compiled)
+        {
+            tracing::warn!("{} is compiled anew each time: it can't be kept in the cache: {error}", plugin());
+        }
+        Ok(compiled)
     }
 
     /// Which of the two interfaces the component exports, and of which version.
@@ -166,20 +178,11 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn open_cache(folder: &Path) -> Option<Cache> {
-    let mut config = CacheConfig::new();
-    config.with_directory(absolute(folder));
-    match Cache::new(config) {
-        Ok(cache) => Some(cache),
-        Err(error) => {
-            tracing::warn!("plugins are compiled anew each time: no cache in {}: {error:#}", folder.display());
-            None
-        }
-    }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+/// What makes a component of an artifact of this engine.
+#[allow(unsafe_code, reason = "wasmtime runs what it is given here as native code, and can't tell where it comes from")]
+fn deserialize(engine: &Engine, artifact: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: artifacts come from this sandbox's own compiler or from its cache, which this user alone can write to.
+    unsafe { Component::deserialize(engine, artifact) }
 }
 
 /// Moves the engine's epoch on until the engine is gone.

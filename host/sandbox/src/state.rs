@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness_core::{Gpus, Plan, PluginCost, Prompt, Recording, Run, Session};
+use harness_core::{Gpus, MeasureError, Plan, PluginCost, Prompt, Recording, Run, Session};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use crate::limits::{GuestClock, LimitError, Limits, MemoryLimiter};
+use crate::bindings::model;
+use crate::limits::{GuestClock, LimitError, Limits, MemoryLimiter, Task};
 use crate::payload::Payload;
 use crate::text::{cut, printable};
 use crate::wasi::{self, Captured};
+use crate::{convert, resident};
 
 /// A guest's hold of a finished run.
 #[allow(unreachable_pub, reason = "the generated bindings re-export it")]
@@ -81,9 +83,12 @@ pub(crate) struct State {
     /// Bytes of the values that the guest gave and got.
     taken: u64,
     given: u64,
-    /// Guest time that lay in a run.
+    /// Guest time that lay in work of the session.
     in_runs: Duration,
 }
+
+/// What is said where a guest calls the model while it describes itself.
+pub(crate) const NO_SESSION: &str = "the host answers nothing while a plugin describes itself or renders a report";
 
 /// How often a guest may ask in vain once the session is over.
 const MOST_REFUSED: u32 = 100;
@@ -95,6 +100,7 @@ impl State {
     pub(crate) fn new(
         plugin: &str,
         limits: &Limits,
+        task: Task,
         session: Option<Session>,
         gpus: Arc<dyn Gpus>,
         log: Arc<dyn LogSink>,
@@ -109,7 +115,7 @@ impl State {
             plugin: plugin.to_owned(),
             table,
             memory: MemoryLimiter::new(limits.memory),
-            clock: GuestClock::new(*limits, stop),
+            clock: GuestClock::new(*limits, task, stop),
             wasi: wasi::context(seed, &written),
             written,
             session,
@@ -137,12 +143,18 @@ impl State {
         value
     }
 
-    /// Does work in which the guest must not run, and notes whether it did.
-    pub(crate) fn without_guest<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        let before = self.clock.spent();
-        let done = work(self);
-        self.in_runs += self.clock.spent().saturating_sub(before);
-        done
+    /// Does work of the session, in which the guest must not run, and notes whether it did. The model's time and memory in it are
+    /// not the guest's; the rest, such as encoding prompts, is.
+    pub(crate) fn in_session<T>(
+        &mut self,
+        work: impl FnOnce(&mut Session) -> Result<T, MeasureError>,
+    ) -> Result<T, model::Error> {
+        let Some(session) = &mut self.session else { return Err(model::Error::Invalid(NO_SESSION.into())) };
+        let (guest, held, busy) = (self.clock.spent(), resident::resident(), session.busy());
+        let done = work(session);
+        self.clock.excuse(session.busy().saturating_sub(busy), held);
+        self.in_runs += self.clock.spent().saturating_sub(guest);
+        done.map_err(convert::measure_error)
     }
 
     /// What the guest cost so far.

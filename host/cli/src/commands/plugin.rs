@@ -2,7 +2,7 @@
 
 use comfy_table::{Table, presets};
 use harness_bundle::BUILTINS;
-use harness_sandbox::{Description, Limits, Plugin};
+use harness_sandbox::{Description, Limits, LoadLimits, Plugin};
 
 use super::plugin_check::check;
 use crate::args::{PluginAction, PluginCommand, PluginNamed};
@@ -24,7 +24,7 @@ impl PluginCommand {
 }
 
 fn list() -> Outcome {
-    let sandbox = plugins::sandbox()?;
+    let sandbox = plugins::sandbox(LoadLimits::default())?;
     let mut table = plain_table();
     table.set_header(["plugin", "kind", "version", "summary"]);
     for builtin in BUILTINS {
@@ -38,7 +38,8 @@ fn list() -> Outcome {
 fn inspect(named: &PluginNamed) -> Outcome {
     let (config, plugins) = named.sources.read()?;
     let limits = settings::limits(&named.limits, &config);
-    let plugin = plugins.load(&plugins::sandbox()?, &named.plugin, None)?;
+    let plugin =
+        plugins.load(&plugins::sandbox(settings::load_limits(&named.limits, &config))?, &named.plugin, None)?;
     let description = describe(&plugin, &limits)?;
     deliver::line(&format!("{} {}: {}\n", description.name, description.version, description.summary))?;
     let mut facts = plain_table();

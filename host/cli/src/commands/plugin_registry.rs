@@ -1,13 +1,13 @@
 //! `harness plugin pull` and `harness plugin push`.
 
 use harness_registry::{Artifact, Reference};
-use harness_sandbox::{Limits, sha256};
+use harness_sandbox::sha256;
 
 use super::plugin::describe;
 use crate::args::{PluginPull, PluginPush};
 use crate::failure::Failure;
 use crate::log::tell;
-use crate::{Outcome, deliver, plugins, units};
+use crate::{Outcome, deliver, plugins, settings, units};
 
 impl PluginPull {
     pub(crate) fn execute(self) -> Outcome {
@@ -30,12 +30,12 @@ impl PluginPull {
 
 impl PluginPush {
     pub(crate) fn execute(self) -> Outcome {
-        let (_, plugins) = self.sources.read()?;
+        let (config, plugins) = self.sources.read()?;
         let reference: Reference = self.reference.parse()?;
         // What no harness could use is not sent.
         let component = plugins.find(&self.plugin, None)?;
-        let plugin = component.load(&plugins::sandbox()?)?;
-        let description = describe(&plugin, &Limits::default())?;
+        let plugin = component.load(&plugins::sandbox(settings::load_limits(&self.limits, &config))?)?;
+        let description = describe(&plugin, &settings::limits(&self.limits, &config))?;
         let pushed = plugins.registry().push(
             &reference,
             &Artifact {

@@ -15,8 +15,8 @@ use crate::{Outcome, deliver, plugins, samples, settings, units};
 
 impl PluginTest {
     pub(crate) fn execute(self) -> Outcome {
-        let sandbox = plugins::sandbox()?;
         let (config, plugins) = self.sources.read()?;
+        let sandbox = plugins::sandbox(settings::load_limits(&self.limits, &config))?;
         let plugin = plugins.load(&sandbox, &self.plugin, None)?;
         let limits = settings::limits(&self.limits, &config);
         let log = Arc::new(PluginLog { screen: Screen::new(false) });

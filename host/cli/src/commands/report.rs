@@ -29,7 +29,8 @@ impl Report {
         let sets = ReportSets::new(&config.report_set, Vec::new(), &plugins)?;
         let mut set = sets.of(std::slice::from_ref(&target))?.remove(0);
         set.extend(self.set);
-        let ready = Ready::new(&plugins::sandbox()?, &plugins, &target, &set, &limits)?;
+        let sandbox = plugins::sandbox(settings::load_limits(&self.limits, &config))?;
+        let ready = Ready::new(&sandbox, &plugins, &target, &set, &limits)?;
         ready.deliver(&Arc::new(recording), &limits, Arc::new(PluginLog { screen }))
     }
 }

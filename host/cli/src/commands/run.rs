@@ -35,7 +35,7 @@ impl Run {
 /// Makes one recording, reports it, and says where it is.
 pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Recording>, Failure> {
     // All that can be refused is refused before the model is loaded, and before a test of an hour has run.
-    let sandbox = plugins::sandbox()?;
+    let sandbox = plugins::sandbox(settings.load_limits)?;
     let plugin = settings.plugins.load(&sandbox, &settings.plugin, settings.pin.as_ref())?;
     let description = plugin.describe_workload(&settings.limits)?;
     let values = description.values(&settings.plugin, &settings.set, settings.quick)?;

@@ -47,7 +47,8 @@ struct Known {
 
 pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     let all = points(&settings.sweep)?;
-    let plugin = settings.plugins.load(&plugins::sandbox()?, &settings.plugin, settings.pin.as_ref())?;
+    let plugin =
+        settings.plugins.load(&plugins::sandbox(settings.load_limits)?, &settings.plugin, settings.pin.as_ref())?;
     let description = plugin.describe_workload(&settings.limits)?;
     let folder = settings.recording.clone().unwrap_or_else(|| new_folder(settings, &description));
     let mut known = Vec::new();

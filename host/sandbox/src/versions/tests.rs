@@ -6,7 +6,7 @@ use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_compon
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
 use super::*;
-use crate::{Limits, NoLog, PluginError, Sandbox};
+use crate::{Compiler, Limits, NoLog, PluginError, Sandbox};
 
 fn text(version: &str) -> PathBuf {
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
@@ -28,7 +28,7 @@ fn everything_of(version: &str) -> Vec<u8> {
 #[test]
 fn every_version_is_served_whole() {
     for version in CONTRACT_VERSIONS {
-        let plugin = Sandbox::new(None).unwrap().load(version, &everything_of(version)).unwrap();
+        let plugin = Sandbox::new(Compiler::InProcess, None).unwrap().load(version, &everything_of(version)).unwrap();
         assert_eq!(plugin.contract(), *version);
         let trapped = |result: Result<(), PluginError>| {
             let message = result.unwrap_err().to_string();
