@@ -4,6 +4,7 @@
 
 use std::process::Output;
 
+use harness_tests::peak::measured;
 use harness_tests::raw::{self, FOR_EVER, Raw};
 use harness_tests::{HOSTILE, Place, stderr, stdout, told};
 
@@ -412,4 +413,72 @@ fn files_stay_in_their_folder() {
     assert!(output.status.success(), "{}", told(&output));
     assert_eq!(std::fs::read_to_string(place.path("out/b.txt")).unwrap(), "x");
     assert_eq!(stdout(&output), "");
+}
+
+/// The host's time for a guest is the guest's: one that does nothing but call the host is ended like one that computes.
+#[test]
+fn time_of_the_host_for_a_guest_counts() {
+    let decode = "(loop $again (call $decode (i32.const 0) (i32.const 15000000) (i32.const 256)) (br $again))";
+    let devices = "(loop $again (global.set $free (i32.const 4096)) (call $devices (i32.const 256)) (br $again))";
+    let text = "(loop $again (global.set $free (i32.const 2000000)) (call $encode (i32.const 4096) (i32.const 1000000) (i32.const 256)) (br $again))";
+    let run = ["run", "--backend", "simulated", "--quiet", "--plugin"];
+    let describe_time = "the wall time of 1 s is used up; allow more with --max-describe-time";
+    let guest_time = "it took more than 1 s in all, the host's work for it included; allow more with --max-guest-time";
+    for (name, component, command, says) in [
+        (
+            "describe decodes",
+            Raw::default().memory_pages(1000).describe(decode).component(),
+            &["plugin", "check"][..],
+            describe_time,
+        ),
+        ("describe asks", Raw::default().describe(devices).component(), &["plugin", "inspect"], describe_time),
+        ("start draws", random_at_start(), &["plugin", "check"], describe_time),
+        ("run encodes", Raw::default().memory_pages(600).then(text).component(), &run, guest_time),
+        ("run asks", Raw::default().then(devices).component(), &run, guest_time),
+    ] {
+        let place = Place::new();
+        place.write("raw.wasm", component);
+        let mut command = {
+            let mut started = place.command(BINARY);
+            started.args(command).arg("raw.wasm");
+            started
+        };
+        let took = measured(command.args(["--max-describe-time", "1s", "--max-guest-time", "1s"]));
+        assert_eq!(took.output.status.code(), Some(1), "{name}: {}", told(&took.output));
+        assert!(stderr(&took.output).contains(says), "{name}: {}", told(&took.output));
+        assert!(took.memory < 512 << 20, "{name} took {} bytes", took.memory);
+    }
+    // A report, too, has a limit of its own.
+    let place = Place::new();
+    let quick = place.command(BINARY).args(["run", "--backend", "simulated", "--quick", "--quiet"]).output().unwrap();
+    assert!(quick.status.success(), "{}", told(&quick));
+    let render = ["report", "--with", HOSTILE, "--set", "act=loop", "--max-render-time", "300ms"];
+    let output = place.command(BINARY).args(render).output().unwrap();
+    let said = "the wall time of 0.3 s is used up; allow more with --max-render-time";
+    assert!(output.status.code() == Some(1) && stderr(&output).contains(said), "{}", told(&output));
+}
+
+/// A component whose start function asks WASI for random bytes for ever.
+fn random_at_start() -> Vec<u8> {
+    wat::parse_str(
+        r#"(component
+            (import "wasi:random/random@0.2.0" (instance $random
+                (export "get-random-bytes" (func (param "len" u64) (result (list u8))))))
+            (core module $libc
+                (memory (export "memory") 1000)
+                (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0)))
+            (core instance $libc (instantiate $libc))
+            (core func $get (canon lower (func $random "get-random-bytes")
+                (memory $libc "memory") (realloc (func $libc "realloc"))))
+            (core module $m
+                (import "" "get" (func $get (param i64 i32)))
+                (func $start (loop $again (call $get (i64.const 60000000) (i32.const 0)) (br $again)))
+                (start $start)
+                (func (export "f")))
+            (core instance $i (instantiate $m (with "" (instance (export "get" (func $get))))))
+            (func $d (canon lift (core func $i "f")))
+            (instance $exported (export "describe" (func $d)) (export "run" (func $d)))
+            (export "harness:plugin/workload@0.2.0" (instance $exported)))"#,
+    )
+    .unwrap()
 }
