@@ -8,6 +8,7 @@ mod bindings;
 mod convert;
 mod description;
 mod error;
+pub mod file_name;
 mod host;
 mod limits;
 mod payload;

@@ -7,6 +7,7 @@ use harness_sandbox::{Description, Limits, Plugin};
 use super::plugin_check::check;
 use crate::args::{PluginAction, PluginCommand, PluginNamed};
 use crate::failure::Failure;
+use crate::progress::Screen;
 use crate::{Outcome, deliver, plugins, settings, units};
 
 impl PluginCommand {
@@ -24,7 +25,7 @@ impl PluginCommand {
 }
 
 fn list() -> Outcome {
-    let sandbox = plugins::sandbox()?;
+    let sandbox = plugins::sandbox(&Screen::new(false))?;
     let mut table = plain_table();
     table.set_header(["plugin", "kind", "version", "summary"]);
     for builtin in BUILTINS {
@@ -38,7 +39,7 @@ fn list() -> Outcome {
 fn inspect(named: &PluginNamed) -> Outcome {
     let (config, plugins) = named.sources.read()?;
     let limits = settings::limits(&named.limits, &config);
-    let plugin = plugins.load(&plugins::sandbox()?, &named.plugin, None)?;
+    let plugin = plugins.load(&plugins::sandbox(&Screen::new(false))?, &named.plugin, None)?;
     let description = describe(&plugin, &limits)?;
     deliver::line(&format!("{} {}: {}\n", description.name, description.version, description.summary))?;
     let mut facts = plain_table();

@@ -15,11 +15,12 @@ use crate::{Outcome, deliver, plugins, samples, settings, units};
 
 impl PluginTest {
     pub(crate) fn execute(self) -> Outcome {
-        let sandbox = plugins::sandbox()?;
+        let screen = Screen::new(false);
+        let sandbox = plugins::sandbox(&screen)?;
         let (config, plugins) = self.sources.read()?;
         let plugin = plugins.load(&sandbox, &self.plugin, None)?;
         let limits = settings::limits(&self.limits, &config);
-        let log = Arc::new(PluginLog { screen: Screen::new(false) });
+        let log = Arc::new(PluginLog { screen });
         if !self.report_set.is_empty() && !plugin.is_report() {
             return Err(Failure::usage(format!("{} is no report; --report-set has no use for it", self.plugin)));
         }
