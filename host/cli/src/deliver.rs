@@ -71,7 +71,7 @@ impl Ready {
                 )))
             }
             (Ok(Output::Files(_)), None) => Err(self.no_folder()),
-            (Ok(Output::Files(files)), Some(_)) => self.named(&files),
+            (Ok(Output::Files(files)), Some(_)) => named(self.plugin.name(), &files),
             _ => Ok(()),
         }
     }
@@ -97,7 +97,7 @@ impl Ready {
 
     /// Writes all files, or none where one has no place, so that the same can be tried again.
     fn files(&self, made: &[Artifact], out: &Destination) -> Result<(), Failure> {
-        self.named(made)?;
+        named(self.plugin.name(), made)?;
         let folder = out.resolved().map_err(|error| self.unwritten(out.path(), &error))?;
         let there = there(&folder);
         for file in made {
@@ -124,18 +124,6 @@ impl Ready {
             files::create(&folder.join(&file.name), &file.contents).map_err(|error| failed(&path, error))?;
             tell(&format!("wrote {}", path.display()));
             Ok(())
-        })
-    }
-
-    /// The names are a stranger's choice: none is one that harness reads by its name.
-    fn named(&self, made: &[Artifact]) -> Result<(), Failure> {
-        let bad = |file: &Artifact| Some((file.name.clone(), file_names::reserved(&file.name)?));
-        made.iter().find_map(bad).map_or(Ok(()), |(name, why)| {
-            Err(Failure::from(PluginError::BadValue {
-                plugin: self.plugin.name().to_owned(),
-                function: "render",
-                what: format!("'{name}' is no name for a file: {why}"),
-            }))
         })
     }
 
@@ -170,6 +158,18 @@ impl Ready {
             path.display()
         ))
     }
+}
+
+/// Refuses files that harness reads by their name: the names are a stranger's choice.
+pub(crate) fn named(report: &str, made: &[Artifact]) -> Result<(), Failure> {
+    let bad = |file: &Artifact| Some((file.name.clone(), file_names::reserved(&file.name)?));
+    made.iter().find_map(bad).map_or(Ok(()), |(name, why)| {
+        Err(Failure::from(PluginError::BadValue {
+            plugin: report.to_owned(),
+            function: "render",
+            what: format!("'{name}' is no name for a file: {why}"),
+        }))
+    })
 }
 
 /// What the folder has, by what a file system may take for the same name.

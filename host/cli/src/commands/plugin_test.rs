@@ -40,6 +40,9 @@ impl PluginTest {
                 let (output, cost) =
                     plugin.render_measured(recording, &values, &limits, Arc::<PluginLog>::clone(&log))?;
                 let time = start.elapsed();
+                if let Output::Files(files) = &output {
+                    deliver::named(plugin.name(), files)?;
+                }
                 deliver::line(&format!(
                     "report on a recording {}: {} in {}",
                     sample.what,
