@@ -170,11 +170,11 @@ fn what_a_stranger_may_ask_is_done() {
     assert_eq!(recordings(), 2);
     done(home.harness(&["report"]));
     done(home.harness(&["baseline", "save", "main"]));
-    assert!(home.clone("kept/baselines/main.jsonl").is_file());
+    assert!(home.clone("kept/baselines/main.jsonl").is_file() && recordings() == 3);
     // What somebody changed, or put there, is not replaced, and that is said before anything is measured.
     std::fs::write(home.clone("made/figures.csv"), "mine").unwrap();
     refused(&home.run(&[]), &["harness did not write", "made/figures.csv", "move it away"]);
-    assert_eq!((figures().as_str(), recordings()), ("mine", 2));
+    assert_eq!((figures().as_str(), recordings()), ("mine", 3));
     // The user may say so.
     done(home.run(&["--report", "csv=made/figures.csv"]));
     assert!(figures().starts_with("metric,unit,value"));
@@ -224,9 +224,9 @@ fn what_is_given_or_the_users_own_is_trusted() {
     refused(
         &home.run(&[]),
         &[
-            "line 2, run.report",
-            "line 3, run.recordings",
-            "line 5, limits.max-memory",
+            "line 3, run.report",
+            "line 4, run.recordings",
+            "line 6, limits.max-memory",
             "plain-http",
             "cache",
             "plugins.mine",

@@ -178,7 +178,7 @@ impl Bounds {
         for part in real.strip_prefix(&self.folder).unwrap_or(&real).components() {
             let name = part.as_os_str().to_string_lossy();
             if let Some(why) = file_names::fault(&name) {
-                return Err(format!("'{}' is no name for what a stranger's configuration writes: {why}", name));
+                return Err(format!("'{}' is no name for a file here: {why}", name));
             }
         }
         Ok(real)

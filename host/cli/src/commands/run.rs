@@ -244,11 +244,13 @@ fn new_name(settings: &RunSettings, start: &jiff::Timestamp, description: &Descr
         ModelSettings::Simulated(_) => "simulated",
     };
     let model = Path::new(model).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let plain = |text: &str| -> String {
-        text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '_' }).collect()
-    };
     let time = start.strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
     format!("{time}-{}-{}.jsonl", plain(&description.name), plain(&model))
+}
+
+/// A stranger's word as a part of a file's name: nothing in it leads to another folder.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '_' }).collect()
 }
 
 /// Writes the last line of the recording and says how the invocation ended.

@@ -17,7 +17,7 @@ use harness_sandbox::Description;
 use serde_json::{Value, json};
 
 use super::plugin::plain_table;
-use super::run::{record, rehearse};
+use super::run::{plain, record, rehearse};
 use crate::chart::{Chart, Dot, Line};
 use crate::estimate::Pace;
 use crate::failure::Failure;
@@ -125,7 +125,7 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
 
 fn new_folder(description: &Description) -> String {
     let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
-    format!("{time}-{}-sweep", description.name)
+    format!("{time}-{}-sweep", plain(&description.name))
 }
 
 /// What all points share. A folder with another is another sweep's.
@@ -422,5 +422,24 @@ fn foretell(
             plural(known.len(), "recording"),
             some.join("\n")
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugins_name_leads_its_folder_nowhere() {
+        let named = |name: &str| Description {
+            name: name.into(),
+            version: String::new(),
+            summary: String::new(),
+            settings: Vec::new(),
+        };
+        for name in ["x/../../../y", "..\\y", "/etc", "a:b"] {
+            let folder = new_folder(&named(name));
+            assert!(!folder.contains(['/', '\\', ':']) && folder.ends_with("-sweep"), "{folder}");
+        }
     }
 }

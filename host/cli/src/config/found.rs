@@ -61,7 +61,11 @@ fn confine(config: &mut Config, own: &Config, bounds: &Bounds) -> Vec<Refused> {
         if let Some(out) = &mut report.out {
             let place = out.path().display().to_string();
             if let Err(why) = out.confine(bounds) {
-                refuse("run", "report", format!("'{place}': {why}; it may write only below its folder"));
+                refuse(
+                    "run",
+                    "report",
+                    format!("'{place}': {why}; it may write only below its folder, and nothing hidden"),
+                );
             }
         }
     }
@@ -69,7 +73,7 @@ fn confine(config: &mut Config, own: &Config, bounds: &Bounds) -> Vec<Refused> {
         let Some(destination) = place else { continue };
         let place = destination.path().display().to_string();
         if let Err(why) = destination.confine(bounds) {
-            refuse("run", key, format!("'{place}': {why}; it may write only below its folder"));
+            refuse("run", key, format!("'{place}': {why}; it may write only below its folder, and nothing hidden"));
         }
     }
     if let Some(Err(why)) = model.as_deref().map(|model| bounds.below(Path::new(model))) {
@@ -114,11 +118,13 @@ fn named(plugin: &str, bounds: &Bounds) -> Result<(), String> {
 }
 
 fn refusal(path: &Path, text: &str, refused: &[Refused]) -> Failure {
-    let lines: Vec<String> = refused
-        .iter()
-        .map(|(keys, why)| {
-            let line = line(text, keys).map_or(String::new(), |line| format!("line {line}, "));
-            format!("  {line}{}: {why}", keys.join("."))
+    let mut lines: Vec<_> = refused.iter().map(|(keys, why)| (line(text, keys), keys.join("."), why)).collect();
+    lines.sort_by_key(|(line, ..)| *line);
+    let lines: Vec<String> = lines
+        .into_iter()
+        .map(|(line, key, why)| {
+            let line = line.map_or(String::new(), |line| format!("line {line}, "));
+            format!("  {line}{key}: {why}")
         })
         .collect();
     let own = places::configuration().map_or(String::new(), |own| {

@@ -39,7 +39,7 @@ impl From<u64> for Amount {
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Size(size) => ByteSize::b(size.0).display().iec().fmt(f),
+            Self::Size(size) => f.write_str(&ByteSize::b(size.0).display().iec().to_string().replace(".0 ", " ")),
             Self::Time(time) => f.write_str(&units::exact(time.0)),
             Self::Count(count) => f.write_str(&units::count(*count)),
         }
