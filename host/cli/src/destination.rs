@@ -241,7 +241,8 @@ fn real(path: &Path) -> Result<PathBuf, String> {
     Ok(real)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::symlink;
 
