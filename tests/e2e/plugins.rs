@@ -136,7 +136,7 @@ fn the_configuration_names_and_pins_plugins() {
     let hash = hash_of(&place, EXAMPLE);
     let configure = |hash: &str| {
         let text = format!("[plugins.mine]\npath = '{EXAMPLE}'\nsha256 = '{hash}'\n");
-        std::fs::write(place.path("harness.toml"), text).unwrap();
+        place.configure(&text);
     };
     configure(&hash);
     let output = run(&place, &["--plugin", "mine"]);

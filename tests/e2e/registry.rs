@@ -165,7 +165,7 @@ fn reports_come_from_registries_and_the_configuration_names_them() {
              loose.reference = '{}'\n[report-set.figures]\nwhat = 'samples'\n",
             server.reference("example:1")
         );
-        place.write("harness.toml", text);
+        place.configure(&text);
     };
     configure(&sha256);
     done(&harness(

@@ -38,7 +38,7 @@ fn the_documented_test_averages_ten_runs_of_a_hundred() {
     let place = Place::new();
     // The component as a file: what a stranger would send.
     std::fs::copy(harness_bundle_file("default.wasm"), place.path("default.wasm")).unwrap();
-    let output = simulated(&place, &["--plugin", "default.wasm", "--seed", "7"]);
+    let output = simulated(&place, &["--plugin", "./default.wasm", "--seed", "7"]);
     assert!(output.status.success(), "{}", told(&output));
 
     let lines = place.recording();

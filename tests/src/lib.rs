@@ -19,6 +19,11 @@ pub const EXAMPLE: &str = env!("EXAMPLE");
 /// Another one: `examples/until-stable`.
 pub const UNTIL_STABLE: &str = env!("UNTIL_STABLE");
 
+/// A component that is made to do harm; `hostile/README.md` says which.
+pub fn hostile(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("hostile").join(name)
+}
+
 /// The folder with golden data.
 pub fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
@@ -133,6 +138,16 @@ impl Place {
             command.env("LD_LIBRARY_PATH", path);
         }
         command
+    }
+
+    /// Writes the user's own configuration, which nobody else can write to.
+    pub fn configure(&self, text: &str) -> PathBuf {
+        let path = self.write(".config/harness/config.toml", text);
+        #[cfg(unix)]
+        for (path, mode) in [(path.as_path(), 0o600), (path.parent().unwrap(), 0o700)] {
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        }
+        path
     }
 
     /// The recordings that were made here, newest first.

@@ -111,7 +111,7 @@ pub(crate) struct Run {
 /// What plugins can be named by: the configuration's names, and registries.
 #[derive(Debug, Args)]
 pub(crate) struct Sources {
-    /// Configuration [default: harness.toml, where there is one]
+    /// Configuration that is trusted, in place of a harness.toml in this folder
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     #[command(flatten)]
@@ -153,7 +153,7 @@ pub(crate) struct Model {
     /// Setting of the simulated model: time-to-first-token, time-per-token, jitter, run-jitter, cold, memory, memory-peak, fail-at, real-time
     #[arg(long = "simulate", value_name = "KEY=VALUE", value_parser = units::pair, help_heading = "Where to run")]
     pub(crate) simulate: Vec<(String, String)>,
-    /// Configuration [default: harness.toml, where there is one]
+    /// Configuration that is trusted, in place of a harness.toml in this folder
     #[arg(long, value_name = "FILE", help_heading = "Where to run")]
     pub(crate) config: Option<PathBuf>,
 }
@@ -216,7 +216,7 @@ pub(crate) struct Report {
 /// List the recordings, newest first.
 #[derive(Debug, Args)]
 pub(crate) struct Recordings {
-    /// Configuration [default: harness.toml, where there is one]
+    /// Configuration that is trusted, in place of a harness.toml in this folder
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }
@@ -274,7 +274,7 @@ pub(crate) struct Compare {
     /// Compare also what did other work
     #[arg(long)]
     pub(crate) force: bool,
-    /// Configuration [default: harness.toml, where there is one]
+    /// Configuration that is trusted, in place of a harness.toml in this folder
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }
@@ -294,7 +294,7 @@ pub(crate) enum CompareFormat {
 pub(crate) struct Baseline {
     #[command(subcommand)]
     pub(crate) action: BaselineAction,
-    /// Configuration [default: harness.toml, where there is one]
+    /// Configuration that is trusted, in place of a harness.toml in this folder
     #[arg(long, value_name = "FILE", global = true)]
     pub(crate) config: Option<PathBuf>,
 }

@@ -6,24 +6,42 @@ use harness_core::Recording;
 use harness_core::compare::Named;
 use harness_core::recording::freeing;
 
+use crate::destination::Destination;
 use crate::failure::Failure;
-use crate::places;
+use crate::{files, places};
 
 /// Says that a baseline is meant, and no file.
 const PREFIX: &str = "baseline:";
 
 /// The baselines of a folder of recordings.
 pub(crate) struct Baselines {
-    folder: PathBuf,
+    /// Or why there is none, which matters only to who needs one.
+    folder: Result<PathBuf, Failure>,
 }
 
 impl Baselines {
-    pub(crate) fn new(recordings: &Path) -> Self {
-        Self { folder: recordings.join("baselines") }
+    pub(crate) fn new(recordings: &Result<Destination, Failure>) -> Self {
+        let folder = match recordings {
+            Ok(recordings) => recordings.join("baselines").for_new(),
+            Err(failure) => Err(failure.clone()),
+        };
+        Self { folder }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(format!("{name}.jsonl"))
+    fn folder(&self) -> Result<&Path, Failure> {
+        self.folder.as_deref().map_err(Clone::clone)
+    }
+
+    fn path(&self, name: &str) -> Result<PathBuf, Failure> {
+        Ok(self.folder()?.join(format!("{name}.jsonl")))
+    }
+
+    /// The baseline of that name, if there is one.
+    fn kept(&self, name: &str) -> Result<Option<PathBuf>, Failure> {
+        if !valid(name) {
+            return Ok(None);
+        }
+        self.path(name).map(|path| Some(path).filter(|path| path.exists()))
     }
 
     /// Keeps a copy of the recording, and returns where, and what was read.
@@ -41,11 +59,20 @@ impl Baselines {
                 read.status.as_str()
             )));
         }
-        let path = self.path(name);
-        if path.exists() && !replace {
-            return Err(Failure::usage(format!(
-                "there is a baseline '{name}'; --replace takes its place, or choose another name"
-            )));
+        let path = self.path(name)?;
+        match (self.kept(name)?, replace) {
+            (Some(_), false) => {
+                return Err(Failure::usage(format!(
+                    "there is a baseline '{name}'; --replace takes its place, or choose another name"
+                )));
+            }
+            (Some(there), true) if !files::is_recording(&there) => {
+                return Err(Failure::usage(format!(
+                    "{} is no recording, and --replace takes the place of nothing else; move it away, or choose another name",
+                    there.display()
+                )));
+            }
+            _ => {}
         }
         let failed = |error: std::io::Error| {
             Failure::failed(format!(
@@ -54,23 +81,13 @@ impl Baselines {
                 freeing(&error)
             ))
         };
-        std::fs::create_dir_all(&self.folder).map_err(failed)?;
-        // Whole or not at all: a copy that is cut would be taken for a recording that was.
-        let partial = self.folder.join(format!(".{name}.{}", std::process::id()));
-        let copied = std::fs::copy(recording, &partial).and_then(|_| std::fs::rename(&partial, &path));
-        if let Err(error) = copied {
-            // What can't be removed is hidden, and no baseline.
-            let _ = std::fs::remove_file(&partial);
-            return Err(failed(error));
-        }
+        std::fs::create_dir_all(self.folder()?).map_err(failed)?;
+        files::copy(recording, &path, replace).map_err(failed)?;
         Ok((path, read))
     }
 
     pub(crate) fn remove(&self, name: &str) -> Result<(), Failure> {
-        let path = self.path(name);
-        if !valid(name) || !path.exists() {
-            return Err(self.unknown(name)?);
-        }
+        let Some(path) = self.kept(name)? else { return Err(self.unknown(name)?) };
         std::fs::remove_file(&path)
             .map_err(|error| Failure::failed(format!("can't remove {}: {error}", path.display())))
     }
@@ -78,7 +95,7 @@ impl Baselines {
     /// Names and files, by name.
     pub(crate) fn list(&self) -> Result<Vec<(String, PathBuf)>, Failure> {
         let named = |path: PathBuf| Some((path.file_stem()?.to_str()?.to_owned(), path));
-        let mut found: Vec<_> = places::list(&self.folder)?.into_iter().filter_map(named).collect();
+        let mut found: Vec<_> = places::list(self.folder()?)?.into_iter().filter_map(named).collect();
         found.retain(|(name, _)| valid(name));
         found.sort();
         Ok(found)
@@ -87,16 +104,17 @@ impl Baselines {
     /// Reads what `side` names: `baseline:NAME`, a file, or a baseline where there is no such file.
     pub(crate) fn read(&self, side: &str) -> Result<Named, Failure> {
         let path = match side.strip_prefix(PREFIX) {
-            Some(name) if valid(name) && self.path(name).exists() => self.path(name),
-            Some(name) => return Err(self.unknown(name)?),
-            None if !Path::new(side).exists() && valid(side) && self.path(side).exists() => self.path(side),
-            None if !Path::new(side).exists() => {
-                return Err(Failure::usage(format!(
+            Some(name) => match self.kept(name)? {
+                Some(path) => path,
+                None => return Err(self.unknown(name)?),
+            },
+            None if Path::new(side).exists() => PathBuf::from(side),
+            None => self.kept(side)?.ok_or_else(|| {
+                Failure::usage(format!(
                     "there is no recording '{side}' and no baseline of that name; `harness recordings` and \
                      `harness baseline list` show those there are"
-                )));
-            }
-            None => PathBuf::from(side),
+                ))
+            })?,
         };
         let recording = Recording::read(&path)?;
         Ok(Named { path, recording })
@@ -105,7 +123,7 @@ impl Baselines {
     fn unknown(&self, name: &str) -> Result<Failure, Failure> {
         let known: Vec<String> = self.list()?.into_iter().map(|(name, _)| name).collect();
         let known = match known.is_empty() {
-            true => format!("there is none in {}", self.folder.display()),
+            true => format!("there is none in {}", self.folder()?.display()),
             false => format!("there are: {}", known.join(", ")),
         };
         Ok(Failure::usage(format!("there is no baseline '{name}'; {known}; `harness baseline save NAME` keeps one")))

@@ -1,23 +1,26 @@
 //! Renders recordings with report plugins and puts the results where the user wants them.
 
+use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use harness_core::{Facts, Recorder, Recording, Status};
+use harness_sandbox::file_name::folded;
 use harness_sandbox::{Artifact, Limits, LogSink, NoLog, Output, Plugin, PluginError, Sandbox, printable};
 
+use crate::destination::{Destination, Unwritable};
 use crate::failure::Failure;
-use crate::files;
 use crate::log::tell;
 use crate::plugins::Plugins;
-use crate::settings::ReportTarget;
+use crate::report_target::ReportTarget;
+use crate::{file_names, files};
 
 /// A report plugin that is loaded, described and knows its settings and where it writes.
 pub(crate) struct Ready {
     plugin: Plugin,
     settings: Vec<(String, String)>,
-    out: Option<PathBuf>,
+    out: Option<Destination>,
 }
 
 impl Ready {
@@ -32,26 +35,28 @@ impl Ready {
         let plugin = plugins.load(sandbox, &target.plugin, None)?;
         let description = plugin.describe_report(limits)?;
         let settings = description.values(&target.plugin, set, false)?;
-        if let Some(folder) = target.out.as_deref().and_then(Path::parent)
+        if let Some(out) = &target.out
+            && let Some(folder) = out.path().parent()
             && !folder.as_os_str().is_empty()
             && !folder.is_dir()
         {
             return Err(Failure::usage(format!(
                 "the report '{}' can't be written to {}: there is no folder {}; make it, or name another place",
                 target.plugin,
-                target.out.as_deref().unwrap_or(folder).display(),
+                out.path().display(),
                 folder.display()
             )));
         }
-        if let Some(file) = &target.out {
-            not_a_recording(&target.plugin, file)?;
+        let ready = Self { plugin, settings, out: target.out.clone() };
+        if let Some(out) = &target.out {
+            ready.check(out)?;
         }
-        Ok(Self { plugin, settings, out: target.out.clone() })
+        Ok(ready)
     }
 
     /// Where it writes, unless that is stdout.
     pub(crate) fn out(&self) -> Option<&Path> {
-        self.out.as_deref()
+        self.out.as_ref().map(Destination::path)
     }
 
     /// Has the report show a recording without a run: a setting that it refuses, and files that have no place, are said
@@ -66,6 +71,7 @@ impl Ready {
                 )))
             }
             (Ok(Output::Files(_)), None) => Err(self.no_folder()),
+            (Ok(Output::Files(files)), Some(_)) => named(self.plugin.name(), &files),
             _ => Ok(()),
         }
     }
@@ -79,61 +85,97 @@ impl Ready {
     ) -> Result<(), Failure> {
         match (self.plugin.render(Arc::clone(recording), &self.settings, limits, log)?, &self.out) {
             (Output::Text(text), None) => print(&text),
-            (Output::Text(text), Some(file)) => self.write(file, text.as_bytes()),
+            (Output::Text(text), Some(file)) => {
+                self.check(file)?;
+                file.put(text.as_bytes()).map_err(|error| self.unwritten(file.path(), &error))
+            }
             // The plugin chooses the names, so the user must choose the folder, and nothing in it is replaced.
             (Output::Files(_), None) => Err(self.no_folder()),
-            (Output::Files(made), Some(folder)) => {
-                // None where one is there, so that the same can be tried again.
-                let there = |file: &&Artifact| folder.join(&file.name).symlink_metadata().is_ok();
-                if let Some(file) = made.iter().find(there) {
-                    return Err(Failure::failed(format!(
-                        "the report '{}' can't be written to {}: it has a file {} already, which is not replaced; nothing was written, and \
-                         another folder takes it",
-                        self.plugin.name(),
-                        folder.display(),
-                        file.name
-                    )));
+            (Output::Files(made), Some(out)) => self.files(&made, out),
+        }
+    }
+
+    /// Writes all files, or none where one has no place, so that the same can be tried again.
+    fn files(&self, made: &[Artifact], out: &Destination) -> Result<(), Failure> {
+        named(self.plugin.name(), made)?;
+        let folder = out.resolved().map_err(|error| self.unwritten(out.path(), &error))?;
+        let there = there(&folder);
+        for file in made {
+            let taken = |why: &str| {
+                Failure::failed(format!(
+                    "the report '{}' can't be written to {}: it has a file {why}, which is not replaced; nothing was written, and another \
+                     folder takes it",
+                    self.plugin.name(),
+                    out.path().display()
+                ))
+            };
+            match there.get(&folded(&file.name)) {
+                Some(other) if *other != file.name => {
+                    return Err(taken(&format!("{other} already, and some file systems take {} for it", file.name)));
                 }
-                std::fs::create_dir_all(folder).map_err(|error| self.unwritten(folder, &error))?;
-                made.iter().try_for_each(|file| {
-                    let path = folder.join(&file.name);
-                    files::create(&path, &file.contents).map_err(|error| self.unwritten(&path, &error))?;
-                    tell(&format!("wrote {}", path.display()));
-                    Ok(())
-                })
+                None if folder.join(&file.name).symlink_metadata().is_err() => {}
+                _ => return Err(taken(&format!("{} already", file.name))),
             }
         }
+        let failed = |path: &Path, error| self.unwritten(path, &Unwritable::Failed(error));
+        std::fs::create_dir_all(&folder).map_err(|error| failed(out.path(), error))?;
+        made.iter().try_for_each(|file| {
+            let path = out.path().join(&file.name);
+            files::create(&folder.join(&file.name), &file.contents).map_err(|error| failed(&path, error))?;
+            tell(&format!("wrote {}", path.display()));
+            Ok(())
+        })
     }
 
     fn no_folder(&self) -> Failure {
         Failure::usage(format!("the report '{0}' makes files; name a folder for them: {0}=FOLDER", self.plugin.name()))
     }
 
-    fn write(&self, path: &Path, contents: &[u8]) -> Result<(), Failure> {
-        not_a_recording(self.plugin.name(), path)?;
-        files::replace(path, contents).map_err(|error| self.unwritten(path, &error))
+    /// Refuses a place that may not be written to: also a recording's, for a report is made again in a moment, a recording is not.
+    fn check(&self, out: &Destination) -> Result<(), Failure> {
+        let place = out.check().map_err(|error| self.unwritten(out.path(), &error))?;
+        if !files::is_recording(&place) {
+            return Ok(());
+        }
+        Err(Failure::usage(format!(
+            "the report '{}' can't be written to {}: that is a recording, which no report replaces; name another file",
+            self.plugin.name(),
+            out.path().display()
+        )))
     }
 
-    fn unwritten(&self, path: &Path, error: &std::io::Error) -> Failure {
-        Failure::failed(format!(
-            "the report '{}' can't be written to {}: {error}; the recording is kept, and \
-             `harness report --with {}=OUT` writes it elsewhere",
+    fn unwritten(&self, path: &Path, error: &Unwritable) -> Failure {
+        let elsewhere = match error {
+            Unwritable::Refused(_) => String::new(),
+            Unwritable::Failed(_) => format!(
+                "; the recording is kept, and `harness report --with {}=OUT` writes it elsewhere",
+                self.plugin.name()
+            ),
+        };
+        error.failure(format!(
+            "the report '{}' can't be written to {}: {error}{elsewhere}",
             self.plugin.name(),
-            path.display(),
-            self.plugin.name()
+            path.display()
         ))
     }
 }
 
-/// A report is made again in a moment, a recording is not.
-fn not_a_recording(report: &str, path: &Path) -> Result<(), Failure> {
-    if !files::is_recording(path) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!(
-        "the report '{report}' can't be written to {}: that is a recording, which no report replaces; name another file",
-        path.display()
-    )))
+/// Refuses files that harness reads by their name: the names are a stranger's choice.
+pub(crate) fn named(report: &str, made: &[Artifact]) -> Result<(), Failure> {
+    let bad = |file: &Artifact| Some((file.name.clone(), file_names::reserved(&file.name)?));
+    made.iter().find_map(bad).map_or(Ok(()), |(name, why)| {
+        Err(Failure::from(PluginError::BadValue {
+            plugin: report.to_owned(),
+            function: "render",
+            what: format!("'{name}' is no name for a file: {why}"),
+        }))
+    })
+}
+
+/// What the folder has, by what a file system may take for the same name.
+fn there(folder: &Path) -> HashMap<String, String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).map(|name| (folded(&name), name)).collect()
 }
 
 /// Prints a plugin's text; on a terminal it can't hold escape sequences.

@@ -12,7 +12,7 @@ use harness_sandbox::PluginError;
 use crate::log::tell;
 
 /// Why a command did not do what it was asked.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// It ran and failed: exit code 1.
     Failed(String),

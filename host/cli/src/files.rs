@@ -41,6 +41,29 @@ pub(crate) fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
     new.persist_noclobber(path).map(drop).map_err(|error| error.error)
 }
 
+/// Copies a file, whole or not at all; `AlreadyExists` if one is there and is not to be replaced.
+pub(crate) fn copy(from: &Path, to: &Path, replace: bool) -> io::Result<()> {
+    let mut new = beside(to)?;
+    io::copy(&mut std::fs::File::open(from)?, &mut new)?;
+    match replace {
+        true => new.persist(to).map(drop),
+        false => new.persist_noclobber(to).map(drop),
+    }
+    .map_err(|error| error.error)
+}
+
+/// Puts `contents` at `path`, at once, in the place of a file of this program's own; a link that lies there instead is not followed.
+pub(crate) fn replace_own(path: &Path, contents: &[u8]) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(there) if !there.is_file() => Err(io::Error::new(ErrorKind::AlreadyExists, "what is there is no file")),
+        _ => {
+            let mut new = beside(path)?;
+            new.write_all(contents)?;
+            new.persist(path).map(drop).map_err(|error| error.error)
+        }
+    }
+}
+
 /// A new file in the same folder, with the permissions that a file gets there.
 fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();

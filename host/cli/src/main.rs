@@ -9,9 +9,11 @@ mod chart;
 mod commands;
 mod config;
 mod deliver;
+mod destination;
 mod estimate;
 mod facts;
 mod failure;
+mod file_names;
 mod files;
 mod health;
 mod idle;
@@ -23,11 +25,13 @@ mod places;
 mod plugins;
 mod progress;
 mod report_set;
+mod report_target;
 mod samples;
 mod sensors;
 mod settings;
 mod sweep;
 mod units;
+mod written;
 
 use std::process::ExitCode;
 

@@ -1,36 +1,64 @@
-//! Where files lie.
+//! Where files lie. Only absolute places count: what lies in the present folder may be a stranger's.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use harness_core::recording::RecordingError;
 
-/// The user's folder for recordings: `HARNESS_RECORDINGS`, else the XDG data folder.
-pub(crate) fn recordings() -> PathBuf {
-    named("HARNESS_RECORDINGS")
-        .unwrap_or_else(|| xdg("XDG_DATA_HOME", ".local/share").join("harness").join("recordings"))
+/// The user's folder for recordings: `HARNESS_RECORDINGS`, else in the XDG data folder.
+pub(crate) fn recordings() -> Option<PathBuf> {
+    named("HARNESS_RECORDINGS").or_else(|| Some(data()?.join("recordings")))
 }
 
 /// The folder for compiled plugins.
-pub(crate) fn cache() -> PathBuf {
-    xdg("XDG_CACHE_HOME", ".cache").join("harness").join("plugins")
+pub(crate) fn cache() -> Option<PathBuf> {
+    Some(xdg("XDG_CACHE_HOME", ".cache")?.join("plugins"))
 }
 
-/// The user's folder for what was fetched from registries: `HARNESS_ARTIFACTS`, else in the XDG cache folder.
-pub(crate) fn artifacts() -> PathBuf {
-    named("HARNESS_ARTIFACTS").unwrap_or_else(|| xdg("XDG_CACHE_HOME", ".cache").join("harness").join("artifacts"))
+/// The user's folder for what was fetched from registries: `HARNESS_ARTIFACTS`, else in the XDG cache folder; or why there is none.
+pub(crate) fn artifacts() -> Result<PathBuf, String> {
+    match named("HARNESS_ARTIFACTS") {
+        Some(folder) if folder.is_absolute() => Ok(folder),
+        Some(folder) => Err(format!(
+            "HARNESS_ARTIFACTS is {}, and code is kept in no folder that depends on where harness is run; give an absolute path",
+            folder.display()
+        )),
+        None => xdg("XDG_CACHE_HOME", ".cache").map(|folder| folder.join("artifacts")).ok_or_else(|| {
+            "there is no folder for what is fetched; set HOME or HARNESS_ARTIFACTS to an absolute path".into()
+        }),
+    }
+}
+
+/// The user's own configuration.
+pub(crate) fn configuration() -> Option<PathBuf> {
+    Some(xdg("XDG_CONFIG_HOME", ".config")?.join("config.toml"))
+}
+
+/// What is remembered of files that were written for configurations that were found.
+pub(crate) fn written() -> Option<PathBuf> {
+    Some(data()?.join("written"))
+}
+
+fn data() -> Option<PathBuf> {
+    xdg("XDG_DATA_HOME", ".local/share")
 }
 
 fn named(variable: &str) -> Option<PathBuf> {
     std::env::var_os(variable).filter(|folder| !folder.is_empty()).map(PathBuf::from)
 }
 
-fn xdg(variable: &str, fallback: &str) -> PathBuf {
-    named(variable).unwrap_or_else(|| std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default().join(fallback))
+/// This program's folder in one of the XDG base directories, which ignore a path that is relative.
+fn xdg(variable: &str, fallback: &str) -> Option<PathBuf> {
+    base(named(variable), named("HOME"), fallback).map(|base| base.join("harness"))
+}
+
+fn base(named: Option<PathBuf>, home: Option<PathBuf>, fallback: &str) -> Option<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    named.filter(absolute).or_else(|| Some(home.filter(absolute)?.join(fallback)))
 }
 
 /// The recordings in a folder, newest first. A folder that isn't there has none.
-pub(crate) fn list(folder: &std::path::Path) -> Result<Vec<PathBuf>, RecordingError> {
+pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, RecordingError> {
     let failed = |source| RecordingError::Read { path: folder.to_owned(), source };
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -49,4 +77,22 @@ pub(crate) fn list(folder: &std::path::Path) -> Result<Vec<PathBuf>, RecordingEr
     }
     found.sort_by(|a, b| b.cmp(a));
     Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_absolute_folders_count() {
+        let of = |named: Option<&str>, home: Option<&str>| {
+            base(named.map(PathBuf::from), home.map(PathBuf::from), ".cache").map(|path| path.display().to_string())
+        };
+        assert_eq!(of(Some("/x"), Some("/home/me")).as_deref(), Some("/x"));
+        for relative in [None, Some("."), Some("cache"), Some("./cache"), Some("../cache"), Some("~/cache")] {
+            assert_eq!(of(relative, Some("/home/me")).as_deref(), Some("/home/me/.cache"), "{relative:?}");
+            assert_eq!(of(relative, None), None, "{relative:?}");
+            assert_eq!(of(relative, Some("here")), None, "{relative:?}");
+        }
+    }
 }

@@ -1,25 +1,72 @@
-//! Finds plugins: one that the configuration names, an artifact of a registry, a file, or one of the built-in ones by name. Where
-//! a hash is pinned, nothing is compiled that has another.
+//! Finds plugins: one that the configuration names, a built-in one, an artifact of a registry, or a file. Which of them is meant, the
+//! text's form says, so that no file that lies about is taken for something else. Where a hash is pinned, nothing is compiled that
+//! has another.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Once;
 
 use harness_bundle::{BUILTINS, builtin};
-use harness_registry::{Reference, Registry};
+use harness_registry::{Options, Reference, Registry, RegistryError};
 use harness_sandbox::{ChildCompiler, Compiler, LoadLimits, Plugin, Sandbox, sha256};
 use serde::Deserialize;
 
-use crate::config::Parsed;
+use crate::config::{self, Layer, Parsed};
+use crate::destination::Bounds;
 use crate::failure::Failure;
+use crate::log::tell;
 use crate::places;
+use crate::progress::Screen;
 
-/// A sandbox that compiles within limits, with the cache of this user.
-pub(crate) fn sandbox(limits: LoadLimits) -> Result<Sandbox, Failure> {
+/// A sandbox that compiles within limits, with the cache of this user, if there is a place for one.
+pub(crate) fn sandbox(limits: LoadLimits, screen: &Screen) -> Result<Sandbox, Failure> {
+    static SAID: Once = Once::new();
+    let cache = places::cache();
+    if cache.is_none() {
+        SAID.call_once(|| {
+            screen.say("plugins are compiled each time: there is no folder to keep them in; set HOME or XDG_CACHE_HOME to an absolute path");
+        });
+    }
     let compiler = ChildCompiler::of_this_binary(limits)
         .map_err(|error| Failure::failed(format!("the file of this program can't be found: {error}")))?;
-    Ok(Sandbox::new(Compiler::Child(compiler), Some(&places::cache()))?)
+    Ok(Sandbox::new(Compiler::Child(compiler), cache.as_deref())?)
+}
+
+/// What a text that names a plugin means, if the configuration has no such name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meant {
+    /// A built-in plugin, or one that the configuration names.
+    Name,
+    /// An artifact of a registry.
+    Reference,
+    /// A file: it has a folder or an extension.
+    File,
+}
+
+impl Meant {
+    /// By its form; nothing is looked up.
+    pub(crate) fn by(text: &str) -> Self {
+        let path = Path::new(text);
+        if Reference::is_meant(text) {
+            Self::Reference
+        } else if builtin(text).is_some() {
+            Self::Name
+        } else if text.contains(std::path::is_separator) || path.extension().is_some() || text.starts_with('.') {
+            Self::File
+        } else {
+            Self::Name
+        }
+    }
+
+    /// The file, made relative to a folder, if it is one.
+    pub(crate) fn anchored(text: &str, folder: &Path) -> String {
+        match Self::by(text) {
+            Self::File => folder.join(text).display().to_string(),
+            Self::Name | Self::Reference => text.to_owned(),
+        }
+    }
 }
 
 /// The sha256 that a plugin must have, in lowercase hexadecimal.
@@ -40,6 +87,39 @@ impl FromStr for Pin {
     }
 }
 
+/// A name that can be given to a plugin: one that means nothing else, wherever it is read.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(try_from = "String")]
+pub(crate) struct Name(String);
+
+impl TryFrom<String> for Name {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        if builtin(&name).is_some() {
+            return Err(format!("'{name}' is the name of a built-in plugin; choose another for yours"));
+        }
+        match Meant::by(&name) {
+            Meant::Name if !name.is_empty() && !name.contains('=') => Ok(Self(name)),
+            _ => Err(format!(
+                "'{name}' can't name a plugin, as it reads like a file or a reference; use a word without '/', '.', ':' and '='"
+            )),
+        }
+    }
+}
+
+impl Name {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A plugin that the configuration gives a name.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "Entry")]
@@ -54,6 +134,32 @@ pub(crate) struct Named {
 enum Place {
     File(PathBuf),
     Artifact(Reference),
+    /// An artifact that a configuration names that was found: it is not fetched, only taken if the user has fetched it.
+    Kept(Reference),
+}
+
+impl Layer for Named {
+    fn over(self, _: Self) -> Self {
+        self
+    }
+}
+
+impl Named {
+    /// Makes a file relative to the folder.
+    pub(crate) fn anchor(&mut self, folder: &Path) {
+        if let Place::File(path) = &mut self.place {
+            *path = folder.join(&path);
+        }
+    }
+
+    /// Leaves it what a configuration that was found may name.
+    pub(crate) fn confine(&mut self, bounds: &Bounds) -> Result<(), String> {
+        self.place = match &self.place {
+            Place::File(path) => Place::File(bounds.below(path)?),
+            Place::Artifact(reference) | Place::Kept(reference) => Place::Kept(reference.clone()),
+        };
+        Ok(())
+    }
 }
 
 /// As it is written.
@@ -83,13 +189,14 @@ impl TryFrom<Entry> for Named {
 }
 
 /// The plugins that the configuration names.
-pub(crate) type Known = BTreeMap<String, Named>;
+pub(crate) type Known = BTreeMap<Name, Named>;
 
 /// Everything that a plugin can be named by.
 #[derive(Clone, Debug)]
 pub(crate) struct Plugins {
     known: Known,
-    registry: Registry,
+    /// How registries are spoken to, or why none is.
+    registries: Result<Options, String>,
 }
 
 /// A plugin's bytes, as they were found.
@@ -118,12 +225,12 @@ impl Component {
 }
 
 impl Plugins {
-    pub(crate) fn new(known: Known, registry: Registry) -> Self {
-        Self { known, registry }
+    pub(crate) fn new(known: Known, registries: Result<Options, String>) -> Self {
+        Self { known, registries }
     }
 
-    pub(crate) fn registry(&self) -> &Registry {
-        &self.registry
+    pub(crate) fn registry(&self) -> Result<Registry, Failure> {
+        self.registries.clone().map(Registry::new).map_err(Failure::usage)
     }
 
     /// Finds the plugin that the user named and compiles it.
@@ -131,41 +238,68 @@ impl Plugins {
         self.find(named, pin)?.load(sandbox)
     }
 
-    /// Finds the plugin that the user named. What the configuration names goes before a file, and a file before a built-in
-    /// plugin of the same name. `pin` is what the user says it must be, beside what the configuration says.
+    /// Finds the plugin that the user named. `pin` is what the user says it must be, beside what the configuration says.
     pub(crate) fn find(&self, named: &str, pin: Option<&Pin>) -> Result<Component, Failure> {
         let component = if let Some(entry) = self.known.get(named) {
             let (place, bytes) = match &entry.place {
                 Place::File(path) => (path.display().to_string(), read(path)?),
-                Place::Artifact(reference) => (reference.to_string(), self.registry.component(reference)?),
+                Place::Artifact(reference) => (reference.to_string(), self.registry()?.component(reference)?),
+                Place::Kept(reference) => (reference.to_string(), self.kept(named, reference)?),
             };
             let component = Component { name: format!("{named} ({place})"), bytes: bytes.into() };
             component.check(entry.sha256.as_ref(), "the configuration")?;
             component
-        } else if Reference::is_meant(named) {
-            Component { name: named.to_owned(), bytes: self.registry.component(&named.parse()?)?.into() }
         } else {
-            let path = Path::new(named);
-            match (path.is_file(), builtin(named)) {
-                (true, _) => Component { name: named.to_owned(), bytes: read(path)?.into() },
-                (false, Some(builtin)) => Component { name: builtin.name.to_owned(), bytes: builtin.wasm.into() },
-                (false, None) => return Err(self.unknown(named)),
+            match (Meant::by(named), builtin(named)) {
+                (Meant::Reference, _) => {
+                    Component { name: named.to_owned(), bytes: self.registry()?.component(&named.parse()?)?.into() }
+                }
+                (_, Some(builtin)) => {
+                    not_the_file(named, builtin.name);
+                    Component { name: builtin.name.to_owned(), bytes: builtin.wasm.into() }
+                }
+                (Meant::File, None) if Path::new(named).is_file() => {
+                    Component { name: named.to_owned(), bytes: read(Path::new(named))?.into() }
+                }
+                (Meant::File | Meant::Name, None) => return Err(self.unknown(named)),
             }
         };
         component.check(pin, "--sha256")?;
         Ok(component)
     }
 
+    /// An artifact that is on this machine already.
+    fn kept(&self, named: &str, reference: &Reference) -> Result<Vec<u8>, Failure> {
+        let options = self.registries.clone().map_err(Failure::usage)?;
+        match Registry::new(Options { offline: true, ..options }).component(reference) {
+            Err(RegistryError::Offline { .. }) => Err(Failure::usage(format!(
+                "{named} is {reference}, as the {} found in this folder says, and is not on this machine; nothing is fetched because a                  configuration says so that was not given: `harness plugin pull {reference}` fetches it, or --config {} trusts all                  that is in there",
+                config::FILE,
+                config::FILE
+            ))),
+            found => Ok(found?),
+        }
+    }
+
     /// Whether the name can be one of a plugin; nothing is opened.
     pub(crate) fn knows(&self, named: &str) -> bool {
         self.known.contains_key(named)
-            || Reference::is_meant(named)
-            || Path::new(named).is_file()
-            || builtin(named).is_some()
+            || match Meant::by(named) {
+                Meant::Name => builtin(named).is_some(),
+                Meant::Reference => true,
+                Meant::File => Path::new(named).is_file(),
+            }
     }
 
     fn unknown(&self, named: &str) -> Failure {
-        if Path::new(named).exists() {
+        let path = Path::new(named);
+        if path.is_file() {
+            return Failure::usage(format!(
+                "there is no plugin '{named}', but a file of that name, which is named with its folder: ./{named}; the built-in plugins are {}",
+                builtins()
+            ));
+        }
+        if path.exists() {
             return Failure::usage(format!(
                 "{named} is no file; give a plugin's .wasm file, or the name of a built-in one"
             ));
@@ -173,13 +307,27 @@ impl Plugins {
         Failure::usage(format!(
             "there is no plugin '{named}': no file of that name, and {}the built-in ones are {}",
             self.listed(),
-            BUILTINS.iter().map(|builtin| builtin.name).collect::<Vec<_>>().join(", ")
+            builtins()
         ))
     }
 
     fn listed(&self) -> String {
-        let names: Vec<&str> = self.known.keys().map(String::as_str).collect();
+        let names: Vec<&str> = self.known.keys().map(Name::as_str).collect();
         if names.is_empty() { String::new() } else { format!("the configuration names {}, and ", names.join(", ")) }
+    }
+}
+
+fn builtins() -> String {
+    BUILTINS.iter().map(|builtin| builtin.name).collect::<Vec<_>>().join(", ")
+}
+
+/// Says which of the two is meant, once, where a file is called like a built-in plugin's file.
+fn not_the_file(named: &str, builtin: &str) {
+    static SAID: Once = Once::new();
+    if named != builtin && Path::new(named).exists() {
+        SAID.call_once(|| {
+            tell(&format!("{named} is the built-in plugin {builtin}; ./{named} is the file in this folder"))
+        });
     }
 }
 
@@ -191,6 +339,40 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_meant_is_seen_by_the_form() {
+        for (text, meant) in [
+            ("csv", Meant::Name),
+            ("csv.wasm", Meant::Name),
+            ("cvs", Meant::Name),
+            ("nightly", Meant::Name),
+            ("", Meant::Name),
+            ("./csv", Meant::File),
+            ("./csv.wasm", Meant::File),
+            ("a/csv", Meant::File),
+            ("/csv", Meant::File),
+            ("mine.wasm", Meant::File),
+            ("mine.component", Meant::File),
+            ("..", Meant::File),
+            (".", Meant::File),
+            ("oci://ghcr.io/team/mine:1", Meant::Reference),
+        ] {
+            assert_eq!(Meant::by(text), meant, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_means_nothing_else() {
+        for name in ["nightly", "a-b_c", "mine2"] {
+            assert!(Name::try_from(name.to_owned()).is_ok(), "{name}");
+        }
+        for name in
+            ["", "csv", "default", "csv.wasm", "mine.wasm", "./mine", "/home/me/mine", "a=b", "oci://ghcr.io/a:1"]
+        {
+            assert!(Name::try_from(name.to_owned()).is_err(), "{name}");
+        }
+    }
 
     #[test]
     fn pins_are_read_with_and_without_their_algorithm() {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::config;
 use crate::failure::Failure;
 use crate::plugins::Plugins;
-use crate::settings::ReportTarget;
+use crate::report_target::ReportTarget;
 
 type Pairs = Vec<(String, String)>;
 

@@ -1,19 +1,19 @@
 //! What a command works with: made once of arguments, configuration and defaults; arguments win.
 
-use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use harness_core::Budget;
 use harness_engine::{LoadOptions, SimulatedSettings};
-use harness_registry::Registry;
 use harness_sandbox::{Limits, LoadLimits};
 
 use crate::args;
 use crate::config::{self, Config};
+use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::plugins::{Pin, Plugins};
 use crate::report_set::ReportSets;
+use crate::report_target::ReportTarget;
 use crate::sweep::Axis;
 use crate::{idle, places, units};
 
@@ -54,14 +54,6 @@ pub(crate) enum ModelSettings {
     Simulated(SimulatedSettings),
 }
 
-/// Where a report goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ReportTarget {
-    pub(crate) plugin: String,
-    /// A file for a text, a folder for files; `None` is the terminal and the present folder.
-    pub(crate) out: Option<PathBuf>,
-}
-
 /// Which GPU's sensors are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SensorChoice {
@@ -73,6 +65,15 @@ pub(crate) enum SensorChoice {
     Index(u32),
     /// `GPU-…`.
     Uuid(String),
+}
+
+/// Where a recording goes.
+#[derive(Clone, Debug)]
+pub(crate) enum Recording {
+    /// A file; of a sweep, a folder.
+    At(Destination),
+    /// A new one in this folder.
+    Among(Destination),
 }
 
 /// What `harness run` works with.
@@ -97,9 +98,7 @@ pub(crate) struct RunSettings {
     pub(crate) idle_time: Duration,
     pub(crate) reports: Vec<ReportTarget>,
     pub(crate) report_sets: ReportSets,
-    /// `None` is a new file in `recordings`.
-    pub(crate) recording: Option<PathBuf>,
-    pub(crate) recordings: PathBuf,
+    pub(crate) recording: Recording,
     pub(crate) limits: Limits,
     pub(crate) load_limits: LoadLimits,
     pub(crate) budget: Budget,
@@ -125,7 +124,11 @@ impl RunSettings {
             )));
         }
         set.extend(args.set);
-        let reports = if args.report.is_empty() { &config.run.report } else { &args.report };
+        let reports = match args.report.is_empty() {
+            true => config.run.report.iter().map(|report| report.0.clone()).collect(),
+            false => args.report.iter().map(|text| report_target(text)).collect::<Result<_, _>>()?,
+        };
+        let recording = args.recording.map(Destination::named).or(config.run.recording.clone());
         let limits = limits(&args.limits, &config);
         let plugins = plugins(&args.registries, &config);
         let report_sets = ReportSets::new(&config.report_set, args.report_set, &plugins)?;
@@ -154,9 +157,11 @@ impl RunSettings {
             model,
             sensors: sensors(args.sensors.as_deref().or(config.run.sensors.as_deref()))?,
             report_sets,
-            reports: reports.iter().map(|text| report_target(text)).collect::<Result<_, _>>()?,
-            recording: args.recording.or(config.run.recording.clone()),
-            recordings: recordings(&config),
+            reports,
+            recording: match recording {
+                Some(place) => Recording::At(place),
+                None => Recording::Among(recordings(&config)?),
+            },
             limits,
             load_limits: load_limits(&args.limits, &config),
             budget: budget(&args.limits, &config, &limits),
@@ -164,10 +169,13 @@ impl RunSettings {
     }
 }
 
+/// Iterations in all, where nothing else is said.
+pub(crate) const MOST_ITERATIONS: u64 = 10_000_000;
+
 /// How much may be measured.
 pub(crate) fn budget(args: &args::Limits, config: &Config, limits: &Limits) -> Budget {
     Budget {
-        iterations: args.max_iterations.or(config.limits.max_iterations).unwrap_or(10_000_000),
+        iterations: args.max_iterations.or(config.limits.max_iterations).unwrap_or(MOST_ITERATIONS),
         wall_time: limits.wall_time,
     }
 }
@@ -185,12 +193,13 @@ impl args::Sources {
 fn plugins(args: &args::Registries, config: &Config) -> Plugins {
     let mut plain_http = config.registries.plain_http.clone();
     plain_http.extend(args.plain_http.iter().cloned());
-    let options = harness_registry::Options {
-        cache: config.registries.cache.clone().unwrap_or_else(places::artifacts),
-        offline: offline(args, config),
-        plain_http,
-    };
-    Plugins::new(config.plugins.clone(), Registry::new(options))
+    let options = config
+        .registries
+        .cache
+        .clone()
+        .map_or_else(places::artifacts, Ok)
+        .map(|cache| harness_registry::Options { cache, offline: offline(args, config), plain_http });
+    Plugins::new(config.plugins.clone(), options)
 }
 
 fn offline(args: &args::Registries, config: &Config) -> bool {
@@ -198,8 +207,13 @@ fn offline(args: &args::Registries, config: &Config) -> bool {
 }
 
 /// The folder of recordings.
-pub(crate) fn recordings(config: &Config) -> PathBuf {
-    config.run.recordings.clone().unwrap_or_else(places::recordings)
+pub(crate) fn recordings(config: &Config) -> Result<Destination, Failure> {
+    config.run.recordings.clone().or_else(|| places::recordings().map(Destination::named)).ok_or_else(|| {
+        Failure::usage(
+            "there is no folder for recordings; set HOME or HARNESS_RECORDINGS to an absolute path, or name a file with `harness run \
+             --recording FILE`",
+        )
+    })
 }
 
 /// The model of `run` and `generate`.
@@ -347,36 +361,14 @@ fn sensors(text: Option<&str>) -> Result<SensorChoice, Failure> {
     })
 }
 
-/// `NAME[=OUT]`. A file that is there is taken whole, in case its name has a '=' in it.
+/// `NAME[=OUT]`.
 pub(crate) fn report_target(text: &str) -> Result<ReportTarget, Failure> {
-    let whole = || ReportTarget { plugin: text.to_owned(), out: None };
-    if Path::new(text).exists() {
-        return Ok(whole());
-    }
-    match text.rsplit_once('=') {
-        None => Ok(whole()),
-        Some((plugin, out)) if !plugin.is_empty() && !out.is_empty() => {
-            Ok(ReportTarget { plugin: plugin.to_owned(), out: Some(PathBuf::from(out)) })
-        }
-        Some(_) => {
-            Err(Failure::usage(format!("'{text}' is no report; write NAME, FILE.wasm, NAME=OUT or FILE.wasm=OUT")))
-        }
-    }
+    text.parse().map_err(Failure::Usage)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn report_targets() {
-        let target =
-            |plugin: &str, out: Option<&str>| Ok(ReportTarget { plugin: plugin.into(), out: out.map(PathBuf::from) });
-        assert_eq!(report_target("csv"), target("csv", None));
-        assert_eq!(report_target("csv=a/b.csv"), target("csv", Some("a/b.csv")));
-        assert_eq!(report_target("a=b.wasm=c"), target("a=b.wasm", Some("c")));
-        assert!(report_target("=x").is_err() && report_target("csv=").is_err());
-    }
 
     #[test]
     fn simulated_settings_are_checked() {

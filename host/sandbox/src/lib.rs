@@ -10,6 +10,7 @@ mod compile;
 mod convert;
 mod description;
 mod error;
+pub mod file_name;
 mod host;
 mod limits;
 mod payload;

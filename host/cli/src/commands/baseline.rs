@@ -16,7 +16,7 @@ impl Baseline {
         let baselines = Baselines::new(&recordings);
         match self.action {
             BaselineAction::Save { name, recording, replace } => {
-                let recording = recording.map_or_else(|| latest(&recordings), Ok)?;
+                let recording = recording.map_or_else(|| latest(&recordings?.for_new()?), Ok)?;
                 let (path, read) = baselines.save(&name, &recording, replace)?;
                 warn(&Named { path: recording.clone(), recording: read });
                 tell(&format!("kept {} as baseline:{name} in {}", recording.display(), path.display()));

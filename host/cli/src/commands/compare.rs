@@ -39,7 +39,8 @@ impl Compare {
         let options = Options { metrics: self.metrics.clone(), threshold, force: self.force, paired };
         let (base, news) = match self.interleave.as_slice() {
             [a, b] => {
-                let (base, new) = interleave::run(a, b, self.rounds, &recordings, self.config.as_deref(), &options)?;
+                let folder = recordings?.for_new()?;
+                let (base, new) = interleave::run(a, b, self.rounds, &folder, self.config.as_deref(), &options)?;
                 (base, vec![new])
             }
             _ => self.read(&baselines)?,

@@ -7,6 +7,7 @@ use harness_sandbox::{Description, Limits, LoadLimits, Plugin};
 use super::plugin_check::check;
 use crate::args::{PluginAction, PluginCommand, PluginNamed};
 use crate::failure::Failure;
+use crate::progress::Screen;
 use crate::{Outcome, deliver, plugins, settings, units};
 
 impl PluginCommand {
@@ -24,7 +25,7 @@ impl PluginCommand {
 }
 
 fn list() -> Outcome {
-    let sandbox = plugins::sandbox(LoadLimits::default())?;
+    let sandbox = plugins::sandbox(LoadLimits::default(), &Screen::new(false))?;
     let mut table = plain_table();
     table.set_header(["plugin", "kind", "version", "summary"]);
     for builtin in BUILTINS {
@@ -39,7 +40,7 @@ fn inspect(named: &PluginNamed) -> Outcome {
     let (config, plugins) = named.sources.read()?;
     let limits = settings::limits(&named.limits, &config);
     let plugin =
-        plugins.load(&plugins::sandbox(settings::load_limits(&named.limits, &config))?, &named.plugin, None)?;
+        plugins.load(&plugins::sandbox(settings::load_limits(&named.limits, &config), &Screen::new(false))?, &named.plugin, None)?;
     let description = describe(&plugin, &limits)?;
     deliver::line(&format!("{} {}: {}\n", description.name, description.version, description.summary))?;
     let mut facts = plain_table();

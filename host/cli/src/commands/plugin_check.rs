@@ -6,13 +6,14 @@ use harness_sandbox::{CONTRACT_VERSIONS, Description, Plugin};
 
 use super::plugin::{kind, plain_table};
 use crate::args::PluginNamed;
+use crate::progress::Screen;
 use crate::{Outcome, deliver, plugins, settings, units};
 
 /// Loads it twice, asks it what it is, and says so; what is wrong with it is an error like any other.
 pub(crate) fn check(named: &PluginNamed) -> Outcome {
     let (config, plugins) = named.sources.read()?;
     let component = plugins.find(&named.plugin, None)?;
-    let sandbox = plugins::sandbox(settings::load_limits(&named.limits, &config))?;
+    let sandbox = plugins::sandbox(settings::load_limits(&named.limits, &config), &Screen::new(false))?;
     let (plugin, first) = timed(|| component.load(&sandbox))?;
     let (_, again) = timed(|| component.load(&sandbox))?;
     let limits = settings::limits(&named.limits, &config);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::args::{PluginKind, PluginLanguage, PluginNew};
 use crate::failure::Failure;
-use crate::{Outcome, deliver};
+use crate::{Outcome, deliver, files};
 
 /// What the templates call the plugin, and what rustc makes of that.
 const NAME: &str = "my-plugin";
@@ -295,7 +295,8 @@ const RESERVED: &[&str] = &[
 /// Nothing of the user's is replaced, so the folder must be new or empty.
 fn check_free(folder: &Path) -> Outcome {
     let taken = match fs::read_dir(folder) {
-        Ok(mut entries) => entries.next().is_some(),
+        // A link may lead anywhere.
+        Ok(mut entries) => folder.is_symlink() || entries.next().is_some(),
         // A file, or a link that leads nowhere.
         Err(_) => folder.symlink_metadata().is_ok(),
     };
@@ -310,7 +311,7 @@ fn check_free(folder: &Path) -> Outcome {
 
 fn write(path: &Path, contents: &str) -> Outcome {
     let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
-    folder.and_then(|()| fs::write(path, contents)).map_err(|error| {
+    folder.and_then(|()| files::create(path, contents.as_bytes())).map_err(|error| {
         Failure::usage(format!("{} can't be written: {error}; go to a folder that can be written to", path.display()))
     })
 }

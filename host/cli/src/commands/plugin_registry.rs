@@ -5,24 +5,34 @@ use harness_sandbox::sha256;
 
 use super::plugin::describe;
 use crate::args::{PluginPull, PluginPush};
+use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::log::tell;
-use crate::{Outcome, deliver, plugins, settings, units};
+use crate::progress::Screen;
+use crate::{Outcome, deliver, files, plugins, settings, units};
 
 impl PluginPull {
     pub(crate) fn execute(self) -> Outcome {
         let (_, plugins) = self.sources.read()?;
         let reference: Reference = self.reference.parse()?;
-        let pulled = plugins.registry().pull(&reference)?;
-        if let Some(file) = &self.output {
-            std::fs::write(file, &pulled.component)
-                .map_err(|error| Failure::usage(format!("can't write {}: {error}", file.display())))?;
+        let output = self.output.map(Destination::named);
+        let cant =
+            |file: &Destination, why: &str| Failure::usage(format!("can't write {}: {why}", file.path().display()));
+        if let Some(file) = &output {
+            let place = file.check().map_err(|error| cant(file, &error.to_string()))?;
+            if files::is_recording(&place) {
+                return Err(cant(file, "that is a recording, which is not replaced; name another file"));
+            }
+        }
+        let pulled = plugins.registry()?.pull(&reference)?;
+        if let Some(file) = &output {
+            file.put(&pulled.component).map_err(|error| cant(file, &error.to_string()))?;
         }
         tell(&format!(
             "{} bytes, sha256 {}, in {}",
             units::count(pulled.component.len() as u64),
             sha256(&pulled.component),
-            self.output.as_deref().unwrap_or(&pulled.path).display()
+            output.as_ref().map_or(pulled.path.as_path(), Destination::path).display()
         ));
         deliver::line(&pulled.reference.to_string())
     }
@@ -34,9 +44,9 @@ impl PluginPush {
         let reference: Reference = self.reference.parse()?;
         // What no harness could use is not sent.
         let component = plugins.find(&self.plugin, None)?;
-        let plugin = component.load(&plugins::sandbox(settings::load_limits(&self.limits, &config))?)?;
+        let plugin = component.load(&plugins::sandbox(settings::load_limits(&self.limits, &config), &Screen::new(false))?)?;
         let description = describe(&plugin, &settings::limits(&self.limits, &config))?;
-        let pushed = plugins.registry().push(
+        let pushed = plugins.registry()?.push(
             &reference,
             &Artifact {
                 component: &component.bytes,

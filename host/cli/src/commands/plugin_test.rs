@@ -15,11 +15,12 @@ use crate::{Outcome, deliver, plugins, samples, settings, units};
 
 impl PluginTest {
     pub(crate) fn execute(self) -> Outcome {
+        let screen = Screen::new(false);
         let (config, plugins) = self.sources.read()?;
-        let sandbox = plugins::sandbox(settings::load_limits(&self.limits, &config))?;
+        let sandbox = plugins::sandbox(settings::load_limits(&self.limits, &config), &screen)?;
         let plugin = plugins.load(&sandbox, &self.plugin, None)?;
         let limits = settings::limits(&self.limits, &config);
-        let log = Arc::new(PluginLog { screen: Screen::new(false) });
+        let log = Arc::new(PluginLog { screen });
         if !self.report_set.is_empty() && !plugin.is_report() {
             return Err(Failure::usage(format!("{} is no report; --report-set has no use for it", self.plugin)));
         }
@@ -39,6 +40,9 @@ impl PluginTest {
                 let (output, cost) =
                     plugin.render_measured(recording, &values, &limits, Arc::<PluginLog>::clone(&log))?;
                 let time = start.elapsed();
+                if let Output::Files(files) = &output {
+                    deliver::named(plugin.name(), files)?;
+                }
                 deliver::line(&format!(
                     "report on a recording {}: {} in {}",
                     sample.what,

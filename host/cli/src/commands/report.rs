@@ -17,7 +17,7 @@ impl Report {
         let (config, plugins) = self.sources.read()?;
         let path = match self.recording {
             Some(path) => path,
-            None => latest(&settings::recordings(&config))?,
+            None => latest(&settings::recordings(&config)?.for_new()?)?,
         };
         let recording = Recording::read(&path)?;
         let screen = Screen::new(false);
@@ -29,7 +29,7 @@ impl Report {
         let sets = ReportSets::new(&config.report_set, Vec::new(), &plugins)?;
         let mut set = sets.of(std::slice::from_ref(&target))?.remove(0);
         set.extend(self.set);
-        let sandbox = plugins::sandbox(settings::load_limits(&self.limits, &config))?;
+        let sandbox = plugins::sandbox(settings::load_limits(&self.limits, &config), &screen)?;
         let ready = Ready::new(&sandbox, &plugins, &target, &set, &limits)?;
         ready.deliver(&Arc::new(recording), &limits, Arc::new(PluginLog { screen }))
     }

@@ -1,6 +1,6 @@
 //! `harness run`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use harness_core::doctor::Verdict;
@@ -17,8 +17,9 @@ use crate::estimate::{self, Pace};
 use crate::failure::Failure;
 use crate::log::PluginLog;
 use crate::progress::{Display, Screen, Total};
+use crate::report_target::ReportTarget;
 use crate::sensors::Telemetry;
-use crate::settings::{ModelSettings, ReportTarget, RunSettings};
+use crate::settings::{ModelSettings, Recording as Place, RunSettings};
 use crate::{Outcome, facts, files, health, idle, interrupt, model, plugins, sensors, units};
 
 impl Run {
@@ -35,7 +36,7 @@ impl Run {
 /// Makes one recording, reports it, and says where it is.
 pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Recording>, Failure> {
     // All that can be refused is refused before the model is loaded, and before a test of an hour has run.
-    let sandbox = plugins::sandbox(settings.load_limits)?;
+    let sandbox = plugins::sandbox(settings.load_limits, screen)?;
     let plugin = settings.plugins.load(&sandbox, &settings.plugin, settings.pin.as_ref())?;
     let description = plugin.describe_workload(&settings.limits)?;
     let values = description.values(&settings.plugin, &settings.set, settings.quick)?;
@@ -47,10 +48,14 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         reports.push(ready);
     }
 
-    if let Some(path) = &settings.recording {
+    let named = match &settings.recording {
+        Place::At(place) => Some(place.for_new()?),
+        Place::Among(folder) => folder.for_new().map(|_| None)?,
+    };
+    if let Some(path) = &named {
         Recorder::check_vacant(path)?;
     }
-    apart(settings.recording.as_deref(), &reports)?;
+    apart(named.as_deref(), &reports)?;
     let mut loaded = model::ready(&settings.model, settings.seed)?;
     // A CPU that was not asked for is said in one line with the time that it will take.
     let held_back = usize::from(loaded.auto_cpu && !settings.quiet);
@@ -96,7 +101,11 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         &values,
         telemetry.facts,
     );
-    let path = settings.recording.clone().unwrap_or_else(|| new_recording(settings, &start, &description));
+    // Looked at again, now that it is written to.
+    let path = match &settings.recording {
+        Place::At(place) => place.for_new()?,
+        Place::Among(folder) => folder.join(new_name(settings, &start, &description)).for_new()?,
+    };
     // Before there is a recording that an interrupt could leave without its end.
     let stop = interrupt::watch()?;
     let recorder = Recorder::create(&path, facts)?;
@@ -229,17 +238,19 @@ fn foretell(
     Some(format!(": {}{quick}", time(work)))
 }
 
-fn new_recording(settings: &RunSettings, start: &jiff::Timestamp, description: &Description) -> PathBuf {
+fn new_name(settings: &RunSettings, start: &jiff::Timestamp, description: &Description) -> String {
     let model = match &settings.model {
         ModelSettings::Gpt2(options) => options.model.as_str(),
         ModelSettings::Simulated(_) => "simulated",
     };
     let model = Path::new(model).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let plain = |text: &str| -> String {
-        text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '_' }).collect()
-    };
     let time = start.strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
-    settings.recordings.join(format!("{time}-{}-{}.jsonl", plain(&description.name), plain(&model)))
+    format!("{time}-{}-{}.jsonl", plain(&description.name), plain(&model))
+}
+
+/// A stranger's word as a part of a file's name: nothing in it leads to another folder.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' || c == '.' { c } else { '_' }).collect()
 }
 
 /// Writes the last line of the recording and says how the invocation ended.

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::CommandFactory;
 
 use crate::args::{Arguments, Completions, Man};
-use crate::failure::Failure;
+use crate::destination::{Destination, Unwritable};
 use crate::{Outcome, deliver};
 
 impl Completions {
@@ -19,9 +19,7 @@ impl Completions {
 impl Man {
     pub(crate) fn execute(self) -> Outcome {
         match self.folder {
-            Some(folder) => std::fs::create_dir_all(&folder)
-                .and_then(|()| clap_mangen::generate_to(Arguments::command(), &folder))
-                .map_err(|error| Failure::failed(format!("can't write manual pages to {}: {error}", folder.display()))),
+            Some(folder) => pages(&Destination::named(folder)),
             None => {
                 let mut page = Vec::new();
                 let rendered = clap_mangen::Man::new(Arguments::command()).render(&mut page);
@@ -29,4 +27,20 @@ impl Man {
             }
         }
     }
+}
+
+/// Writes one page a command.
+fn pages(folder: &Destination) -> Outcome {
+    let cant =
+        |error: Unwritable| error.failure(format!("can't write manual pages to {}: {error}", folder.path().display()));
+    let failed = |error| cant(Unwritable::Failed(error));
+    // clap_mangen opens what it writes to, wherever that leads; in a new folder it leads nowhere else.
+    let made = tempfile::tempdir().map_err(failed)?;
+    clap_mangen::generate_to(Arguments::command(), made.path()).map_err(failed)?;
+    std::fs::create_dir_all(folder.resolved().map_err(cant)?).map_err(failed)?;
+    for page in std::fs::read_dir(made.path()).map_err(failed)? {
+        let page = page.map_err(failed)?;
+        folder.join(page.file_name()).put(&std::fs::read(page.path()).map_err(failed)?).map_err(cant)?;
+    }
+    Ok(())
 }

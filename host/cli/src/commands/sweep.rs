@@ -17,12 +17,12 @@ use harness_sandbox::Description;
 use serde_json::{Value, json};
 
 use super::plugin::plain_table;
-use super::run::{record, rehearse};
+use super::run::{plain, record, rehearse};
 use crate::chart::{Chart, Dot, Line};
 use crate::estimate::Pace;
 use crate::failure::Failure;
 use crate::progress::Screen;
-use crate::settings::{ModelSettings, RunSettings};
+use crate::settings::{ModelSettings, Recording as Place, RunSettings};
 use crate::sweep::{Axis, Point, points};
 use crate::{Outcome, deliver, files, interrupt, model, plugins, sensors, units};
 
@@ -48,17 +48,22 @@ struct Known {
 pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     let all = points(&settings.sweep)?;
     let plugin =
-        settings.plugins.load(&plugins::sandbox(settings.load_limits)?, &settings.plugin, settings.pin.as_ref())?;
+        settings.plugins.load(&plugins::sandbox(settings.load_limits, screen)?, &settings.plugin, settings.pin.as_ref())?;
     let description = plugin.describe_workload(&settings.limits)?;
-    let folder = settings.recording.clone().unwrap_or_else(|| new_folder(settings, &description));
+    let place = match &settings.recording {
+        Place::At(place) => place.clone(),
+        Place::Among(folder) => folder.join(new_folder(&description)),
+    };
+    let folder = place.for_new()?;
     let mut known = Vec::new();
     for point in &all {
         let mut of_point = settings.clone();
         of_point.set.extend(point.0.iter().cloned());
         // An unknown setting is refused before anything is run.
         description.values(&settings.plugin, &of_point.set, settings.quick)?;
-        let path = folder.join(point.file_name(&all));
-        of_point.recording = Some(path.clone());
+        let name = point.file_name(&all);
+        let path = folder.join(&name);
+        of_point.recording = Place::At(place.join(name));
         known.push(Known { point: point.clone(), path, settings: of_point, recording: None, failure: None });
     }
     if settings.dry_run {
@@ -119,9 +124,9 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     }
 }
 
-fn new_folder(settings: &RunSettings, description: &Description) -> PathBuf {
+fn new_folder(description: &Description) -> String {
     let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
-    settings.recordings.join(format!("{time}-{}-sweep", description.name))
+    format!("{time}-{}-sweep", plain(&description.name))
 }
 
 /// What all points share. A folder with another is another sweep's.
@@ -338,7 +343,7 @@ fn draw(known: &[Known], settings: &RunSettings, folder: &Path, screen: &Screen)
     let path = folder.join(CHART);
     let written = match (Chart { title: &title, x, y: "tokens/s", lines }).svg() {
         Ok(None) => return,
-        Ok(Some(svg)) => files::replace(&path, svg.as_bytes()).map_err(|error| error.to_string()),
+        Ok(Some(svg)) => files::replace_own(&path, svg.as_bytes()).map_err(|error| error.to_string()),
         Err(error) => Err(error),
     };
     match written {
@@ -418,5 +423,24 @@ fn foretell(
             plural(known.len(), "recording"),
             some.join("\n")
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plugins_name_leads_its_folder_nowhere() {
+        let named = |name: &str| Description {
+            name: name.into(),
+            version: String::new(),
+            summary: String::new(),
+            settings: Vec::new(),
+        };
+        for name in ["x/../../../y", "..\\y", "/etc", "a:b"] {
+            let folder = new_folder(&named(name));
+            assert!(!folder.contains(['/', '\\', ':']) && folder.ends_with("-sweep"), "{folder}");
+        }
     }
 }

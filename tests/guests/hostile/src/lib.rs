@@ -266,7 +266,10 @@ impl report::Guest for Hostile {
             "nul" => Output::Files(vec![file("a\0.txt")]),
             "long-name" => Output::Files(vec![file(&"x".repeat(256))]),
             "many-files" => Output::Files((0..2_000).map(|i| file(&format!("{i}.txt"))).collect()),
+            "text" => Output::Text("touch pwned\n".into()),
             "nothing" => Output::Text(format!("{} runs\n", recording.runs().len())),
+            // A file of any name, in a report that makes nothing else.
+            named if named.starts_with("file=") => Output::Files(named["file=".len()..].split(',').map(file).collect()),
             other => return Err(Failure::Other(format!("no act '{other}'"))),
         })
     }

@@ -1,84 +1,138 @@
-//! `harness.toml`: the names of the flags, in sections. Unknown keys are refused with their line.
+//! What is configured: the names of the flags, in sections. Unknown keys are refused with their line.
+//!
+//! There are up to two layers, of which the upper wins: over the user's own configuration (`own`) lies the file that the user gives,
+//! or else the `harness.toml` that is found in the present folder. The first two are trusted. A found one may be a stranger's, so
+//! `found` looks at every key and refuses what is more than a stranger may ask. Whoever reads a [`Config`] need not know where a value
+//! is from: a place to write to, or a plugin, bears in its type how far it is followed.
+
+mod found;
+mod limits;
+mod own;
 
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub(crate) use self::limits::Limits;
+use crate::destination::Destination;
 use crate::failure::Failure;
+use crate::report_target::ReportTarget;
 use crate::sweep::Axis;
 
-/// The file that is read when none is named.
-const DEFAULT: &str = "harness.toml";
+/// The file that is read where it is found, when none is given.
+pub(crate) const FILE: &str = "harness.toml";
 
-/// Everything a configuration can say.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub(crate) struct Config {
-    pub(crate) run: Run,
-    pub(crate) model: Model,
-    /// Settings of the workload plugin.
-    pub(crate) set: toml::Table,
-    /// Settings of the workload plugin that take several values.
-    pub(crate) sweep: toml::Table,
-    /// Settings of reports, by the report's name.
-    pub(crate) report_set: BTreeMap<String, toml::Table>,
-    /// Settings of the simulated model.
-    pub(crate) simulate: toml::Table,
-    pub(crate) limits: Limits,
-    /// Plugins by a name of the user's.
-    pub(crate) plugins: crate::plugins::Known,
-    pub(crate) registries: Registries,
+/// The most bytes that a configuration has.
+const MOST: u64 = 1 << 20;
+
+/// What can lie over another of its kind.
+pub(crate) trait Layer {
+    /// This, and where it says nothing, what is under it.
+    fn over(self, under: Self) -> Self;
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub(crate) struct Registries {
-    pub(crate) offline: Option<bool>,
-    pub(crate) plain_http: Vec<String>,
-    pub(crate) cache: Option<PathBuf>,
+impl<T> Layer for Option<T> {
+    fn over(self, under: Self) -> Self {
+        self.or(under)
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub(crate) struct Run {
-    pub(crate) plugin: Option<String>,
-    pub(crate) report: Vec<String>,
-    pub(crate) recording: Option<PathBuf>,
-    pub(crate) recordings: Option<PathBuf>,
-    pub(crate) quick: Option<bool>,
-    pub(crate) quiet: Option<bool>,
-    pub(crate) seed: Option<u64>,
-    pub(crate) sensors: Option<String>,
-    pub(crate) idle_time: Option<Time>,
-    pub(crate) roofline: Option<bool>,
+impl<T> Layer for Vec<T> {
+    fn over(self, under: Self) -> Self {
+        if self.is_empty() { under } else { self }
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub(crate) struct Model {
-    pub(crate) model: Option<String>,
-    pub(crate) device: Option<Parsed<harness_engine::DeviceChoice>>,
-    pub(crate) dtype: Option<Parsed<harness_engine::DTypeChoice>>,
-    pub(crate) backend: Option<Parsed<crate::settings::BackendChoice>>,
-    pub(crate) tf32: Option<bool>,
-    pub(crate) download: Option<bool>,
+impl Layer for toml::Table {
+    fn over(self, mut under: Self) -> Self {
+        under.extend(self);
+        under
+    }
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
-pub(crate) struct Limits {
-    pub(crate) max_memory: Option<Size>,
-    pub(crate) max_load_memory: Option<Size>,
-    pub(crate) max_load_time: Option<Time>,
-    pub(crate) max_describe_time: Option<Time>,
-    pub(crate) max_render_time: Option<Time>,
-    pub(crate) max_call_time: Option<Time>,
-    pub(crate) max_guest_time: Option<Time>,
-    pub(crate) max_output: Option<Size>,
-    pub(crate) max_log_lines: Option<u64>,
-    pub(crate) max_iterations: Option<u64>,
-    pub(crate) max_time: Option<Time>,
+impl<K: Ord, V: Layer> Layer for BTreeMap<K, V> {
+    fn over(self, mut under: Self) -> Self {
+        for (name, value) in self {
+            let value = match under.remove(&name) {
+                Some(other) => value.over(other),
+                None => value,
+            };
+            under.insert(name, value);
+        }
+        under
+    }
+}
+
+/// Declares a part of the configuration, which lies over another key by key.
+macro_rules! section {
+    ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* pub(crate) $key:ident: $kind:ty,)* }) => {
+        $(#[$about])*
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+        pub(crate) struct $name { $($(#[$doc])* pub(crate) $key: $kind,)* }
+
+        impl Layer for $name {
+            fn over(self, under: Self) -> Self {
+                Self { $($key: self.$key.over(under.$key),)* }
+            }
+        }
+    };
+}
+
+section! {
+    /// Everything a configuration can say.
+    Config {
+        pub(crate) run: Run,
+        pub(crate) model: Model,
+        /// Settings of the workload plugin.
+        pub(crate) set: toml::Table,
+        /// Settings of the workload plugin that take several values.
+        pub(crate) sweep: toml::Table,
+        /// Settings of reports, by the report's name.
+        pub(crate) report_set: BTreeMap<String, toml::Table>,
+        /// Settings of the simulated model.
+        pub(crate) simulate: toml::Table,
+        pub(crate) limits: Limits,
+        /// Plugins by a name of the user's.
+        pub(crate) plugins: crate::plugins::Known,
+        pub(crate) registries: Registries,
+    }
+}
+
+section! {
+    Registries {
+        pub(crate) offline: Option<bool>,
+        pub(crate) plain_http: Vec<String>,
+        pub(crate) cache: Option<PathBuf>,
+    }
+}
+
+section! {
+    Run {
+        pub(crate) plugin: Option<String>,
+        pub(crate) report: Vec<Parsed<ReportTarget>>,
+        pub(crate) recording: Option<Destination>,
+        pub(crate) recordings: Option<Destination>,
+        pub(crate) quick: Option<bool>,
+        pub(crate) quiet: Option<bool>,
+        pub(crate) seed: Option<u64>,
+        pub(crate) sensors: Option<String>,
+        pub(crate) idle_time: Option<Time>,
+        pub(crate) roofline: Option<bool>,
+    }
+}
+
+section! {
+    Model {
+        pub(crate) model: Option<String>,
+        pub(crate) device: Option<Parsed<harness_engine::DeviceChoice>>,
+        pub(crate) dtype: Option<Parsed<harness_engine::DTypeChoice>>,
+        pub(crate) backend: Option<Parsed<crate::settings::BackendChoice>>,
+        pub(crate) tf32: Option<bool>,
+        pub(crate) download: Option<bool>,
+    }
 }
 
 /// A string that is read as a flag's value is.
@@ -93,7 +147,7 @@ impl<'de, T: std::str::FromStr<Err = String>> Deserialize<'de> for Parsed<T> {
 
 macro_rules! unit {
     ($name:ident, $value:ty, $parse:path) => {
-        #[derive(Clone, Copy, Debug)]
+        #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
         pub(crate) struct $name(pub(crate) $value);
 
         impl<'de> Deserialize<'de> for $name {
@@ -107,17 +161,36 @@ macro_rules! unit {
 unit!(Size, u64, crate::units::bytes);
 unit!(Time, std::time::Duration, crate::units::duration);
 
-/// Reads the file that the user named, or `harness.toml` where there is one.
-pub(crate) fn read(named: Option<&Path>) -> Result<Config, Failure> {
-    let path = named.unwrap_or(Path::new(DEFAULT));
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(path, &text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(Config::default()),
-        Err(error) => Err(Failure::usage(format!(
-            "can't read the configuration {}: {error}; name another with --config, or none",
-            path.display()
-        ))),
+/// What is configured here: by the file that the user gives or, without one, by `harness.toml` in the present folder, over the
+/// user's own configuration.
+pub(crate) fn read(given: Option<&Path>) -> Result<Config, Failure> {
+    let own = own::read()?;
+    let over = match given {
+        Some(path) => parse(path, &contents(path).map_err(|error| unreadable(path, &error))?)?,
+        None => found::read(Path::new(FILE), &own)?,
+    };
+    Ok(over.over(own))
+}
+
+/// The text of a configuration.
+fn contents(path: &Path) -> io::Result<String> {
+    let kind = std::fs::metadata(path)?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
     }
+    let mut text = String::new();
+    let read = std::fs::File::open(path)?.take(MOST + 1).read_to_string(&mut text)?;
+    match read as u64 > MOST {
+        true => Err(io::Error::new(ErrorKind::FileTooLarge, format!("it is longer than {MOST} bytes"))),
+        false => Ok(text),
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Failure {
+    Failure::usage(format!(
+        "can't read the configuration {}: {error}; name another with --config, or none",
+        path.display()
+    ))
 }
 
 fn parse(path: &Path, text: &str) -> Result<Config, Failure> {
