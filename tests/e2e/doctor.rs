@@ -24,7 +24,7 @@ fn a_healthy_gpu_passes_every_check() {
     assert_eq!(checks.len(), 9);
     assert!(checks.iter().all(|(_, verdict)| *verdict == "pass"), "{found:#}");
     let machine = verdicts(&found["machine"]);
-    for name in ["cpu-load", "power-supply", "virtual-machine", "harness-build", "driver", "cuda"] {
+    for name in ["cpu-load", "power-supply", "virtual-machine", "harness-build", "plugin-compiler", "driver", "cuda"] {
         assert!(machine.iter().any(|(check, _)| *check == name), "{name}: {found:#}");
     }
 }

@@ -7,6 +7,7 @@ use harness_core::doctor::{self, Check, Reading, Verdict};
 use harness_telemetry::Nvml;
 
 use crate::machine::Machine;
+use crate::plugins;
 
 /// How long the driver may take to answer everything.
 const DRIVER_TIME: Duration = Duration::from_secs(10);
@@ -41,6 +42,7 @@ pub(crate) fn facts(checks: &[Check]) -> impl Iterator<Item = (String, String)> 
 /// All that is looked at: of the machine and the driver, and of each GPU.
 pub(crate) fn thorough() -> (Vec<Check>, Vec<GpuChecks>) {
     let mut checks = doctor::of_machine(&Machine::this().health(true));
+    checks.push(doctor::of_confinement(&plugins::confinement()));
     let read = || {
         let nvml = Nvml::open()?;
         let gpus: Vec<_> = nvml

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::sync::Once;
 
 use harness_bundle::{BUILTINS, builtin};
+use harness_core::doctor::Confinement;
 use harness_registry::{Options, Reference, Registry, RegistryError};
 use harness_sandbox::{ChildCompiler, Compiler, LoadLimits, Plugin, Sandbox, sha256};
 use serde::Deserialize;
@@ -19,6 +20,13 @@ use crate::failure::Failure;
 use crate::log::tell;
 use crate::places;
 use crate::progress::Screen;
+
+/// What the system takes from the process that compiles plugins.
+pub(crate) fn confinement() -> Result<Confinement, String> {
+    let compiler = ChildCompiler::of_this_binary(LoadLimits::default()).map_err(|error| error.to_string())?;
+    let harness_sandbox::Confinement { files, system_calls } = compiler.confinement()?;
+    Ok(Confinement { files, system_calls })
+}
 
 /// A sandbox that compiles within limits, with the cache of this user, if there is a place for one.
 pub(crate) fn sandbox(limits: LoadLimits, screen: &Screen) -> Result<Sandbox, Failure> {

@@ -132,6 +132,36 @@ pub struct GpuHealth {
     pub pcie_width_max: Reading<u32>,
 }
 
+/// What the system takes from the process that compiles plugins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confinement {
+    /// Opening files and ports, by Landlock.
+    pub files: bool,
+    /// System calls that compiling does not need, by seccomp.
+    pub system_calls: bool,
+}
+
+/// Judges how far a hostile plugin gets that takes over the process that compiles it.
+pub fn of_confinement(confinement: &Reading<Confinement>) -> Check {
+    const NAME: &str = "plugin-compiler";
+    let lacks = match confinement {
+        Err(reason) => return Check::not_known(NAME, reason),
+        Ok(Confinement { files: true, system_calls: true }) => {
+            return Check::pass(NAME, "it can open no file or port, and make no needless system call");
+        }
+        Ok(Confinement { files: false, system_calls: true }) => "this system has no Landlock",
+        Ok(Confinement { files: true, system_calls: false }) => "this system has no seccomp",
+        Ok(Confinement { files: false, system_calls: false }) => "this system has neither Landlock nor seccomp",
+    };
+    Check::new(
+        NAME,
+        Verdict::Note,
+        lacks,
+        "a plugin is compiled in a process with little memory and time, but a flaw of the compiler could reach more there",
+        "use a Linux kernel of 5.13 or newer with Landlock and seccomp to run files of strangers",
+    )
+}
+
 /// A GPU this close to where it slows down, in degrees, is hot.
 const HEADROOM: f64 = 15.0;
 
@@ -420,6 +450,14 @@ mod tests {
         for (name, verdict, gpu) in cases {
             assert_eq!(found(&gpu), [(name.to_owned(), verdict)]);
         }
+    }
+
+    #[test]
+    fn a_compiler_that_is_not_cut_off_is_told() {
+        let verdict = |files, system_calls| of_confinement(&Ok(Confinement { files, system_calls })).verdict;
+        assert_eq!(verdict(true, true), Verdict::Pass);
+        assert_eq!([verdict(false, true), verdict(true, false), verdict(false, false)], [Verdict::Note; 3]);
+        assert_eq!(of_confinement(&Err("no".into())).verdict, Verdict::NotKnown);
     }
 
     #[test]
