@@ -39,8 +39,11 @@ fn list() -> Outcome {
 fn inspect(named: &PluginNamed) -> Outcome {
     let (config, plugins) = named.sources.read()?;
     let limits = settings::limits(&named.limits, &config);
-    let plugin =
-        plugins.load(&plugins::sandbox(settings::load_limits(&named.limits, &config), &Screen::new(false))?, &named.plugin, None)?;
+    let plugin = plugins.load(
+        &plugins::sandbox(settings::load_limits(&named.limits, &config), &Screen::new(false))?,
+        &named.plugin,
+        None,
+    )?;
     let description = describe(&plugin, &limits)?;
     deliver::line(&format!("{} {}: {}\n", description.name, description.version, description.summary))?;
     let mut facts = plain_table();

@@ -44,7 +44,8 @@ impl PluginPush {
         let reference: Reference = self.reference.parse()?;
         // What no harness could use is not sent.
         let component = plugins.find(&self.plugin, None)?;
-        let plugin = component.load(&plugins::sandbox(settings::load_limits(&self.limits, &config), &Screen::new(false))?)?;
+        let plugin =
+            component.load(&plugins::sandbox(settings::load_limits(&self.limits, &config), &Screen::new(false))?)?;
         let description = describe(&plugin, &settings::limits(&self.limits, &config))?;
         let pushed = plugins.registry()?.push(
             &reference,

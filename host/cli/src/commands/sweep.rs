@@ -47,8 +47,11 @@ struct Known {
 
 pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     let all = points(&settings.sweep)?;
-    let plugin =
-        settings.plugins.load(&plugins::sandbox(settings.load_limits, screen)?, &settings.plugin, settings.pin.as_ref())?;
+    let plugin = settings.plugins.load(
+        &plugins::sandbox(settings.load_limits, screen)?,
+        &settings.plugin,
+        settings.pin.as_ref(),
+    )?;
     let description = plugin.describe_workload(&settings.limits)?;
     let place = match &settings.recording {
         Place::At(place) => place.clone(),

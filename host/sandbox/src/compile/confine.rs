@@ -164,3 +164,62 @@ mod system_calls {
         SeccompFilter::new(rules, SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow, arch)
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Tells the second of these tests that it is in a process of its own.
+    const INSIDE: &str = "HARNESS_TEST_CONFINED";
+
+    #[test]
+    fn a_confined_process_reaches_nothing() {
+        let tests = std::env::current_exe().unwrap();
+        let inside = "compile::confine::tests::inside_a_confined_process";
+        let mut command = Command::new(tests);
+        let output =
+            command.args([inside, "--exact", "--nocapture", "--test-threads=1"]).env(INSIDE, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{output:?}");
+    }
+
+    #[test]
+    fn inside_a_confined_process() {
+        if std::env::var_os(INSIDE).is_none() {
+            return;
+        }
+        let folder = std::env::temp_dir().join("harness-test-confined");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let limits = LoadLimits { memory: 64 << 20, time: std::time::Duration::from_secs(10) };
+        let confinement = confine(&limits).unwrap();
+        // What this system can't take away is not asked for here; doctor says it.
+        if confinement.files || confinement.system_calls {
+            assert!(std::fs::read("/etc/hostname").is_err());
+            assert!(std::fs::read_dir("/").is_err());
+            assert!(std::fs::write(&folder, "x").is_err());
+            assert!(std::net::TcpStream::connect(address).is_err());
+        }
+        if confinement.system_calls {
+            assert!(std::net::UdpSocket::bind("127.0.0.1:0").is_err());
+            assert!(Command::new("/bin/true").status().is_err());
+            assert!(std::thread::Builder::new().spawn(|| ()).is_err());
+            // SAFETY: system calls on integers, or that make a new mapping, touch no memory of this process.
+            let (killed, code) = unsafe {
+                let code = libc::mmap(
+                    std::ptr::null_mut(),
+                    4096,
+                    libc::PROT_READ | libc::PROT_EXEC,
+                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                    -1,
+                    0,
+                );
+                (libc::kill(libc::getppid(), 0), code)
+            };
+            assert!(killed != 0 && code == libc::MAP_FAILED);
+        }
+        assert!(Vec::<u8>::new().try_reserve_exact(512 << 20).is_err());
+    }
+}
