@@ -23,7 +23,7 @@ pub mod tokenizer;
 mod warmup;
 pub mod warning;
 
-pub use harness_figures::{format, statistics};
+pub use harness_figures::{format, statistics, text};
 
 pub use backend::{Backend, BackendError, Memory, MemoryKind, ModelInfo, Sequence, Served, TokenTimes};
 pub use clock::{Clock, VirtualClock, WallClock};

@@ -5,6 +5,7 @@ use harness_plugin::format::{Scale, count, plural, wrap};
 use harness_plugin::hardware::{self, Throttling};
 use harness_plugin::overview::{self, DESCRIBED, METHOD, Overview, Row};
 use harness_plugin::statistics::{PERCENTILES, samples_needed};
+use harness_plugin::text::{visible, visible_line};
 use harness_plugin::{Facts, Metric, Recording, Run};
 
 /// The most columns that a line takes.
@@ -35,7 +36,7 @@ pub fn text(recording: &dyn Recording) -> String {
         Some(footnotes(&overview)),
     ];
     let shown: Vec<String> = paragraphs.into_iter().flatten().filter(|text| !text.is_empty()).collect();
-    shown.join("\n\n") + "\n"
+    visible(&shown.join("\n\n")).into_owned() + "\n"
 }
 
 /// `3 of 10 runs of 100 generate() calls`, before it the workload's name where it is not the documented test.
@@ -153,7 +154,7 @@ fn lines(table: &Table) -> String {
 }
 
 fn cell(text: &str, right: bool) -> Cell {
-    Cell::new(text).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
+    Cell::new(visible_line(text)).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
 }
 
 fn cells(row: &Row) -> [Cell; 7] {
