@@ -26,8 +26,8 @@ pub fn text(text: &str) -> String {
                     .is_some_and(|last| last.eq_ignore_ascii_case("www"))
                     || numbers(before, after)
             }
-            // At the start they make a list or a line.
-            '-' | '+' | '=' => before.trim_start().is_empty(),
+            // At the start they make a list, a heading or a rule.
+            '-' | '+' | '=' => before.trim_start().is_empty() && begins_block(after),
             ')' => numbers(before, after),
             _ => false,
         };
@@ -42,6 +42,14 @@ pub fn text(text: &str) -> String {
 /// Markdown makes a space of the end of a line within a paragraph, too.
 fn in_one_line(text: &str) -> String {
     visible(text).replace("\r\n", " ").replace(['\n', '\t'], " ")
+}
+
+/// Whether the mark that a text begins with is one of a list, or one of several.
+fn begins_block(text: &str) -> bool {
+    let mut characters = text.chars();
+    let mark = characters.next();
+    let next = characters.next();
+    next.is_none_or(char::is_whitespace) || next == mark
 }
 
 /// Whether what stands between makes a list with numbers.
@@ -80,6 +88,8 @@ mod tests {
             ("@team #12", r"\@team \#12"),
             ("www.a.b WWW.a.b ww.a", r"www\.a.b WWW\.a.b ww.a"),
             ("- a", r"\- a"),
+            ("-5.0 %", "-5.0 %"),
+            ("---", r"\---"),
             ("1. a 2. b", r"1\. a 2. b"),
             ("3.5", "3.5"),
             ("\u{202e}x\u{1b}", r"\\u{202e}x\\u{1b}"),

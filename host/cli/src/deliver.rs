@@ -1,11 +1,12 @@
 //! Renders recordings with report plugins and puts the results where the user wants them.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use harness_core::text::visible;
 use harness_core::{Facts, Recorder, Recording, Status};
-use harness_sandbox::{Artifact, Limits, LogSink, NoLog, Output, Plugin, PluginError, Sandbox, printable};
+use harness_sandbox::{Artifact, Limits, LogSink, NoLog, Output, Plugin, PluginError, Sandbox};
 
 use crate::failure::Failure;
 use crate::files;
@@ -136,10 +137,11 @@ fn not_a_recording(report: &str, path: &Path) -> Result<(), Failure> {
     )))
 }
 
-/// Prints a plugin's text; on a terminal it can't hold escape sequences.
+/// Prints a plugin's text. Into a pipe, too: what reads there is as often a person, and the built-in formats for programs have nothing in
+/// them that would be shown otherwise.
 fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    let text = if stdout.is_terminal() { printable(text) } else { text.to_owned() };
+    let text = visible(text);
     let line_end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
     written(write!(stdout, "{text}{line_end}").and_then(|()| stdout.flush()))
 }
@@ -157,6 +159,5 @@ pub(crate) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     // Names in it may be a stranger's.
-    let text = if stdout.is_terminal() { printable(text) } else { text.to_owned() };
-    written(writeln!(stdout, "{text}"))
+    written(writeln!(stdout, "{}", visible(text)))
 }

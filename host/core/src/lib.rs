@@ -11,6 +11,7 @@ mod cost;
 pub mod doctor;
 pub mod metric;
 pub mod plan;
+pub mod private;
 pub mod random;
 pub mod recording;
 pub mod request;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use harness_core::text::{deceives, steers, visible, visible_line};
 use harness_core::{
     Direction, Finish, Generation, GpuDevice, GpuState, MeasureError, Metric, ModelInfo, Prompt, Reading, Request, Run,
     Sampling,
@@ -11,7 +12,7 @@ use harness_core::{
 use crate::bindings::{common, gpu, model, recordings, wit_report};
 use crate::description::{Description, Setting};
 use crate::plugin::{Artifact, Output};
-use crate::text::{cut, printable};
+use crate::text::cut;
 
 /// The most readings of a summary, settings of a description, artifacts of a report.
 const MOST_READINGS: usize = 10_000;
@@ -63,7 +64,7 @@ pub(crate) fn request(request: model::Request, most_text: usize) -> Result<Reque
 
 /// A run's label, fit for a terminal and a table.
 pub(crate) fn label(label: &str) -> String {
-    cut(&printable(label).replace(['\n', '\t'], " "), 2 * MOST_WORD)
+    cut(&visible(&cut(label, 2 * MOST_WORD)).replace(['\n', '\t'], " "), 2 * MOST_WORD)
 }
 
 pub(crate) fn generation(generation: Generation) -> model::Generation {
@@ -141,7 +142,8 @@ pub(crate) fn readings(readings: Vec<recordings::Reading>) -> Result<Vec<Reading
         .into_iter()
         .map(|reading| {
             let metric = reading.metric;
-            let name = printable(&cut(&metric.name, MOST_WORD));
+            let name = cut(&metric.name, MOST_WORD);
+            let name = visible_line(&name);
             if !Metric::valid_name(&metric.name) {
                 return Err(format!(
                     "'{name}' is no metric name: use lower case, digits and '_', starting with a letter, at most {} characters",
@@ -189,7 +191,7 @@ pub(crate) fn description(description: common::Description) -> Result<Descriptio
             if !valid_setting_name(&setting.name) {
                 return Err(format!(
                     "'{}' is no name of a setting: use lower case, digits and '-', starting with a letter, at most {MOST_WORD} characters",
-                    printable(&cut(&setting.name, MOST_WORD))
+                    visible_line(&cut(&setting.name, MOST_WORD))
                 ));
             }
             if !seen.insert(setting.name.clone()) {
@@ -224,7 +226,8 @@ fn bounded(what: &str, text: &str, most: usize) -> Result<(), String> {
     if text.len() > most {
         return Err(format!("{what} has {} bytes; at most {most} fit", text.len()));
     }
-    if printable(text) != text || text.contains(['\n', '\t']) {
+    // What nobody sees is taken, as it has always been, and shown where it is printed: emojis have it, too.
+    if text.contains(steers) {
         return Err(format!("{what} has control characters in it"));
     }
     Ok(())
@@ -256,7 +259,8 @@ pub(crate) fn output(output: wit_report::Output) -> Result<Output, String> {
 
 /// A name that can only mean a file in the folder that the user named.
 fn file_name(name: &str) -> Result<(), String> {
-    let shown = printable(&cut(name, MOST_WORD)).replace(['\n', '\t'], " ");
+    let shown = cut(name, MOST_WORD);
+    let shown = visible_line(&shown);
     let refuse = |why: &str| Err(format!("'{shown}' is no name for a file: {why}"));
     if name.is_empty() {
         return refuse("it is empty");
@@ -264,8 +268,8 @@ fn file_name(name: &str) -> Result<(), String> {
     if name.len() > MOST_FILE_NAME {
         return refuse("it is longer than 255 bytes");
     }
-    if printable(name) != name || name.contains(['\n', '\t']) {
-        return refuse("it has control characters in it");
+    if name.contains(deceives) {
+        return refuse("it has control characters in it, or what nobody sees");
     }
     if name.contains(['/', '\\', ':']) {
         return refuse("it has a folder or drive in it");
@@ -302,9 +306,20 @@ mod tests {
         for name in ["report.html", "a b.csv", "übersicht.md"] {
             assert!(file_name(name).is_ok(), "{name}");
         }
-        for name in
-            ["", "..", ".hidden", "../x", "/etc/passwd", "a/b", "a\\b", "C:x", "a\nb", "a\u{202e}b", &"x".repeat(256)]
-        {
+        for name in [
+            "",
+            "..",
+            ".hidden",
+            "../x",
+            "/etc/passwd",
+            "a/b",
+            "a\\b",
+            "C:x",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{200b}b",
+            &"x".repeat(256),
+        ] {
             assert!(file_name(name).is_err(), "{name:?}");
         }
     }
