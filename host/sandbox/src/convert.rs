@@ -269,7 +269,7 @@ fn file_name(name: &str) -> Result<(), String> {
         return refuse("it is longer than 255 bytes");
     }
     if name.contains(deceives) {
-        return refuse("it has control characters in it, or what nobody sees");
+        return refuse("it has control characters or invisible ones in it");
     }
     if name.contains(['/', '\\', ':']) {
         return refuse("it has a folder or drive in it");

@@ -4,7 +4,7 @@
 //! Its samples have no time of their own: the collector refuses a file that has them.
 
 use harness_plugin::overview::Overview;
-use harness_plugin::text::visible_line;
+use harness_plugin::text::visible;
 use harness_plugin::{Description, Error, Facts, Metric, Output, Recording, Report, Settings};
 
 struct Prometheus;
@@ -100,7 +100,7 @@ fn labels(facts: &Facts) -> Vec<String> {
 
 /// Only a label's value is quoted. What the format has no escape for is shown as what it is.
 fn escaped(text: &str, quoted: bool) -> String {
-    let lines: Vec<_> = text.split('\n').map(visible_line).collect();
+    let lines: Vec<_> = text.split('\n').map(visible).collect();
     let text = lines.join("\n").replace('\\', r"\\").replace('\n', r"\n");
     if quoted { text.replace('"', "\\\"") } else { text }
 }
