@@ -15,7 +15,11 @@ pub fn text(text: &str) -> String {
     for (at, character) in text.char_indices() {
         let (before, after) = text.split_at(at);
         let special = match character {
-            '\\' | '|' | '*' | '_' | '`' | '<' | '>' | '&' | '[' | ']' | '#' | '@' | '~' | '$' => true,
+            '\\' | '|' | '*' | '`' | '<' | '>' | '&' | '[' | ']' | '#' | '@' | '~' | '$' => true,
+            // Within a word it is a letter.
+            '_' => {
+                !(before.ends_with(char::is_alphanumeric) && after.chars().nth(1).is_some_and(char::is_alphanumeric))
+            }
             // GitHub makes links of addresses that are nothing but text.
             ':' => after.starts_with("://"),
             '.' => {
@@ -85,6 +89,7 @@ mod tests {
             ("a | b\r\n# c\n\n<d>", r"a \| b \# c  \<d\>"),
             ("&lt;", r"\&lt;"),
             ("**a** _b_ ~~c~~ `d`", r"\*\*a\*\* \_b\_ \~\~c\~\~ \`d\`"),
+            ("time_to_first_token a__b", r"time_to_first_token a\_\_b"),
             ("@team #12", r"\@team \#12"),
             ("www.a.b WWW.a.b ww.a", r"www\.a.b WWW\.a.b ww.a"),
             ("- a", r"\- a"),

@@ -142,7 +142,7 @@ mod tests {
 Absent:
 
 - `throughput`, `memory_utilization`: the host did not record it
-- `memory_allocated`, `memory_peak`: no pool\\_x
+- `memory_allocated`, `memory_peak`: no pool_x
 ";
         assert_eq!(rendered(&recording, &[]), text);
     }

@@ -58,13 +58,9 @@ impl Shown<'_> {
             let rule = "| --- | ---: | ---: | --- | ---: | ---: | --- |".to_owned();
             let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
             let head = line(&HEAD.map(ToOwned::to_owned));
-            let rows = comparison.rows.iter().map(|row| {
-                let [name, rest @ ..] = cells(row);
-                let rest = rest.map(|cell| markdown::text(&cell));
-                line(&[&[markdown::code_cell(&name)], &rest[..]].concat())
-            });
+            let rows = comparison.rows.iter().map(|row| line(&cells(row).map(|cell| markdown::text(&cell))));
             parts.push([head, rule].into_iter().chain(rows).collect::<Vec<_>>().join("\n"));
-            parts.extend(self.notes(new, comparison, markdown::text, |fact| format!("- {}", markdown::text(fact))));
+            parts.extend(self.notes(new, comparison, paragraph, |fact| format!("- {}", markdown::text(fact))));
         }
         parts.push(self.method());
         parts.join("\n\n")
@@ -160,6 +156,11 @@ impl Shown<'_> {
     }
 }
 
+/// Our own lines in Markdown.
+fn paragraph(text: &str) -> String {
+    text.lines().map(markdown::text).collect::<Vec<_>>().join("\n")
+}
+
 /// In how many runs clocks were held down, where they were.
 pub(super) fn held_down(base: &[Named], new: &[Named]) -> Option<String> {
     let sides = [(base, "the base"), (new, "the new side")];
@@ -178,7 +179,7 @@ fn throttled(side: &[Named]) -> Option<Throttled> {
 }
 
 fn throttled_words(throttled: &Throttled, side: &str) -> String {
-    format!("{} of {} of {side}{}", throttled.runs, plural(throttled.of, "run"), throttled.why())
+    format!("{} of {} of {side}{}", throttled.runs, plural(throttled.of, "run"), visible_line(&throttled.why()))
 }
 
 fn throttled_json(side: &[Named]) -> Option<Value> {
