@@ -134,7 +134,7 @@ fn a_wrong_mean_is_marked_in_the_recording() {
 }
 
 #[test]
-fn escapes_in_a_log_line_do_not_reach_the_terminal() {
+fn escapes_in_a_log_line_are_shown_and_do_not_reach_the_terminal() {
     let place = Place::new();
     let output = place
         .command(BINARY)
@@ -142,7 +142,7 @@ fn escapes_in_a_log_line_do_not_reach_the_terminal() {
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", told(&output));
-    assert!(stderr(&output).contains("warning: a[31mredline"), "{}", told(&output));
+    assert!(stderr(&output).contains("warning: a\\u{1b}[31mred\\u{d}line\n"), "{}", told(&output));
     assert!(!stderr(&output).contains('\u{1b}'));
 }
 
@@ -316,7 +316,7 @@ fn no_line_of_a_plugin_looks_like_the_hosts_and_each_counts() {
     let output = run("act=forged-failure");
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("it is too hard\n  recorded in nowhereerror: pay here\n"), "{said}");
+    assert!(said.contains("it is too hard\n  recorded in nowhere\\u{d}error: pay here\n"), "{said}");
     let output = run("act=log-breaks");
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -369,6 +369,15 @@ fn report(place: &Place, act: &str) -> Output {
         .args(["--max-call-time", "2s"])
         .output()
         .unwrap()
+}
+
+#[test]
+fn escapes_in_a_report_are_shown_and_a_file_has_them() {
+    let place = Place::new();
+    assert!(report(&place, "escape").status.success());
+    assert_eq!(std::fs::read_to_string(place.path("out")).unwrap(), "a\u{1b}[31mred");
+    let printed = place.command(BINARY).args(["report", "--with", HOSTILE, "--set", "act=escape"]).output().unwrap();
+    assert_eq!(stdout(&printed), "a\\u{1b}[31mred\n");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use crate::format::Scale;
+use crate::text::deceives;
 
 /// Shows a text as the content of an element or of a quoted attribute, never as markup.
 #[derive(Clone, Copy, Debug)]
@@ -25,9 +26,8 @@ impl Write for Escaper<'_, '_> {
             '"' => self.0.write_str("&quot;"),
             '\'' => self.0.write_str("&#39;"),
             '\t' | '\n' => self.0.write_char(character),
-            // HTML has no way to write these, and those that turn the direction of text could disguise a value.
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => Ok(()),
-            other if other.is_control() => Ok(()),
+            // HTML has no way to write some of these, and the others could disguise a value.
+            other if deceives(other) => write!(self.0, "{}", other.escape_unicode()),
             other => self.0.write_char(other),
         })
     }
@@ -62,7 +62,8 @@ mod tests {
     #[test]
     fn markup_is_shown_and_not_obeyed() {
         let text = Escaped("<script>alert(\"it's\") && 1\u{0}\u{1b}\u{202e}</script>\n").to_string();
-        assert_eq!(text, "&lt;script&gt;alert(&quot;it&#39;s&quot;) &amp;&amp; 1&lt;/script&gt;\n");
+        let shown = "&lt;script&gt;alert(&quot;it&#39;s&quot;) &amp;&amp; 1\\u{0}\\u{1b}\\u{202e}&lt;/script&gt;\n";
+        assert_eq!(text, shown);
     }
 
     #[test]

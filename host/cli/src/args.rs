@@ -99,6 +99,9 @@ pub(crate) struct Run {
     /// Where to record [default: a new file, for a sweep a new folder, among `harness recordings`]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) recording: Option<PathBuf>,
+    /// Record neither the command line nor the host's name, and of the model's path the last component only
+    #[arg(long, help_heading = "Output")]
+    pub(crate) private: bool,
     /// No progress and no notes, only the report and errors
     #[arg(short, long, help_heading = "Output")]
     pub(crate) quiet: bool,
@@ -207,6 +210,9 @@ pub(crate) struct Report {
     /// Setting of the report plugin
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = units::pair)]
     pub(crate) set: Vec<(String, String)>,
+    /// Show the plugin neither the command line nor the host's name, and of the model's path the last component only
+    #[arg(long)]
+    pub(crate) private: bool,
     #[command(flatten)]
     pub(crate) sources: Sources,
     #[command(flatten)]
@@ -271,6 +277,10 @@ pub(crate) struct Compare {
     /// How to show it
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: CompareFormat,
+    /// Show neither the host's name nor folders: of paths, also those of recordings, the last component only. What --interleave records
+    /// is as private
+    #[arg(long)]
+    pub(crate) private: bool,
     /// Compare also what did other work
     #[arg(long)]
     pub(crate) force: bool,

@@ -1,13 +1,14 @@
 //! Renders recordings with report plugins and puts the results where the user wants them.
 
 use std::collections::HashMap;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use harness_core::text::visible;
 use harness_core::{Facts, Recorder, Recording, Status};
 use harness_sandbox::file_name::folded;
-use harness_sandbox::{Artifact, Limits, LogSink, NoLog, Output, Plugin, PluginError, Sandbox, printable};
+use harness_sandbox::{Artifact, Limits, LogSink, NoLog, Output, Plugin, PluginError, Sandbox};
 
 use crate::destination::{Destination, Unwritable};
 use crate::failure::Failure;
@@ -178,10 +179,11 @@ fn there(folder: &Path) -> HashMap<String, String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).map(|name| (folded(&name), name)).collect()
 }
 
-/// Prints a plugin's text; on a terminal it can't hold escape sequences.
+/// Prints a plugin's text. Into a pipe, too: what reads there is as often a person, and the built-in formats for programs have nothing in
+/// them that would be shown otherwise.
 fn print(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
-    let text = if stdout.is_terminal() { printable(text) } else { text.to_owned() };
+    let text = visible(text);
     let line_end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
     written(write!(stdout, "{text}{line_end}").and_then(|()| stdout.flush()))
 }
@@ -199,6 +201,5 @@ pub(crate) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     // Names in it may be a stranger's.
-    let text = if stdout.is_terminal() { printable(text) } else { text.to_owned() };
-    written(writeln!(stdout, "{text}"))
+    written(writeln!(stdout, "{}", visible(text)))
 }

@@ -2,9 +2,12 @@
 
 use std::io::{IsTerminal, Write};
 
-use harness_sandbox::{LogLevel, LogSink, printable};
+use harness_core::text::visible;
+use harness_sandbox::{LogLevel, LogSink};
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::debug_fn;
 
 use crate::progress::Screen;
 
@@ -32,7 +35,16 @@ pub(crate) fn init(verbose: u8) {
         EnvFilter::try_new(&set).map_err(wrong).ok()
     });
     let filter = filter.unwrap_or_else(|| EnvFilter::new(usual));
+    // What others said, such as a registry, is in the fields.
+    let fields = debug_fn(|writer, field, value| {
+        let value = format!("{value:?}");
+        match field.name() {
+            "message" => write!(writer, "{}", visible(&value)),
+            name => write!(writer, "{name}={}", visible(&value)),
+        }
+    });
     tracing_subscriber::fmt()
+        .fmt_fields(fields.delimited(" "))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
@@ -41,11 +53,9 @@ pub(crate) fn init(verbose: u8) {
         .init();
 }
 
-/// A line on stderr. A reader that has gone is no reason to stop measuring.
+/// A line on stderr. Names in it may be a stranger's. A reader that has gone is no reason to stop measuring.
 pub(crate) fn tell(line: &str) {
-    let mut stderr = std::io::stderr().lock();
-    let line = if stderr.is_terminal() { printable(line) } else { line.to_owned() };
-    let _ = writeln!(stderr, "{line}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", visible(line));
 }
 
 /// Shows the lines of plugins above the progress.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use harness_core::text::visible_line;
 use harness_core::{Observer, Plan, Progress, Run};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -61,7 +62,7 @@ impl Screen {
 
     fn update(&self, line: String) {
         if self.terminal {
-            self.bar.set_message(line);
+            self.bar.set_message(visible_line(&line).into_owned());
             self.bar.tick();
         } else {
             self.say(&line);

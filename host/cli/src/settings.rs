@@ -89,6 +89,8 @@ pub(crate) struct RunSettings {
     pub(crate) dry_run: bool,
     pub(crate) quick: bool,
     pub(crate) quiet: bool,
+    /// Whether what says more of the user than of the measurement is left out of the recording.
+    pub(crate) private: bool,
     pub(crate) seed: u64,
     pub(crate) model: ModelSettings,
     pub(crate) sensors: SensorChoice,
@@ -153,6 +155,7 @@ impl RunSettings {
             roofline: args.roofline || config.run.roofline.unwrap_or(false),
             idle_time: idle_time.unwrap_or(if quick { Duration::ZERO } else { idle::TIME }),
             quiet: args.quiet || config.run.quiet.unwrap_or(false),
+            private: args.private || config.run.private.unwrap_or(false),
             seed,
             model,
             sensors: sensors(args.sensors.as_deref().or(config.run.sensors.as_deref()))?,

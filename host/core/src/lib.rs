@@ -11,6 +11,7 @@ mod cost;
 pub mod doctor;
 pub mod metric;
 pub mod plan;
+pub mod private;
 pub mod random;
 pub mod recording;
 pub mod request;
@@ -23,7 +24,7 @@ pub mod tokenizer;
 mod warmup;
 pub mod warning;
 
-pub use harness_figures::{format, statistics};
+pub use harness_figures::{format, statistics, text};
 
 pub use backend::{Backend, BackendError, Memory, MemoryKind, ModelInfo, Sequence, Served, TokenTimes};
 pub use clock::{Clock, VirtualClock, WallClock};

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use harness_core::text::{steers, visible, visible_line};
 use harness_core::{
     Direction, Finish, Generation, GpuDevice, GpuState, MeasureError, Metric, ModelInfo, Prompt, Reading, Request, Run,
     Sampling,
@@ -12,7 +13,7 @@ use crate::bindings::{common, gpu, model, recordings, wit_report};
 use crate::description::{Description, Setting};
 use crate::file_name;
 use crate::plugin::{Artifact, Output};
-use crate::text::{cut, printable};
+use crate::text::cut;
 
 /// The most readings of a summary, settings of a description, artifacts of a report.
 const MOST_READINGS: usize = 10_000;
@@ -62,7 +63,7 @@ pub(crate) fn request(request: model::Request, most_text: usize) -> Result<Reque
 
 /// A run's label, fit for a terminal and a table.
 pub(crate) fn label(label: &str) -> String {
-    cut(&printable(label).replace(['\n', '\t'], " "), 2 * MOST_WORD)
+    cut(&visible(&cut(label, 2 * MOST_WORD)).replace(['\n', '\t'], " "), 2 * MOST_WORD)
 }
 
 pub(crate) fn generation(generation: Generation) -> model::Generation {
@@ -140,7 +141,8 @@ pub(crate) fn readings(readings: Vec<recordings::Reading>) -> Result<Vec<Reading
         .into_iter()
         .map(|reading| {
             let metric = reading.metric;
-            let name = printable(&cut(&metric.name, MOST_WORD));
+            let name = cut(&metric.name, MOST_WORD);
+            let name = visible_line(&name);
             if !Metric::valid_name(&metric.name) {
                 return Err(format!(
                     "'{name}' is no metric name: use lower case, digits and '_', starting with a letter, at most {} characters",
@@ -188,7 +190,7 @@ pub(crate) fn description(description: common::Description) -> Result<Descriptio
             if !valid_setting_name(&setting.name) {
                 return Err(format!(
                     "'{}' is no name of a setting: use lower case, digits and '-', starting with a letter, at most {MOST_WORD} characters",
-                    printable(&cut(&setting.name, MOST_WORD))
+                    visible_line(&cut(&setting.name, MOST_WORD))
                 ));
             }
             if !seen.insert(setting.name.clone()) {
@@ -223,7 +225,8 @@ fn bounded(what: &str, text: &str, most: usize) -> Result<(), String> {
     if text.len() > most {
         return Err(format!("{what} has {} bytes; at most {most} fit", text.len()));
     }
-    if printable(text) != text || text.contains(['\n', '\t']) {
+    // What nobody sees is taken, as it has always been, and shown where it is printed: emojis have it, too.
+    if text.contains(steers) {
         return Err(format!("{what} has control characters in it"));
     }
     Ok(())
@@ -241,7 +244,7 @@ pub(crate) fn output(output: wit_report::Output) -> Result<Output, String> {
     artifacts
         .into_iter()
         .map(|artifact| {
-            let shown = printable(&cut(&artifact.name, MOST_WORD)).replace(['\n', '\t'], " ");
+            let shown = visible_line(&cut(&artifact.name, MOST_WORD)).into_owned();
             if let Some(why) = file_name::fault(&artifact.name) {
                 return Err(format!("'{shown}' is no name for a file: {why}"));
             }

@@ -1,9 +1,9 @@
 //! Names of files that a stranger chooses. A name that passes means one plain file in the folder where it is written, to
 //! every file system, and to a shell that meets it later.
 
+use harness_core::text::deceives;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::text::printable;
 
 /// The most bytes of a file name on the file systems in use.
 const MOST_BYTES: usize = 255;
@@ -19,8 +19,8 @@ pub fn fault(name: &str) -> Option<String> {
     if name.len() > MOST_BYTES {
         return Some(format!("it is longer than {MOST_BYTES} bytes"));
     }
-    if printable(name) != name || name.contains(['\n', '\t']) {
-        return Some("it has control characters in it".into());
+    if name.contains(deceives) {
+        return Some("it has control characters or invisible ones in it".into());
     }
     // Some file systems and programs normalise a name before they look at it.
     form(name).or_else(|| form(&name.nfkc().collect::<String>()))

@@ -29,5 +29,4 @@ pub use limits::Limits;
 pub use plugin::{Artifact, Output, Plugin};
 pub use sandbox::{Sandbox, sha256};
 pub use state::{LogLevel, LogSink, NoLog};
-pub use text::printable;
 pub use versions::CONTRACT_VERSIONS;

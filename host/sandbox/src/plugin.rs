@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use harness_core::text::visible;
 use harness_core::{Gpus, NoGpus, PluginCost, Reading, Recording, Session};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Instance, InstancePre, Linker, Resource};
@@ -15,7 +16,7 @@ use crate::error::PluginError;
 use crate::limits::{LimitError, Limits, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, Task};
 use crate::sandbox::Kinds;
 use crate::state::{LogSink, MOST_HANDLES, NoLog, RecordingHandle, State};
-use crate::text::{cut, printable};
+use crate::text::cut;
 use crate::versions::{self, Describe, Export, Render, Run};
 use crate::wasi;
 
@@ -57,7 +58,7 @@ struct Report {
 /// What a report plugin made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// For the terminal, or one file. May hold control characters: see [`printable`].
+    /// For the terminal, or one file. May hold control characters: see [`visible`].
     Text(String),
     /// Files, each with a name that is one file's in one folder.
     Files(Vec<Artifact>),
@@ -292,7 +293,7 @@ impl Plugin {
         use crate::bindings::common::Failure;
         let plugin = self.name.clone();
         // Indented, no line of it looks like one of the host's.
-        let clean = |message: String| printable(&cut(&message, MOST_MESSAGE)).trim_end().replace('\n', "\n  ");
+        let clean = |message: String| visible(&cut(&message, MOST_MESSAGE)).trim_end().replace('\n', "\n  ");
         match failure {
             Failure::Setting(message) => PluginError::BadSetting { plugin, message: clean(message) },
             Failure::Other(message) => PluginError::Returned { plugin, message: clean(message) },
@@ -368,7 +369,7 @@ impl Call<'_> {
         let trap =
             error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.root_cause().to_string(), ToString::to_string);
         // What the guest's std says of a backtrace is no advice to the person who runs it.
-        let written: Vec<String> = printable(&state.written.text())
+        let written: Vec<String> = visible(&state.written.text())
             .lines()
             .filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"))
             .map(ToOwned::to_owned)

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use harness_core::text::visible_line;
 use sha2::{Digest, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
@@ -15,7 +16,6 @@ use crate::error::PluginError;
 use crate::limits::{LimitError, TICK};
 use crate::plugin::{Loaded, Plugin};
 use crate::state::State;
-use crate::text::printable;
 use crate::versions::{self, CONTRACT_VERSIONS};
 use crate::wasi;
 
@@ -67,11 +67,11 @@ impl Sandbox {
         let compiled = self.compiler.compile(&self.engine, bytes).map_err(|error| match error {
             CompileError::Invalid(reason) => PluginError::NotAComponent {
                 plugin: plugin(),
-                what: format!("damaged ({})", printable(&reason)),
+                what: format!("damaged ({})", visible_line(&reason)),
                 remedy: "Build or download it again".into(),
             },
             CompileError::Limit(LimitError(limit)) => PluginError::LoadLimit { plugin: plugin(), limit },
-            CompileError::Broken(what) => PluginError::Compiler { plugin: plugin(), what: printable(&what) },
+            CompileError::Broken(what) => PluginError::Compiler { plugin: plugin(), what: visible_line(&what).into_owned() },
         })?;
         if let Some(cache) = &self.cache
             && let Err(error) = cache.put(sha256, &compiled)

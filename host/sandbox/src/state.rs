@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use harness_core::text::visible;
 use harness_core::{Gpus, MeasureError, Plan, PluginCost, Prompt, Recording, Run, Session};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -10,7 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use crate::bindings::model;
 use crate::limits::{GuestClock, LimitError, Limits, MemoryLimiter, Task};
 use crate::payload::Payload;
-use crate::text::{cut, printable};
+use crate::text::cut;
 use crate::wasi::{self, Captured};
 use crate::{convert, resident};
 
@@ -47,7 +48,7 @@ pub enum LogLevel {
     Error,
 }
 
-/// Takes the lines that plugins log; they have no control characters and a bounded length.
+/// Takes the lines that plugins log; nothing in them deceives ([`harness_core::text`]), and their length is bounded.
 pub trait LogSink: Send + Sync {
     /// One line.
     fn log(&self, plugin: &str, level: LogLevel, line: &str);
@@ -199,7 +200,8 @@ impl State {
     }
 
     pub(crate) fn log(&mut self, level: LogLevel, message: &str) -> Result<(), LimitError> {
-        let message = printable(&cut(message, LOG_LINE));
+        let message = cut(message, LOG_LINE);
+        let message = visible(&message);
         // Each with the plugin's name, so that none looks like the host's own, and each counts.
         for line in message.lines().chain(message.is_empty().then_some("")) {
             self.log_lines += 1;

@@ -1,14 +1,4 @@
-//! Text from a guest on its way to a terminal or a file.
-
-/// The text without control characters other than line feeds and tabs, so that a plugin can't drive the terminal.
-pub fn printable(text: &str) -> String {
-    text.chars().filter(|&c| c == '\n' || c == '\t' || !(c.is_control() || is_directional(c))).collect()
-}
-
-/// Characters that reorder what stands around them, by which a line can be made to look like another.
-fn is_directional(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
+//! Text from a guest, cut to what is kept of it. What may be shown of it, `harness_core::text` knows.
 
 /// At most `most` bytes of the text, cut between characters, with a mark where it was cut.
 pub(crate) fn cut(text: &str, most: usize) -> String {
@@ -22,11 +12,6 @@ pub(crate) fn cut(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn escapes_lose_their_teeth() {
-        assert_eq!(printable("a\u{1b}[31mb\tc\nd\r\u{7}\u{202e}e"), "a[31mb\tc\nde");
-    }
 
     #[test]
     fn a_cut_never_splits_a_character() {

@@ -5,6 +5,7 @@ use harness_plugin::format::{Scale, count, plural, wrap};
 use harness_plugin::hardware::{self, Throttling};
 use harness_plugin::overview::{self, DESCRIBED, METHOD, Overview, Row};
 use harness_plugin::statistics::{PERCENTILES, samples_needed};
+use harness_plugin::text::{visible, visible_line};
 use harness_plugin::{Facts, Metric, Recording, Run};
 
 /// The most columns that a line takes.
@@ -35,7 +36,7 @@ pub fn text(recording: &dyn Recording) -> String {
         Some(footnotes(&overview)),
     ];
     let shown: Vec<String> = paragraphs.into_iter().flatten().filter(|text| !text.is_empty()).collect();
-    shown.join("\n\n") + "\n"
+    visible(&shown.join("\n\n")).into_owned() + "\n"
 }
 
 /// `3 of 10 runs of 100 generate() calls`, before it the workload's name where it is not the documented test.
@@ -43,7 +44,7 @@ fn title(facts: &Facts, overview: &Overview) -> String {
     let runs = overview.runs;
     let setting = |wanted: &str| facts.settings().find(|(name, _)| *name == wanted)?.1.parse::<u64>().ok();
     let mut title = match facts.get("plugin.name") {
-        Some(name) if name != "default" => format!("{name}: "),
+        Some(name) if name != "default" => format!("{}: ", visible_line(name)),
         _ => String::new(),
     };
     title += &match setting("runs") {
@@ -153,7 +154,7 @@ fn lines(table: &Table) -> String {
 }
 
 fn cell(text: &str, right: bool) -> Cell {
-    Cell::new(text).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
+    Cell::new(visible_line(text)).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
 }
 
 fn cells(row: &Row) -> [Cell; 7] {
@@ -415,6 +416,19 @@ mod tests {
         let text = super::text(&FakeRecording::new().fact("status", "failed").fact("message", "the device was lost."));
         assert!(text.contains("Failed: the device was lost. No run was finished."), "{text}");
         assert!(text.contains("throughput, latency, memory_allocated,"), "{text}");
+    }
+
+    #[test]
+    fn names_stay_in_their_line_and_deceive_nobody() {
+        let own = |name: &str| Metric::named(name, "s\n\u{202e}", "x", harness_plugin::Direction::Neither);
+        let text = super::text(
+            &FakeRecording::new()
+                .fact("plugin.name", "a\nb\u{1b}")
+                .fact("model.name", "c\n\u{200b}")
+                .run(FakeRun::new("run 1").value(&own("d\ne"), 0.1)),
+        );
+        assert!(text.starts_with("a\\u{a}b\\u{1b}: 1 run\n\nmodel     c \\u{200b}\n"), "{text}");
+        assert!(text.contains("\n d\\u{a}e ") && text.contains(" s\\u{a}\\u{202e}"), "{text}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! What ran is in the benchmark's name, and not where: machines are Bencher's testbeds.
 
 use harness_plugin::overview::{self, Overview, Row};
-use harness_plugin::{Description, Error, Facts, Output, Recording, Report, Settings, log};
+use harness_plugin::{Description, Error, Facts, Output, Recording, Report, Settings, log, text};
 use serde_json::{Map, Value, json};
 
 struct Bencher;
@@ -27,7 +27,7 @@ impl Report for Bencher {
         if !measures.is_empty() {
             benchmarks.insert(name(&facts), measures.into());
         }
-        Ok(Output::Text(serde_json::to_string_pretty(&benchmarks)? + "\n"))
+        Ok(Output::Text(text::json(&serde_json::to_string_pretty(&benchmarks)?).into_owned() + "\n"))
     }
 }
 

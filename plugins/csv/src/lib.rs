@@ -1,8 +1,11 @@
 //! Figures as CSV (RFC 4180) in long format: a row a figure, so that columns never change when a metric comes.
+//!
+//! A text that a spreadsheet would take for a formula has a `'` before it, and what CSV has no escape for is shown as what it is.
 
 use csv::{Terminator, Writer, WriterBuilder};
 use harness_plugin::overview::{Overview, distribution};
 use harness_plugin::statistics::PERCENTILES;
+use harness_plugin::text::visible;
 use harness_plugin::{Description, Error, Output, Recording, Report, Setting, Settings};
 
 struct Csv;
@@ -65,8 +68,8 @@ fn summary(recording: &dyn Recording, rows: &mut Rows) -> Result<(), csv::Error>
     for row in &overview.rows {
         let interval = row.interval();
         rows.write_record([
-            &*row.metric.name,
-            &*row.metric.unit,
+            &*cell(&row.metric.name),
+            &*cell(&row.metric.unit),
             &row.average.to_string(),
             &text(row.deviation()),
             &row.values.len().to_string(),
@@ -77,7 +80,7 @@ fn summary(recording: &dyn Recording, rows: &mut Rows) -> Result<(), csv::Error>
         ])?;
     }
     for missing in &overview.missing {
-        rows.write_record([&*missing.metric, "", "", "", "", "", &*missing.reason, "", ""])?;
+        rows.write_record([&*cell(&missing.metric), "", "", "", "", "", &*cell(&missing.reason), "", ""])?;
     }
     Ok(())
 }
@@ -92,8 +95,8 @@ fn distributions(recording: &dyn Recording, rows: &mut Rows) -> Result<(), csv::
     for row in Overview::of(recording).rows {
         let Some(described) = distribution(&runs, &row.metric.name) else { continue };
         let cells = [
-            row.metric.name.to_string(),
-            row.metric.unit.to_string(),
+            cell(&row.metric.name),
+            cell(&row.metric.unit),
             described.count.to_string(),
             described.minimum.to_string(),
             described.maximum.to_string(),
@@ -112,14 +115,16 @@ fn distributions(recording: &dyn Recording, rows: &mut Rows) -> Result<(), csv::
 fn runs(recording: &dyn Recording, rows: &mut Rows) -> Result<(), csv::Error> {
     rows.write_record(["run", "label", "metric", "unit", "value", "samples", "absent"])?;
     for (index, run) in recording.runs().iter().enumerate() {
-        let (number, label) = ((index + 1).to_string(), run.label());
+        let (number, label) = ((index + 1).to_string(), cell(&run.label()));
         for metric in run.metrics() {
+            let (name, unit) = (cell(&metric.name), cell(&metric.unit));
             let value = text(run.value(&metric.name));
             let samples = text(run.samples(&metric.name).map(|samples| samples.len()));
-            rows.write_record([&*number, &*label, &*metric.name, &*metric.unit, &*value, &*samples, ""])?;
+            rows.write_record([&*number, &*label, &*name, &*unit, &*value, &*samples, ""])?;
         }
         for absence in run.absences() {
-            rows.write_record([&*number, &*label, &*absence.metric, "", "", "", &*absence.reason])?;
+            let (name, reason) = (cell(&absence.metric), cell(&absence.reason));
+            rows.write_record([&*number, &*label, &*name, "", "", "", &*reason])?;
         }
     }
     Ok(())
@@ -129,24 +134,34 @@ fn runs(recording: &dyn Recording, rows: &mut Rows) -> Result<(), csv::Error> {
 fn samples(recording: &dyn Recording, rows: &mut Rows) -> Result<(), csv::Error> {
     rows.write_record(["run", "label", "metric", "unit", "sample", "time", "value"])?;
     for (index, run) in recording.runs().iter().enumerate() {
-        let (number, label) = ((index + 1).to_string(), run.label());
+        let (number, label) = ((index + 1).to_string(), cell(&run.label()));
         for metric in run.metrics() {
+            let (name, unit) = (cell(&metric.name), cell(&metric.unit));
             let times = run.times(&metric.name).unwrap_or_default();
             for (index, value) in run.samples(&metric.name).unwrap_or_default().into_iter().enumerate() {
                 let (sample, time) = ((index + 1).to_string(), text(times.get(index)));
-                rows.write_record([
-                    &*number,
-                    &*label,
-                    &*metric.name,
-                    &*metric.unit,
-                    &*sample,
-                    &*time,
-                    &*value.to_string(),
-                ])?;
+                rows.write_record([&*number, &*label, &*name, &*unit, &*sample, &*time, &*value.to_string()])?;
             }
         }
     }
     Ok(())
+}
+
+/// A text of a recording as a cell: nothing in it deceives, and no part of it that a spreadsheet may take for a cell begins as a formula
+/// does (OWASP: CSV injection).
+fn cell(text: &str) -> String {
+    let mut cell = String::with_capacity(text.len());
+    let mut begins = true;
+    for character in visible(text).chars() {
+        // East Asian spreadsheets know the wide ones, too.
+        if begins && matches!(character, '=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠') {
+            cell.push('\'');
+        }
+        cell.push(character);
+        // In some countries the separator is not a comma, and a file with commas is one column there.
+        begins = matches!(character, ';' | '\t' | '\n');
+    }
+    cell
 }
 
 fn text<T: ToString>(value: Option<T>) -> String {
@@ -238,6 +253,34 @@ mod tests {
                 "2,\"a \"\"b\"\"\",power,W,1,0.02,300",
             ]
         );
+    }
+
+    #[test]
+    fn no_text_is_taken_for_a_formula() {
+        for (text, expected) in [
+            ("=HYPERLINK(\"http://x\",\"y\")", "'=HYPERLINK(\"http://x\",\"y\")"),
+            ("@SUM(1)", "'@SUM(1)"),
+            ("-1+2", "'-1+2"),
+            ("+1", "'+1"),
+            ("＝1", "'＝1"),
+            ("\t=1", "'\t'=1"),
+            ("\r=1", "\\u{d}=1"),
+            ("\r\n=1", "'\r\n'=1"),
+            ("a;=1\n-1", "a;'=1\n'-1"),
+            ("run 1: a-b=c, d; e", "run 1: a-b=c, d; e"),
+            ("\u{1b}\u{202e}", "\\u{1b}\\u{202e}"),
+            ("", ""),
+        ] {
+            assert_eq!(cell(text), expected, "{text:?}");
+        }
+        let run = FakeRun::new("=1+2").value(&LATENCY, -0.25).absent("@x", "-y");
+        let Output::Text(text) =
+            Csv::render(&FakeRecording::new().run(run), &settings(&Csv::describe(), &[("what", "runs")])).unwrap()
+        else {
+            panic!("CSV is one text")
+        };
+        let lines: Vec<&str> = text.split_terminator("\r\n").skip(1).collect();
+        assert_eq!(lines, ["1,'=1+2,latency,s,-0.25,,", "1,'=1+2,'@x,,,,'-y"]);
     }
 
     #[test]

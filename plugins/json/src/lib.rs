@@ -6,6 +6,7 @@ use harness_plugin::{
     Description, Direction, Error, Metric, Output, Recording, Report, Run, Setting, Settings,
     overview::{Overview, Row, averages, distribution},
     statistics::{CONFIDENCE, Distribution},
+    text,
 };
 use serde_json::{Map, Value, json};
 
@@ -28,8 +29,8 @@ impl Report for Json {
 
     fn render(recording: &dyn Recording, settings: &Settings) -> Result<Output, Error> {
         let samples = settings.get("samples")?;
-        let text = serde_json::to_string_pretty(&document(recording, samples))?;
-        Ok(Output::Text(text + "\n"))
+        let document = serde_json::to_string_pretty(&document(recording, samples))?;
+        Ok(Output::Text(text::json(&document).into_owned() + "\n"))
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Bound;
 
 use harness_plugin::format::quantity;
 use harness_plugin::overview::{self, Overview, Row};
+use harness_plugin::text::deceives;
 use harness_plugin::{Description, Error, Facts, Metric, Output, Recording, Report, Run, Setting, Settings, metrics};
 
 struct Junit;
@@ -196,7 +197,8 @@ fn to_seconds(time: &str) -> &str {
     time.split(['.', 'Z']).next().unwrap_or(time)
 }
 
-/// The text for an attribute or an element, without what XML 1.0 can't have in any way.
+/// The text for an attribute or an element. What XML 1.0 can't have in any way is shown as what it is; what could deceive whoever looks
+/// at the file is a reference, of which a parser makes the character again.
 fn escaped(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
@@ -205,9 +207,11 @@ fn escaped(text: &str) -> String {
             '<' => shown.push_str("&lt;"),
             '>' => shown.push_str("&gt;"),
             '"' => shown.push_str("&quot;"),
-            // A parser makes spaces of these in an attribute.
-            '\t' | '\n' | '\r' => shown.push_str(&format!("&#{};", u32::from(character))),
-            '\0'..='\x1f' | '\u{fffe}' | '\u{ffff}' => {}
+            '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}' => {
+                shown.extend(character.escape_unicode());
+            }
+            // Of some of these a parser would make spaces in an attribute.
+            other if deceives(other) => shown.push_str(&format!("&#{};", u32::from(character))),
             other => shown.push(other),
         }
     }
@@ -218,6 +222,7 @@ fn escaped(text: &str) -> String {
 mod tests {
     use harness_plugin::metrics::{LATENCY, NEW_TOKENS, TOKENS_PER_SECOND};
     use harness_plugin::testing::{FakeRecording, FakeRun, settings};
+    use harness_plugin::text::visible;
     use roxmltree::{Document, Node};
 
     use super::*;
@@ -342,14 +347,16 @@ throughput, memory_allocated, memory_peak, gpu_utilization, memory_utilization: 
 
     #[test]
     fn any_text_comes_back_from_a_parser_but_for_what_xml_forbids() {
-        let odd = "<a href='b'>\"&amp;\"</a> ]]> \t\r\n ä€😀\u{7f}\u{85}";
+        let odd = "<a href='b'>\"&amp;\"</a> ]]> \t\r\n ä€😀\u{7f}\u{85}\u{202e}\u{200b}\u{e0041}";
         let recording = FakeRecording::new()
             .fact("message", &format!("\0\x1b{odd}\u{ffff}\u{fffe}"))
             .fact("status", "failed")
             .run(run(odd, 0.1));
         let text = rendered(&recording, &[]);
+        assert_eq!(visible(&text), text);
         let document = Document::parse(&text).unwrap();
-        assert_eq!(element(&document, "property").attribute("value"), Some(odd));
+        let shown = format!("\\u{{0}}\\u{{1b}}{odd}\\u{{ffff}}\\u{{fffe}}");
+        assert_eq!(element(&document, "property").attribute("value"), Some(&*shown));
         assert_eq!(element(&document, "testcase").attribute("name"), Some(odd));
         let error = element(&document, "error");
         assert!(error.text().unwrap().contains(odd) && error.attribute("message").unwrap().contains(odd), "{text}");

@@ -3,7 +3,7 @@
 use harness_plugin::format::{Scale, count, plural};
 use harness_plugin::hardware::{self, Throttling};
 use harness_plugin::overview::{self, Overview, Row};
-use harness_plugin::{Description, Error, Facts, Output, Recording, Report, Setting, Settings};
+use harness_plugin::{Description, Error, Facts, Output, Recording, Report, Setting, Settings, markdown};
 
 struct Markdown;
 
@@ -21,21 +21,23 @@ impl Report for Markdown {
         let throttling: Vec<_> = recording.runs().iter().map(|run| Throttling::of(&**run)).collect();
         let title = match settings.text("title")? {
             "" => title(&facts),
-            given => escaped(given),
+            given => markdown::text(given),
         };
         let paragraphs = [
             Some(format!("### {title}")),
             Some(setup(&facts, overview.runs)),
-            overview::ending_note(&facts, overview.runs).map(|note| format!("> {}", escaped(&note))),
+            overview::ending_note(&facts, overview.runs).map(|note| format!("> {}", markdown::text(&note))),
             (!overview.notes.is_empty()).then(|| {
-                let notes: Vec<String> = overview.notes.iter().map(|note| format!("> {}", escaped(note))).collect();
+                let notes: Vec<String> =
+                    overview.notes.iter().map(|note| format!("> {}", markdown::text(note))).collect();
                 notes.join("\n>\n")
             }),
-            overview::synthetic_note(&facts).map(|note| format!("> {}", escaped(&note))),
-            hardware::throttled_note(throttling.iter().map(Option::as_ref)).map(|note| format!("> {}", escaped(&note))),
+            overview::synthetic_note(&facts).map(|note| format!("> {}", markdown::text(&note))),
+            hardware::throttled_note(throttling.iter().map(Option::as_ref))
+                .map(|note| format!("> {}", markdown::text(&note))),
             (!overview.rows.is_empty()).then(|| table(&overview)),
-            hardware::idle_note(&facts, &overview).map(|note| escaped(&note)),
-            hardware::roofline_note(&facts, &overview).map(|note| escaped(&note)),
+            hardware::idle_note(&facts, &overview).map(|note| markdown::text(&note)),
+            hardware::roofline_note(&facts, &overview).map(|note| markdown::text(&note)),
             absent(&overview),
         ];
         let shown: Vec<String> = paragraphs.into_iter().flatten().collect();
@@ -48,12 +50,14 @@ fn title(facts: &Facts) -> String {
     let device =
         facts.get("gpu.name").filter(|_| facts.get("model.device").is_some_and(|device| device.starts_with("cuda")));
     let device = device.or(facts.get("model.device"));
-    escaped(&device.map(|device| format!("{model} on {device}")).unwrap_or_else(|| model.to_owned()))
+    markdown::text(&device.map(|device| format!("{model} on {device}")).unwrap_or_else(|| model.to_owned()))
 }
 
 fn setup(facts: &Facts, runs: usize) -> String {
     let mut parts = vec![plural(runs, "run")];
-    parts.extend(overview::setup(facts).into_iter().map(|(label, value)| format!("{label}: {}", escaped(&value))));
+    parts.extend(
+        overview::setup(facts).into_iter().map(|(label, value)| format!("{label}: {}", markdown::text(&value))),
+    );
     parts.join(" · ")
 }
 
@@ -79,31 +83,18 @@ fn line(row: &Row) -> String {
     if row.has_too_few_samples() {
         samples.push_str(", too few samples");
     }
-    let [average, interval, deviation] = [average, interval, deviation].map(|text| escaped(&text));
-    format!("| `{}` | {average} | {interval} | {deviation} | {samples} |", row.metric.name)
+    let [average, interval, deviation] = [average, interval, deviation].map(|text| markdown::text(&text));
+    format!("| {} | {average} | {interval} | {deviation} | {samples} |", markdown::code_cell(&row.metric.name))
 }
 
 fn absent(overview: &Overview) -> Option<String> {
     let groups = overview.missing_of_the_method();
     let line = |(metrics, reason): &(Vec<&str>, &str)| {
-        let metrics: Vec<String> = metrics.iter().map(|metric| format!("`{metric}`")).collect();
-        format!("- {}: {}", metrics.join(", "), escaped(reason))
+        let metrics: Vec<String> = metrics.iter().map(|metric| markdown::code(metric)).collect();
+        format!("- {}: {}", metrics.join(", "), markdown::text(reason))
     };
     let lines: Vec<String> = groups.iter().map(line).collect();
     (!lines.is_empty()).then(|| format!("Absent:\n\n{}", lines.join("\n")))
-}
-
-/// The text as Markdown shows it literally, in one line.
-fn escaped(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\\' | '|' | '*' | '_' | '`' | '<' | '>' | '[' | ']' | '#' | '@' | '~' => shown.extend(['\\', character]),
-            '\n' | '\r' => shown.push(' '),
-            other => shown.push(other),
-        }
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -151,7 +142,7 @@ mod tests {
 Absent:
 
 - `throughput`, `memory_utilization`: the host did not record it
-- `memory_allocated`, `memory_peak`: no pool\\_x
+- `memory_allocated`, `memory_peak`: no pool_x
 ";
         assert_eq!(rendered(&recording, &[]), text);
     }

@@ -4,6 +4,7 @@
 //! Its samples have no time of their own: the collector refuses a file that has them.
 
 use harness_plugin::overview::Overview;
+use harness_plugin::text::visible;
 use harness_plugin::{Description, Error, Facts, Metric, Output, Recording, Report, Settings};
 
 struct Prometheus;
@@ -97,9 +98,10 @@ fn labels(facts: &Facts) -> Vec<String> {
     labels.into_iter().filter_map(label).collect()
 }
 
-/// Only a label's value is quoted.
+/// Only a label's value is quoted. What the format has no escape for is shown as what it is.
 fn escaped(text: &str, quoted: bool) -> String {
-    let text = text.replace('\\', r"\\").replace('\n', r"\n");
+    let lines: Vec<_> = text.split('\n').map(visible).collect();
+    let text = lines.join("\n").replace('\\', r"\\").replace('\n', r"\n");
     if quoted { text.replace('"', "\\\"") } else { text }
 }
 
@@ -260,12 +262,13 @@ harness_latency_seconds{labels} 0.25
 
     #[test]
     fn labels_and_help_are_escaped() {
-        let odd = Metric::named("odd", "", "a \\ \"b\"\nc", Direction::Neither);
-        let recording = FakeRecording::new().fact("model.name", "C:\\a \"b\"\nc").reading(odd.reading(f64::NAN));
+        let odd = Metric::named("odd", "", "a \\ \"b\"\nc\r", Direction::Neither);
+        let recording =
+            FakeRecording::new().fact("model.name", "C:\\a \"b\"\nc\u{202e}").reading(odd.reading(f64::NAN));
         let text = "\
-# HELP harness_odd a \\\\ \"b\"\\nc
+# HELP harness_odd a \\\\ \"b\"\\nc\\\\u{d}
 # TYPE harness_odd gauge
-harness_odd{model=\"C:\\\\a \\\"b\\\"\\nc\"} NaN
+harness_odd{model=\"C:\\\\a \\\"b\\\"\\nc\\\\u{202e}\"} NaN
 ";
         assert_eq!(rendered(&recording), text);
         assert_eq!(number(f64::INFINITY), "+Inf");

@@ -62,7 +62,7 @@ pub use bindings::harness::plugin::gpu::{Device as Gpu, State as GpuState};
 pub use bindings::harness::plugin::model::{Finish, Generation, Info as ModelInfo, Prompt, Request, Sampling};
 pub use bindings::harness::plugin::recordings::{Absence, Direction, Ending, Extent};
 pub use error::{Error, ModelError};
-pub use harness_figures::{format, statistics};
+pub use harness_figures::{format, markdown, statistics, text};
 pub use host::{Host, Plan};
 pub use metric::{Metric, Reading};
 pub use options::SettingField;

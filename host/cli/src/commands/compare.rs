@@ -2,7 +2,7 @@
 
 use harness_core::compare::{Comparison, Named, Options, THRESHOLD, Verdict, compare};
 use harness_core::metric::{self, Direction};
-use harness_core::{Status, Warning, format};
+use harness_core::{Status, Warning, format, private};
 
 use super::compare_show::{Shown, changed, names};
 use super::interleave;
@@ -37,14 +37,18 @@ impl Compare {
         let threshold = self.threshold.unwrap_or_else(|| limit.map_or(THRESHOLD, |limit| limit.min(THRESHOLD)));
         let paired = self.paired || !self.interleave.is_empty();
         let options = Options { metrics: self.metrics.clone(), threshold, force: self.force, paired };
-        let (base, news) = match self.interleave.as_slice() {
+        let (mut base, mut news) = match self.interleave.as_slice() {
             [a, b] => {
                 let folder = recordings?.for_new()?;
-                let (base, new) = interleave::run(a, b, self.rounds, &folder, self.config.as_deref(), &options)?;
+                let (base, new) =
+                    interleave::run(a, b, self.rounds, &folder, self.config.as_deref(), self.private, &options)?;
                 (base, vec![new])
             }
             _ => self.read(&baselines)?,
         };
+        if self.private {
+            base.iter_mut().chain(news.iter_mut().flatten()).for_each(without_folders);
+        }
         for named in base.iter().chain(news.iter().flatten()) {
             warn(named);
         }
@@ -77,6 +81,15 @@ impl Compare {
             None => Ok((read(&self.base)?, vec![read(&self.new)?])),
         }
     }
+}
+
+/// The recording without what is private, by its file's name.
+fn without_folders(named: &mut Named) {
+    let path = named.path.display().to_string();
+    let name = private::last_component(&path);
+    private::recording(&mut named.recording);
+    named.recording.notes.iter_mut().for_each(|note| *note = note.replace(&path, &name));
+    named.path = name.into();
 }
 
 /// Two recordings of a side whose figures are the same in every run: no two measurements are.

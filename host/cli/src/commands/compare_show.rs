@@ -8,6 +8,8 @@ use harness_core::compare::{Comparison, Difference, Figure, Named, Row};
 use harness_core::format::{Scale, count, plural};
 use harness_core::metric::Direction;
 use harness_core::statistics::{CONFIDENCE, Interval};
+use harness_core::text::{self, visible_line};
+use harness_figures::markdown;
 use serde_json::{Value, json};
 
 use super::plugin::plain_table;
@@ -42,7 +44,7 @@ impl Shown<'_> {
                 table.add_row(cells(row).iter().enumerate().map(|(column, text)| cell(text, column)));
             }
             parts.push(table.trim_fmt());
-            let notes = self.notes(new, comparison, |fact| fact.to_owned());
+            let notes = self.notes(new, comparison, |text| text.to_owned(), |fact| format!("  {}", visible_line(fact)));
             parts.extend((!notes.is_empty()).then(|| notes.join("\n\n")));
         }
         parts.push(self.method());
@@ -52,31 +54,38 @@ impl Shown<'_> {
     pub(super) fn markdown(&self) -> String {
         let mut parts = Vec::new();
         for (new, comparison) in self.news.iter().zip(self.comparisons) {
-            parts.push(format!("`{}` beside the base `{}`", side(new), side(self.base)));
+            parts.push(format!("{} beside the base {}", markdown::code(&side(new)), markdown::code(&side(self.base))));
             let rule = "| --- | ---: | ---: | --- | ---: | ---: | --- |".to_owned();
             let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
             let head = line(&HEAD.map(ToOwned::to_owned));
-            let rows = comparison.rows.iter().map(|row| line(&cells(row).map(|cell| cell.replace('|', "\\|"))));
+            let rows = comparison.rows.iter().map(|row| line(&cells(row).map(|cell| markdown::text(&cell))));
             parts.push([head, rule].into_iter().chain(rows).collect::<Vec<_>>().join("\n"));
-            parts.extend(self.notes(new, comparison, |fact| format!("- {}", fact.trim_start())));
+            parts.extend(self.notes(new, comparison, paragraph, |fact| format!("- {}", markdown::text(fact))));
         }
         parts.push(self.method());
         parts.join("\n\n")
     }
 
-    /// In what clocks were held down, what differs and what could not be compared; `line` makes a line of one.
-    fn notes(&self, new: &[Named], comparison: &Comparison, line: fn(&str) -> String) -> Vec<String> {
+    /// In what clocks were held down, what differs and what could not be compared; `text` shows a paragraph, and `line` what is one of a
+    /// list.
+    fn notes(
+        &self,
+        new: &[Named],
+        comparison: &Comparison,
+        text: fn(&str) -> String,
+        line: fn(&str) -> String,
+    ) -> Vec<String> {
         let differences = |title: &str, list: &[Difference]| {
-            let lines: Vec<String> = list.iter().map(|difference| line(&format!("  {}", arrow(difference)))).collect();
+            let lines: Vec<String> = list.iter().map(|difference| line(&arrow(difference))).collect();
             (!lines.is_empty()).then(|| format!("{title}\n{}", lines.join("\n")))
         };
         let missing: Vec<String> = comparison
             .uncompared
             .iter()
-            .map(|missing| line(&format!("  {}: {}", missing.metric, missing.reason)))
+            .map(|missing| line(&format!("{}: {}", missing.metric, missing.reason)))
             .collect();
         [
-            held_down(self.base, new),
+            held_down(self.base, new).map(|held| text(&held)),
             differences("Other work, compared because of --force:", &comparison.other_work),
             differences("What else differs:", &comparison.facts),
             (!missing.is_empty()).then(|| format!("Not compared:\n{}", missing.join("\n"))),
@@ -143,8 +152,13 @@ impl Shown<'_> {
             "corrected_over": self.judged(),
             "comparisons": comparisons,
         });
-        format!("{document:#}")
+        text::json(&format!("{document:#}")).into_owned()
     }
+}
+
+/// Our own lines in Markdown.
+fn paragraph(text: &str) -> String {
+    text.lines().map(markdown::text).collect::<Vec<_>>().join("\n")
 }
 
 /// In how many runs clocks were held down, where they were.
@@ -165,7 +179,7 @@ fn throttled(side: &[Named]) -> Option<Throttled> {
 }
 
 fn throttled_words(throttled: &Throttled, side: &str) -> String {
-    format!("{} of {} of {side}{}", throttled.runs, plural(throttled.of, "run"), throttled.why())
+    format!("{} of {} of {side}{}", throttled.runs, plural(throttled.of, "run"), visible_line(&throttled.why()))
 }
 
 fn throttled_json(side: &[Named]) -> Option<Value> {
@@ -211,7 +225,7 @@ fn arrow(difference: &Difference) -> String {
 
 fn cell(text: &str, column: usize) -> Cell {
     let right = [1, 2, 4, 5].contains(&column);
-    Cell::new(text).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
+    Cell::new(visible_line(text)).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
 }
 
 fn cells(row: &Row) -> [String; 7] {
@@ -274,7 +288,12 @@ pub(super) fn number(value: f64) -> String {
 
 /// `a.jsonl, b.jsonl`.
 pub(super) fn names(side: &[Named]) -> String {
-    side.iter().map(|named| named.path.display().to_string()).collect::<Vec<_>>().join(", ")
+    side.iter().map(|named| path(&named.path)).collect::<Vec<_>>().join(", ")
+}
+
+/// A path in one line, whatever its name has in it.
+fn path(path: &Path) -> String {
+    visible_line(&path.display().to_string()).into_owned()
 }
 
 /// Many recordings would fill the screen: the first and how many more, and the folder once where they share it.
@@ -289,14 +308,14 @@ pub(super) fn side(side: &[Named]) -> String {
     let shared =
         folders.first().copied().flatten().filter(|folder| folders.len() == 1 && !folder.as_os_str().is_empty());
     let name = |named: &Named| match (shared, named.path.file_name()) {
-        (Some(_), Some(name)) => name.to_string_lossy().into_owned(),
-        _ => named.path.display().to_string(),
+        (Some(_), Some(name)) => path(name.as_ref()),
+        _ => path(&named.path),
     };
     let first: Vec<String> = side.iter().take(MOST).map(name).collect();
     let more = match side.len().saturating_sub(MOST) {
         0 => String::new(),
         more => format!(" and {} more", count(more as u64)),
     };
-    let folder = shared.map(|folder| format!(" in {}", folder.display())).unwrap_or_default();
+    let folder = shared.map(|folder| format!(" in {}", path(folder))).unwrap_or_default();
     format!("{}{more}{folder} ({runs})", first.join(", "))
 }

@@ -1,5 +1,6 @@
 //! `harness devices`.
 
+use harness_core::text;
 use harness_engine::{CudaDevice, cuda_devices};
 use harness_telemetry::Nvml;
 use serde_json::json;
@@ -32,7 +33,7 @@ impl Devices {
                 "nvml": nvml.as_ref().ok(),
                 "nvml_absent": nvml.as_ref().err(),
             });
-            return deliver::line(&format!("{report:#}"));
+            return deliver::line(&text::json(&format!("{report:#}")));
         }
         deliver::line("devices that a model can run on (--device), and by which backends (--backend)")?;
         deliver::line(&format!("  cpu     {} cores (candle)", cores.map_or("?".into(), |cores| cores.to_string())))?;

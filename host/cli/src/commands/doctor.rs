@@ -1,6 +1,7 @@
 //! `harness doctor`.
 
 use harness_core::doctor::Check;
+use harness_core::text;
 use serde_json::json;
 
 use crate::args::Doctor;
@@ -11,7 +12,8 @@ impl Doctor {
         let (machine, gpus) = health::thorough();
         if self.json {
             let gpus: Vec<_> = gpus.iter().map(|gpu| json!({"gpu": gpu.gpu, "checks": gpu.checks})).collect();
-            return deliver::line(&format!("{:#}", json!({"machine": machine, "gpus": gpus})));
+            let report = json!({"machine": machine, "gpus": gpus});
+            return deliver::line(&text::json(&format!("{report:#}")));
         }
         deliver::line("this machine")?;
         show(&machine)?;

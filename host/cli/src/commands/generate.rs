@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use harness_core::{
-    Budget, Facts, Finish, Generation, MeasureError, NoSensors, Prompt, Recorder, Request, Sampling, Session,
+    Budget, Facts, Finish, Generation, MeasureError, NoSensors, Prompt, Recorder, Request, Sampling, Session, text,
 };
 use serde_json::json;
 
@@ -48,7 +48,7 @@ impl Generate {
             return deliver::line(&generation.text);
         }
         let logits = if self.logits { Some(session.prompt_logits(&generation.prompt).map_err(failure)?) } else { None };
-        deliver::line(&document(&generation, &session, logits).to_string())
+        deliver::line(&text::json(&document(&generation, &session, logits).to_string()))
     }
 }
 

@@ -16,6 +16,8 @@ use crate::log::tell;
 
 const ORDER: [usize; 4] = [0, 1, 1, 0];
 const NAMES: [&str; 2] = ["a", "b"];
+/// Of `harness run`.
+const PRIVATE: &str = "--private";
 
 /// Records both, and returns the recordings of A and of B.
 pub(super) fn run(
@@ -24,9 +26,13 @@ pub(super) fn run(
     rounds: u32,
     recordings: &Path,
     config: Option<&Path>,
+    private: bool,
     options: &Options,
 ) -> Result<(Vec<Named>, Vec<Named>), Failure> {
-    let words = [words(a)?, words(b)?];
+    let mut words = [words(a)?, words(b)?];
+    for words in words.iter_mut().filter(|words| private && !words.iter().any(|word| word == PRIVATE)) {
+        words.push(PRIVATE.to_owned());
+    }
     let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
     let folder = recordings.join(format!("{time}-interleave"));
     // The child hears of Ctrl-C, too, and ends its recording before it ends; whoever signals this process alone ends what follows.

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use harness_core::text::visible_line;
+
 use crate::args::{PluginKind, PluginLanguage, PluginNew};
 use crate::failure::Failure;
 use crate::{Outcome, deliver, files};
@@ -220,7 +222,7 @@ fn check_name(name: &str) -> Outcome {
         return Err(Failure::usage(format!(
             "'{}' can't be a plugin's name; choose lower-case letters, digits and single '-', at most 64, beginning with a \
              letter and ending with a letter or a digit, such as 'my-plugin'",
-            harness_sandbox::printable(name)
+            visible_line(name)
         )));
     }
     // Cargo refuses them, or the crate hides one of the compiler's own.

@@ -1,5 +1,7 @@
 //! `harness recordings`.
 
+use harness_core::text::visible_line;
+
 use crate::args::Recordings;
 use crate::log::tell;
 use crate::{Outcome, config, deliver, places, settings};
@@ -11,6 +13,7 @@ impl Recordings {
         if found.is_empty() {
             tell(&format!("no recordings in {}; `harness run --quick` makes one", folder.display()));
         }
-        found.iter().try_for_each(|path| deliver::line(&path.display().to_string()))
+        // A name that has line feeds in it is one line all the same.
+        found.iter().try_for_each(|path| deliver::line(&visible_line(&path.display().to_string())))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness_core::Recording;
+use harness_core::{Recording, private};
 
 use crate::args::Report;
 use crate::baselines::latest;
@@ -19,7 +19,10 @@ impl Report {
             Some(path) => path,
             None => latest(&settings::recordings(&config)?.for_new()?)?,
         };
-        let recording = Recording::read(&path)?;
+        let mut recording = Recording::read(&path)?;
+        if self.private {
+            private::recording(&mut recording);
+        }
         let screen = Screen::new(false);
         for note in &recording.notes {
             screen.warn(note);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use harness_core::doctor::Verdict;
 use harness_core::roofline::Roofline;
 use harness_core::session::Broken;
-use harness_core::{MeasureError, Recorder, Recording, Session, Status, StopFlag, Warning, Work};
+use harness_core::{MeasureError, Recorder, Recording, Session, Status, StopFlag, Warning, Work, private};
 use harness_engine::Loaded;
 use harness_sandbox::{Description, Plugin, PluginError};
 
@@ -92,7 +92,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     telemetry.facts.extend(roofline.iter().flat_map(Roofline::facts));
 
     let start = jiff::Timestamp::now();
-    let facts = facts::gather(
+    let mut facts = facts::gather(
         &start.to_string(),
         settings.seed,
         loaded.backend.info(),
@@ -101,6 +101,9 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         &values,
         telemetry.facts,
     );
+    if settings.private {
+        private::facts(&mut facts);
+    }
     // Looked at again, now that it is written to.
     let path = match &settings.recording {
         Place::At(place) => place.for_new()?,
@@ -132,7 +135,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         plugin.run(session, telemetry.gpus, &values, &settings.limits, Arc::<PluginLog>::clone(&log));
     display.stop();
 
-    let (recording, failure) = end(session, result, &stop, &path, &settings.plugin)?;
+    let (recording, failure) = end(session, result, &stop, &path, settings)?;
     let recording = Arc::new(recording);
     for reading in &recording.summary {
         if reading.unmeasured {
@@ -259,7 +262,7 @@ fn end(
     result: Result<Vec<harness_core::Reading>, PluginError>,
     stop: &StopFlag,
     path: &Path,
-    plugin: &str,
+    settings: &RunSettings,
 ) -> Result<(Recording, Option<Failure>), Failure> {
     let broken = session.broken().cloned();
     let runs = session.runs().len();
@@ -274,7 +277,7 @@ fn end(
             (Status::Interrupted, Vec::new(), Some(Failure::Interrupted("interrupted".into())))
         }
         (Some(Broken::Measure(error @ MeasureError::Stopped(_))), _) => {
-            (Status::Stopped, Vec::new(), Some(Failure::failed(format!("{plugin} was ended: {error}"))))
+            (Status::Stopped, Vec::new(), Some(Failure::failed(format!("{} was ended: {error}", settings.plugin))))
         }
         (Some(Broken::Measure(error)), _) => (Status::Failed, Vec::new(), Some(Failure::failed(error))),
         (None, Err(_)) if stop.is_set() => {
@@ -283,7 +286,8 @@ fn end(
         (None, Ok(summary)) => (Status::Complete, summary, None),
         (None, Err(error)) => (Status::Failed, Vec::new(), Some(Failure::from(error))),
     };
-    let message = failure.as_ref().and_then(Failure::message).map(ToOwned::to_owned);
+    let message = failure.as_ref().and_then(Failure::message);
+    let message = message.map(|text| if settings.private { private::message(text) } else { text.to_owned() });
     let time = jiff::Timestamp::now().to_string();
     Ok((recorder.end(status, message, summary, time)?, failure))
 }

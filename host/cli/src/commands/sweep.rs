@@ -11,7 +11,8 @@ use harness_core::compare::{self, Unlike};
 use harness_core::format::{Scale, plural};
 use harness_core::recording::Status;
 use harness_core::statistics::{CONFIDENCE, mean, mean_interval};
-use harness_core::{Recording, metric};
+use harness_core::text::visible_line;
+use harness_core::{Recording, metric, private};
 use harness_engine::DTypeChoice;
 use harness_sandbox::Description;
 use serde_json::{Value, json};
@@ -142,10 +143,11 @@ fn manifest(settings: &RunSettings, sha256: &str) -> Value {
         "swept": settings.sweep.iter().map(|axis| axis.setting.as_str()).collect::<Vec<_>>(),
         "plugin": sha256, "set": set, "quick": settings.quick, "seed": settings.seed,
     });
+    let model_name = |model: &str| if settings.private { private::last_component(model) } else { model.to_owned() };
     let model = match &settings.model {
         // Not whether it may be fetched: that is no other model.
         ModelSettings::Gpt2(options) => json!({
-            "backend": options.backend.to_string(), "model": options.model, "device": options.device.to_string(),
+            "backend": options.backend.to_string(), "model": model_name(&options.model), "device": options.device.to_string(),
             "dtype": options.dtype.map(DTypeChoice::as_str), "tf32": options.tf32,
         }),
         ModelSettings::Simulated(simulated) => json!({
@@ -298,7 +300,7 @@ fn heading(name: &str, scale: &Scale) -> String {
 }
 
 fn cell(text: &str) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
+    Cell::new(visible_line(text)).set_alignment(CellAlignment::Right)
 }
 
 fn values(recording: &Recording, metric: &str) -> Vec<f64> {
@@ -334,6 +336,7 @@ fn draw(known: &[Known], settings: &RunSettings, folder: &Path, screen: &Screen)
         let (low, high) = interval.map_or((y, y), |interval| (interval.low, interval.high));
         let others = point.point.0.iter().enumerate().filter(|(at, _)| *at != along);
         let name = Point(others.map(|(_, setting)| setting.clone()).collect()).to_string();
+        let name = visible_line(&name).into_owned();
         let dot = Dot { x, y, low, high };
         match lines.iter_mut().find(|line| line.name == name) {
             Some(line) => line.points.push(dot),

@@ -39,6 +39,7 @@ fn confine(config: &mut Config, own: &Config, bounds: &Bounds) -> Vec<Refused> {
         recordings,
         quick: _,
         quiet: _,
+        private,
         seed: _,
         sensors: _,
         idle_time: _,
@@ -98,6 +99,9 @@ fn confine(config: &mut Config, own: &Config, bounds: &Bounds) -> Vec<Refused> {
     }
     if *offline == Some(false) && own.registries.offline == Some(true) {
         refuse("registries", "offline", "your own configuration says that nothing is fetched".into());
+    }
+    if *private == Some(false) && own.run.private == Some(true) {
+        refuse("run", "private", "your own configuration leaves the command line and folders out".into());
     }
     if !plain_http.is_empty() {
         refuse("registries", "plain-http", "it may not have anything fetched without TLS".into());

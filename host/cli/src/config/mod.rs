@@ -117,6 +117,7 @@ section! {
         pub(crate) recordings: Option<Destination>,
         pub(crate) quick: Option<bool>,
         pub(crate) quiet: Option<bool>,
+        pub(crate) private: Option<bool>,
         pub(crate) seed: Option<u64>,
         pub(crate) sensors: Option<String>,
         pub(crate) idle_time: Option<Time>,
@@ -244,14 +245,14 @@ mod tests {
 
     #[test]
     fn every_section_is_read() {
-        let text = "[run]\nplugin='x'\nreport=['csv=a']\nseed=3\nquick=true\n[model]\ndevice='cuda:1'\ndtype='f16'\nbackend='fused'\ntf32=true\n\
+        let text = "[run]\nplugin='x'\nreport=['csv=a']\nseed=3\nquick=true\nprivate=true\n[model]\ndevice='cuda:1'\ndtype='f16'\nbackend='fused'\ntf32=true\n\
                     [set]\nruns=3\nprompt='a'\n[sweep]\nbatch=[1, 8]\nprompt=['a, b', 'c']\nwarmup='1..4*2'\n[simulate]\njitter=0.5\n[limits]\nmax-memory='1GiB'\nmax-time='1h'\n\
                     [report-set.csv]\nsamples=true\n[registries]\noffline=true\nplain-http=['a:1']\ncache='c'\n\
                     [plugins]\na.path='a.wasm'\nb.reference='oci://ghcr.io/team/b:1'\n";
         let config = parse(Path::new("x.toml"), text).unwrap();
         assert_eq!(config.model.device.unwrap().0, harness_engine::DeviceChoice::Cuda(1));
         assert_eq!(config.model.backend.unwrap().0, crate::settings::BackendChoice::Fused);
-        assert_eq!(config.model.tf32, Some(true));
+        assert_eq!((config.model.tf32, config.run.private), (Some(true), Some(true)));
         assert_eq!(config.limits.max_memory.unwrap().0, 1 << 30);
         assert_eq!(pairs("x", &config.report_set["csv"]).unwrap(), [("samples".into(), "true".into())]);
         assert_eq!((config.registries.offline, config.registries.plain_http), (Some(true), vec!["a:1".to_owned()]));

@@ -61,6 +61,7 @@ fn anchor(config: &mut Config, folder: &Path) {
         recordings,
         quick: _,
         quiet: _,
+        private: _,
         seed: _,
         sensors: _,
         idle_time: _,

@@ -1,0 +1,103 @@
+//! What a recording says of a person and their machine and not of what was measured, and a recording without it.
+//!
+//! This is the only place that knows which facts those are.
+
+use std::path::Path;
+
+use crate::recording::{Facts, Recording};
+
+/// Facts that are left out.
+const LEFT_OUT: [&str; 2] = ["command", "host.name"];
+/// Facts that may be a path, of which only the last component stays.
+const PATHS: [&str; 1] = ["model.name"];
+
+/// Leaves out of facts what is private.
+pub fn facts(facts: &mut Facts) {
+    facts.retain(|name, _| !LEFT_OUT.contains(&name.as_str()));
+    for name in PATHS {
+        if let Some(path) = facts.get_mut(name) {
+            *path = last_component(path);
+        }
+    }
+}
+
+/// Leaves out of a recording what is private.
+pub fn recording(recording: &mut Recording) {
+    facts(&mut recording.facts);
+    recording.message = recording.message.take().map(|text| message(&text));
+}
+
+/// A message with nothing but the last component of each path in it.
+pub fn message(text: &str) -> String {
+    let ends = |character: char| character.is_whitespace() || "'\"`()[]{}<>,;:=".contains(character);
+    let word = |word: &str| {
+        let (path, stop) = word.strip_suffix('.').map_or((word, ""), |path| (path, "."));
+        match path.rsplit_once('/') {
+            // `tokens/s` is none.
+            Some((_, last)) if path.starts_with(['/', '.', '~']) || last.contains('.') || last.is_empty() => {
+                format!("{}{stop}", last_component(path))
+            }
+            _ => word.to_owned(),
+        }
+    };
+    text.split_inclusive(ends)
+        .map(|part| match part.char_indices().next_back() {
+            Some((at, end)) if ends(end) => format!("{}{end}", word(part.get(..at).unwrap_or_default())),
+            _ => word(part),
+        })
+        .collect()
+}
+
+/// Of a path, or of a name with an owner before it: `gpt2` of `/home/me/models/gpt2`.
+pub fn last_component(path: &str) -> String {
+    Path::new(path).file_name().map_or_else(|| "a folder".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::{Recorder, Status};
+
+    #[test]
+    fn a_recording_without_what_is_private() {
+        let given = [
+            ("start", "2026-01-01T00:00:00Z"),
+            ("host.name", "box"),
+            ("model.name", "/home/me/models/mine/"),
+            ("setting.prompt", "/etc/motd and/or ./x"),
+            ("command", "harness run --model /home/me/models/mine/"),
+        ];
+        let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let message = "/home/me/mine.wasm gave up".to_owned();
+        let mut ended = Recorder::in_memory(Facts::from(given))
+            .end(Status::Failed, Some(message), Vec::new(), String::new())
+            .unwrap();
+        recording(&mut ended);
+        let left: Vec<(&str, &str)> = ended.facts.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let expected =
+            [("start", "2026-01-01T00:00:00Z"), ("model.name", "mine"), ("setting.prompt", "/etc/motd and/or ./x")];
+        assert_eq!(left, expected);
+        assert_eq!(ended.message.as_deref(), Some("mine.wasm gave up"));
+    }
+
+    #[test]
+    fn messages_keep_the_last_component_of_paths() {
+        for (text, expected) in [
+            ("/home/me/mine.wasm failed in `run`: it panicked", "mine.wasm failed in `run`: it panicked"),
+            ("at src/lib.rs:12:5:\n3 tokens/s, 1/2", "at lib.rs:12:5:\n3 tokens/s, 1/2"),
+            ("see '~/x y/z.' and ../a/b", "see 'x y/z.' and b"),
+            ("oci://registry.lan/team/mine@sha256:00 was ended", "oci:mine@sha256:00 was ended"),
+            ("in /home/me/", "in me"),
+            ("", ""),
+        ] {
+            assert_eq!(message(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_last_components() {
+        for (name, expected) in [("gpt2", "gpt2"), ("owner/name", "name"), ("./a/b/", "b"), ("..", "a folder")] {
+            assert_eq!(last_component(name), expected);
+        }
+    }
+}
