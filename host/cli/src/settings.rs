@@ -184,11 +184,16 @@ fn plugins(args: &args::Registries, config: &Config) -> Plugins {
     let mut plain_http = config.registries.plain_http.clone();
     plain_http.extend(args.plain_http.iter().cloned());
     let options = harness_registry::Options {
-        cache: config.registries.cache.clone().unwrap_or_else(places::artifacts),
+        cache: Some(config.registries.cache.as_deref().map_or_else(places::artifacts, absolute)),
         offline: offline(args, config),
         plain_http,
     };
     Plugins::new(config.plugins.clone(), Registry::new(options))
+}
+
+/// A folder that the configuration names, from the present one.
+fn absolute(folder: &Path) -> PathBuf {
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 fn offline(args: &args::Registries, config: &Config) -> bool {

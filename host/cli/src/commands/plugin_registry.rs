@@ -18,11 +18,14 @@ impl PluginPull {
             std::fs::write(file, &pulled.component)
                 .map_err(|error| Failure::usage(format!("can't write {}: {error}", file.display())))?;
         }
+        let place = match self.output.as_deref().or(pulled.path.as_deref()) {
+            Some(path) => format!("in {}", path.display()),
+            None => "kept nowhere: name a folder in HARNESS_ARTIFACTS, by its absolute path, or a file with --output".into(),
+        };
         tell(&format!(
-            "{} bytes, sha256 {}, in {}",
+            "{} bytes, sha256 {}, {place}",
             units::count(pulled.component.len() as u64),
             sha256(&pulled.component),
-            self.output.as_deref().unwrap_or(&pulled.path).display()
         ));
         deliver::line(&pulled.reference.to_string())
     }

@@ -174,10 +174,11 @@ impl Http {
         Ok(bytes)
     }
 
-    /// The start of the body, whatever of it comes.
+    /// The start of the body, whatever of it comes soon.
     pub(crate) async fn reason(&self, answer: Answer) -> Vec<u8> {
         let Answer { mut response, until } = answer;
         let mut bytes = Vec::new();
+        let until = until.min(Instant::now() + self.times.silence);
         while bytes.len() < MAX_REASON
             && let Ok(Some(chunk)) = self.within(until, self.times.silence, "an answer", response.chunk()).await
         {
