@@ -98,8 +98,9 @@ fn in_file(path: &Path, text: &[u8], registry: &str, repository: &str) -> Result
         ))
     };
     // Where a value is wrong, serde_json would say it, and it may be a password.
-    let file: File = serde_json::from_slice(text)
-        .map_err(|error| unusable(format!("it is not written as it should be at line {}, column {}", error.line(), error.column())))?;
+    let file: File = serde_json::from_slice(text).map_err(|error| {
+        unusable(format!("it is not written as it should be at line {}, column {}", error.line(), error.column()))
+    })?;
     let auths = file.auths.unwrap_or_default();
     let key = key(&auths, registry, repository);
     let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
@@ -111,7 +112,9 @@ fn in_file(path: &Path, text: &[u8], registry: &str, repository: &str) -> Result
             return token();
         }
         if let Some(auth) = set(&entry.auth) {
-            return decoded(&auth).map(Some).ok_or_else(|| unusable("its 'auth' is no base64 of a name and a password".into()));
+            return decoded(&auth)
+                .map(Some)
+                .ok_or_else(|| unusable("its 'auth' is no base64 of a name and a password".into()));
         }
         if let (Some(user), Some(password)) = (&entry.username, &entry.password) {
             return Ok(Some(Login { user: user.clone(), password: password.clone() }));

@@ -145,9 +145,8 @@ struct FoundDescriptor {
 
 /// Reads a manifest that was checked against its digest. The error says what is wrong with it.
 pub(crate) fn layer(manifest: &[u8]) -> Result<Layer, String> {
-    let found: Found =
-        serde_json::from_slice(manifest)
-            .map_err(|error| format!("its manifest can't be read ({})", shown(&error.to_string(), 200)))?;
+    let found: Found = serde_json::from_slice(manifest)
+        .map_err(|error| format!("its manifest can't be read ({})", shown(&error.to_string(), 200)))?;
     match found.media_type.as_deref() {
         None | Some(MANIFEST) => {}
         Some(INDEX) => return Err("it is an index of several artifacts".into()),
@@ -158,7 +157,9 @@ pub(crate) fn layer(manifest: &[u8]) -> Result<Layer, String> {
     }
     match &found.config {
         Some(config) if config.media_type == CONFIG => {}
-        Some(config) => return Err(format!("its config is of the type '{}', not {CONFIG}", shown(&config.media_type, 100))),
+        Some(config) => {
+            return Err(format!("its config is of the type '{}', not {CONFIG}", shown(&config.media_type, 100)));
+        }
         None => return Err("its manifest has no config".into()),
     }
     let [layer] = found.layers.as_slice() else {
@@ -170,9 +171,10 @@ pub(crate) fn layer(manifest: &[u8]) -> Result<Layer, String> {
     if layer.size > MOST_COMPONENT {
         return Err(format!("its component has {} bytes, and {MOST_COMPONENT} are the most", layer.size));
     }
-    let digest = layer.digest.parse().map_err(|what: String| {
-        format!("its layer's digest can't be used: {}", shown(&what, 200))
-    })?;
+    let digest = layer
+        .digest
+        .parse()
+        .map_err(|what: String| format!("its layer's digest can't be used: {}", shown(&what, 200)))?;
     Ok(Layer { digest, size: layer.size })
 }
 

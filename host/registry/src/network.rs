@@ -80,8 +80,7 @@ impl<'a> Network<'a> {
             .build()
             .map_err(|error| failed(format!("the network can't be used ({error})")))?;
         let named = wire.plain_http.iter().any(|registry| registry == reference.registry());
-        let home =
-            Home::new(reference.host(), named || reference.is_loopback(), &wire.plain_http).map_err(failed)?;
+        let home = Home::new(reference.host(), named || reference.is_loopback(), &wire.plain_http).map_err(failed)?;
         let http = runtime.block_on(async { Http::new(&home, wire.times, &wire.roots) });
         let http = http.map_err(|error| {
             let why = chain(&error);
@@ -361,7 +360,10 @@ mod tests {
             (r#"{"errors": [{"code": "DENIED", "message": "no\u001b[2J\nway"}]}"#, ": DENIED no\\u{1b}[2J way"),
             (r#"{"errors": [{"code": "A"}, {"code": "B", "message": "b", "detail": [1]}]}"#, ": A, B b"),
             (r#"{"details": "incorrect"}"#, r#": {"details": "incorrect"}"#),
-            ("no\u{1b}]0;x\u{7} \u{202e}\u{2066} go\n::error::x", ": no\\u{1b}]0;x\\u{7} \\u{202e}\\u{2066} go ::error::x"),
+            (
+                "no\u{1b}]0;x\u{7} \u{202e}\u{2066} go\n::error::x",
+                ": no\\u{1b}]0;x\\u{7} \\u{202e}\\u{2066} go ::error::x",
+            ),
             ("<html><body>Bad gateway", ""),
             ("", ""),
             (r#"{"errors": []}"#, ""),

@@ -21,7 +21,9 @@ pub enum FolderError {
         source: io::Error,
     },
     /// Its owner can change what is in it.
-    #[error("the folder {path} belongs to another user (number {owner}); name another one, or delete it if that may be")]
+    #[error(
+        "the folder {path} belongs to another user (number {owner}); name another one, or delete it if that may be"
+    )]
     Foreign {
         /// Which: the folder, a link to it, or a folder above it.
         path: PathBuf,
@@ -183,7 +185,10 @@ mod tests {
     fn a_relative_path_is_refused() {
         for path in ["", ".", "cache", "./cache", ".cache/harness/artifacts"] {
             let error = private_folder(Path::new(path)).unwrap_err();
-            assert!(matches!(error, FolderError::Relative { .. }) && !Path::new(path).join("artifacts").exists(), "{error}");
+            assert!(
+                matches!(error, FolderError::Relative { .. }) && !Path::new(path).join("artifacts").exists(),
+                "{error}"
+            );
         }
     }
 

@@ -20,7 +20,9 @@ impl PluginPull {
         }
         let place = match self.output.as_deref().or(pulled.path.as_deref()) {
             Some(path) => format!("in {}", path.display()),
-            None => "kept nowhere: name a folder in HARNESS_ARTIFACTS, by its absolute path, or a file with --output".into(),
+            None => {
+                "kept nowhere: name a folder in HARNESS_ARTIFACTS, by its absolute path, or a file with --output".into()
+            }
         };
         tell(&format!(
             "{} bytes, sha256 {}, {place}",

@@ -166,7 +166,9 @@ mod tests {
     #[test]
     fn a_registry_in_tls_leads_nowhere_else() {
         let home = tls();
-        for good in ["https://reg.io/token", "https://auth.docker.io/token?a=b", "https://reg.io:8443/x", "https://[::1]/"] {
+        for good in
+            ["https://reg.io/token", "https://auth.docker.io/token?a=b", "https://reg.io:8443/x", "https://[::1]/"]
+        {
             assert_eq!(home.realm(good).unwrap().as_str(), good);
         }
         let long = format!("https://reg.io/{}", "x".repeat(MAX_ADDRESS));
@@ -218,13 +220,30 @@ mod tests {
         for (home, good, bad) in [
             (
                 plain(),
-                &["http://lan:5000/a", "http://auth.lan/", "http://AUTH.lan:80/", "http://store.lan:9000/", "https://x.y/"][..],
-                &["http://lan/", "http://auth.lan:81/", "http://127.0.0.1:80/", "http://169.254.169.254/", "http://[::1]/"][..],
+                &[
+                    "http://lan:5000/a",
+                    "http://auth.lan/",
+                    "http://AUTH.lan:80/",
+                    "http://store.lan:9000/",
+                    "https://x.y/",
+                ][..],
+                &[
+                    "http://lan/",
+                    "http://auth.lan:81/",
+                    "http://127.0.0.1:80/",
+                    "http://169.254.169.254/",
+                    "http://[::1]/",
+                ][..],
             ),
             (
                 loopback(),
                 &["http://127.0.0.1:1/", "http://localhost/", "http://[::1]:9/", "http://0x7f.1/", "https://x.y/"],
-                &["http://10.0.0.1/", "http://localhost.evil.io/", "http://0.0.0.0:5000/", "http://[::ffff:127.0.0.1]/"],
+                &[
+                    "http://10.0.0.1/",
+                    "http://localhost.evil.io/",
+                    "http://0.0.0.0:5000/",
+                    "http://[::ffff:127.0.0.1]/",
+                ],
             ),
         ] {
             for address in good {
@@ -245,7 +264,9 @@ mod tests {
             may(&plain(), realm).unwrap();
         }
         may(&loopback(), "http://localhost:1/t").unwrap();
-        for (home, realm) in [(plain(), "https://evil.io/t"), (loopback(), "https://evil.io/t"), (plain(), "https://lan.evil/")] {
+        for (home, realm) in
+            [(plain(), "https://evil.io/t"), (loopback(), "https://evil.io/t"), (plain(), "https://lan.evil/")]
+        {
             let error = may(&home, realm).unwrap_err();
             assert!(error.contains("goes to no other host"), "{error}");
         }

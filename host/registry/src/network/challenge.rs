@@ -26,7 +26,8 @@ pub(crate) fn choose<'a>(headers: impl IntoIterator<Item = &'a [u8]>) -> Result<
         let text = std::str::from_utf8(header).map_err(|_| unreadable("it is no text"))?;
         for offer in offers(text).map_err(unreadable)? {
             if offer.scheme.eq_ignore_ascii_case("bearer") && !matches!(best, Some(Challenge::Bearer { .. })) {
-                let realm = offer.parameter("realm").map_err(unreadable)?.ok_or_else(|| unreadable("it has no realm"))?;
+                let realm =
+                    offer.parameter("realm").map_err(unreadable)?.ok_or_else(|| unreadable("it has no realm"))?;
                 let service = offer.parameter("service").map_err(unreadable)?;
                 best = Some(Challenge::Bearer { realm, service });
             } else if offer.scheme.eq_ignore_ascii_case("basic") && best.is_none() {

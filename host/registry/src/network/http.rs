@@ -141,7 +141,10 @@ impl Http {
             }
             let wrong = |what: String| Err(Fault::Address(what));
             if !matches!(method, Method::GET | Method::HEAD) {
-                return wrong(format!("it redirects what is sent there ({}), which harness doesn't follow", response.status()));
+                return wrong(format!(
+                    "it redirects what is sent there ({}), which harness doesn't follow",
+                    response.status()
+                ));
             }
             seen.push(url.clone());
             let next = location(&response).and_then(|location| home.next(&url, location)).map_err(Fault::Address)?;
@@ -232,7 +235,8 @@ impl Answer {
 }
 
 fn location(response: &Response) -> Result<&str, String> {
-    let location = response.headers().get(LOCATION).ok_or_else(|| format!("it says {} and not where to", response.status()))?;
+    let location =
+        response.headers().get(LOCATION).ok_or_else(|| format!("it says {} and not where to", response.status()))?;
     location.to_str().map_err(|_| format!("it says {} and an address that is no text", response.status()))
 }
 

@@ -54,11 +54,8 @@ impl Case {
     }
 
     fn at(server: Server, manifest: &Value) -> Self {
-        let case = Self {
-            server,
-            folder: tempfile::tempdir().unwrap(),
-            manifest: serde_json::to_vec(manifest).unwrap(),
-        };
+        let case =
+            Self { server, folder: tempfile::tempdir().unwrap(), manifest: serde_json::to_vec(manifest).unwrap() };
         case.server.answer("/v2/team/mine/manifests/1", Answer::ok(case.manifest.clone()));
         case.server.answer(&case.manifest_path(), Answer::ok(case.manifest.clone()));
         case.server.answer(&blob_path(), Answer::ok(COMPONENT));
@@ -326,8 +323,11 @@ fn plain_http_is_for_this_machine_and_for_registries_that_are_named() {
     let reference: Reference = format!("oci://{registry}/team/mine@{}", digest(&case.manifest)).parse().unwrap();
     let error = case.registry(false).pull(&reference).unwrap_err();
     assert!(!error.is_usage() && error.to_string().contains("name it with --plain-http"), "{error}");
-    let options =
-        Options { cache: Some(case.folder.path().into()), offline: false, plain_http: vec!["0.0.0.0:1".into(), registry] };
+    let options = Options {
+        cache: Some(case.folder.path().into()),
+        offline: false,
+        plain_http: vec!["0.0.0.0:1".into(), registry],
+    };
     assert_eq!(Registry::new(options).pull(&reference).unwrap().component, COMPONENT);
 }
 

@@ -27,10 +27,8 @@ fn redirects_are_counted() {
         let case = Case::honest();
         case.server.answer(&blob_path(), Answer::status(status).header("Location", "/1"));
         for number in 1..5 {
-            case.server.answer(
-                &format!("/{number}"),
-                Answer::status(status).header("Location", &format!("/{}", number + 1)),
-            );
+            case.server
+                .answer(&format!("/{number}"), Answer::status(status).header("Location", &format!("/{}", number + 1)));
         }
         case.server.answer("/5", Answer::ok(COMPONENT));
         assert_eq!(case.pull().unwrap().component, COMPONENT, "{status}");

@@ -89,7 +89,7 @@ pub(crate) struct Server {
 }
 
 /// For every server in TLS, at 0.0.0.0 (which is no address of this machine and reaches it), at localhost and at 127.0.0.1.
-fn certificate() -> &'static rcgen::CertifiedKey<rcgen::KeyPair> {
+pub(crate) fn certificate() -> &'static rcgen::CertifiedKey<rcgen::KeyPair> {
     static CERTIFICATE: OnceLock<rcgen::CertifiedKey<rcgen::KeyPair>> = OnceLock::new();
     CERTIFICATE.get_or_init(|| {
         let names = ["0.0.0.0", "localhost", "127.0.0.1"].map(str::to_owned);

@@ -35,8 +35,14 @@ fn what_a_token_server_answers_is_bounded() {
         (secret("\\r\\nHost: evil"), "characters that no header takes"),
         (secret("\\u001b[2J"), "characters that no header takes"),
         (Answer::status("204 No Content").length(None), "answers 204"),
-        (Answer::status("500 Internal Server Error").body("it\u{1b}[2J\nbroke"), "500 Internal Server Error: it\\u{1b}[2J broke"),
-        (Answer::status("500 Internal Server Error").body(vec![b'x'; 1 << 16]).endless(), "500 Internal Server Error: xxx"),
+        (
+            Answer::status("500 Internal Server Error").body("it\u{1b}[2J\nbroke"),
+            "500 Internal Server Error: it\\u{1b}[2J broke",
+        ),
+        (
+            Answer::status("500 Internal Server Error").body(vec![b'x'; 1 << 16]).endless(),
+            "500 Internal Server Error: xxx",
+        ),
         (Answer::status("403 Forbidden").body("no\u{202e}\n::error::"), "refuses access: no\\u{202e} ::error::;"),
         (Answer::status("401 Unauthorized").body("\u{7}who?"), "refuses access: \\u{7}who?;"),
         (Answer::redirect("/token"), "lead in a circle"),
@@ -134,7 +140,9 @@ fn a_token_server_is_where_it_may_be() {
             case.server.challenge(&format!(r#"Bearer realm="{realm}""#));
             match case.pull() {
                 // To a registry in plain HTTP on this machine, others on this machine may be.
-                Ok(_) => assert_eq!((realm, case.server.url("")[..7].as_ref()), (plain.url("/token").as_str(), "http://")),
+                Ok(_) => {
+                    assert_eq!((realm, case.server.url("")[..7].as_ref()), (plain.url("/token").as_str(), "http://"))
+                }
                 Err(error) => {
                     let said = error.to_string();
                     assert!(matches!(error, RegistryError::Address { .. }), "{realm}: {said}");
