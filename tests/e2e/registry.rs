@@ -502,6 +502,7 @@ fn a_password_for_a_registry_in_plain_http_stays_there() {
 }
 
 /// The most that the process and those under it held, in bytes, and what it printed.
+#[allow(clippy::zombie_processes, reason = "wait4 waits for it")]
 fn peak(command: &mut Command) -> (u64, Output) {
     use std::os::unix::process::ExitStatusExt;
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::digest::Digest;
 use crate::error::RegistryError;
+use crate::text::shown;
 
 const SCHEME: &str = "oci://";
 /// Of bytes, as the OCI distribution specification has them.
@@ -73,7 +74,8 @@ impl FromStr for Reference {
     type Err = RegistryError;
 
     fn from_str(text: &str) -> Result<Self, RegistryError> {
-        let wrong = |what: &str| RegistryError::Malformed { text: text.to_owned(), what: what.to_owned() };
+        // It may come from a configuration that was found somewhere.
+        let wrong = |what: &str| RegistryError::Malformed { text: shown(text, 300), what: shown(what, 300) };
         // OCI tools take a name without a registry for one of Docker Hub's, and one without a tag for the tag 'latest'. Here
         // nothing is guessed.
         let (registry, rest) = text.strip_prefix(SCHEME).unwrap_or(text).split_once('/').unwrap_or_default();
@@ -213,6 +215,7 @@ mod tests {
             ("oci://ghcr.io/mine?:1", "is no name"),
             ("oci://ghcr.io/mïne:1", "is no name"),
             (&format!("oci://ghcr.io/{long_name}:1"), "is no name"),
+            ("oci://ghcr.io/m\u{1b}[2J\u{202e}\n:1", "'m\\u{1b}[2J\\u{202e} ' is no name"),
             ("oci://ghcr.io/mine:", "'' is no tag"),
             ("oci://ghcr.io/mine:.1", "'.1' is no tag"),
             ("oci://ghcr.io/mine:1:2", "'1:2' is no tag"),
@@ -226,7 +229,7 @@ mod tests {
             (&format!("oci://ghcr.io/mine@{DIGEST}@{DIGEST}"), "lower-case"),
         ] {
             let error = text.parse::<Reference>().unwrap_err().to_string();
-            assert!(error.contains(what), "{text}: {error}");
+            assert!(error.contains(what) && error.len() < 900 && !error.contains('\n'), "{text}: {error}");
         }
     }
 

@@ -4,13 +4,11 @@
 /// `\u{1b}`.
 pub(crate) fn shown(text: &str, max: usize) -> String {
     let mut line = String::new();
-    let mut length = 0;
-    for character in text.split_whitespace().collect::<Vec<_>>().join(" ").chars() {
-        if length == max {
+    for (at, character) in text.split_whitespace().collect::<Vec<_>>().join(" ").chars().enumerate() {
+        if at == max {
             line.push('…');
             break;
         }
-        length += 1;
         match is_hidden(character) {
             true => line.extend(character.escape_unicode()),
             false => line.push(character),

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -102,10 +102,7 @@ fn read(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
 }
 
 fn received(receiver: &Receiver<Vec<u8>>, time: Duration) -> Option<Vec<u8>> {
-    match receiver.recv_timeout(time) {
-        Ok(bytes) => Some(bytes),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-    }
+    receiver.recv_timeout(time).ok()
 }
 
 #[cfg(all(test, unix))]
