@@ -105,7 +105,8 @@ fn received(receiver: &Receiver<Vec<u8>>, time: Duration) -> Option<Vec<u8>> {
     receiver.recv_timeout(time).ok()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
 
