@@ -1,15 +1,21 @@
-//! Plugins in a real registry on this machine: Debian's docker-registry.
+//! Plugins in a real registry on this machine: Debian's docker-registry; and in one of this test's own that lies, for what shows only
+//! from outside: who gets a password, and how much memory an answer takes.
 //!
-//! What a registry can do wrong is tried in `host/registry/tests`, which needs none.
+//! What else a registry can do wrong is tried in `host/registry/tests`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
-use std::io::{BufRead, BufReader};
+#[allow(dead_code, reason = "host/registry's own tests use the rest")]
+#[path = "../../host/registry/tests/lying/server.rs"]
+mod lying;
+
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use harness_tests::{EXAMPLE, Place, stderr, stdout, told};
-use serde_json::Value;
+use lying::Answer;
+use serde_json::{Value, json};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
@@ -333,4 +339,247 @@ fn other_machines_are_spoken_to_in_tls() {
     };
     let pinned = done(&trusting(&push));
     done(&trusting(&quick(&["--plugin", &pinned])));
+}
+
+const LOGIN: &str = "Basic dGVhbTpzM2NyZXQ="; // team:s3cret
+
+/// A user who has a password for each of the registries, and trusts the certificate of the lying ones.
+fn logged_in(registries: &[String]) -> Place {
+    let place = Place::new();
+    let auths: serde_json::Map<String, Value> =
+        registries.iter().map(|registry| (registry.clone(), json!({"auth": &LOGIN["Basic ".len()..]}))).collect();
+    place.write("auth.json", json!({ "auths": auths }).to_string());
+    place.write("root.pem", lying::certificate().cert.pem());
+    place
+}
+
+fn pull(place: &Place, server: &lying::Server, more: &[&str]) -> Command {
+    pull_from(place, &server.host(), more)
+}
+
+fn pull_from(place: &Place, registry: &str, more: &[&str]) -> Command {
+    let mut command = place.command(BINARY);
+    command
+        .env("HARNESS_ARTIFACTS", place.path("artifacts"))
+        .env("REGISTRY_AUTH_FILE", place.path("auth.json"))
+        .env("SSL_CERT_FILE", place.path("root.pem"))
+        .args(["plugin", "pull", &format!("oci://{registry}/team/mine:1")])
+        .args(more);
+    command
+}
+
+/// Fails, and says so in one line that moves no terminal and has no secret in it.
+fn fails(command: &mut Command, code: i32, words: &[&str]) {
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{}", told(&output));
+    let said = stderr(&output);
+    for word in words {
+        assert!(said.contains(word), "'{word}' is not in {said}");
+    }
+    assert!(said.trim_end().lines().count() == 1 && !said.contains(LOGIN) && !said.contains("s3cret"), "{said}");
+    assert!(!said.trim_end().contains(|character: char| character.is_control() || character == '\u{202e}'), "{said:?}");
+}
+
+/// Has one artifact for who has a token, which the token server gives to everybody.
+fn wants_token(server: &lying::Server, realm: &str, tokens: &lying::Server) {
+    const COMPONENT: &[u8] = b"\0asm and so on";
+    let digest = format!("sha256:{}", harness_sandbox::sha256(COMPONENT));
+    let manifest = json!({
+        "schemaVersion": 2,
+        "config": {"mediaType": "application/vnd.wasm.config.v0+json", "digest": digest, "size": 2},
+        "layers": [{"mediaType": "application/wasm", "digest": digest, "size": COMPONENT.len()}],
+    });
+    server.challenge(&format!(r#"Bearer realm="{realm}",service="s""#));
+    tokens.answer("/token", Answer::ok(r#"{"token": "t0ken"}"#));
+    server.answer("/v2/team/mine/manifests/1", Answer::ok(manifest.to_string()).only_for("Bearer t0ken"));
+    server.answer(&format!("/v2/team/mine/blobs/{digest}"), Answer::ok(COMPONENT).only_for("Bearer t0ken"));
+}
+
+/// What was shown to a server.
+fn shown(server: &lying::Server) -> Vec<Option<String>> {
+    server.asked().into_iter().map(|(_, authorization)| authorization).collect()
+}
+
+#[test]
+fn a_password_goes_to_the_token_server_that_a_registry_in_tls_names() {
+    let (server, tokens, other) = (lying::Server::in_tls(), lying::Server::in_tls(), lying::Server::in_tls());
+    let place = logged_in(&[server.host()]);
+    // As Docker Hub's, it is another host.
+    let realm = tokens.url("/token").replace("0.0.0.0", "localhost");
+    wants_token(&server, &realm, &tokens);
+    done(&pull(&place, &server, &[]).output().unwrap());
+    assert_eq!(shown(&tokens), [Some(LOGIN.to_owned())]);
+    assert_eq!(shown(&server), [None, Some("Bearer t0ken".into()), Some("Bearer t0ken".into())]);
+
+    // It goes no further.
+    tokens.answer("/token", Answer::redirect(&other.url("/elsewhere")));
+    other.answer("/elsewhere", Answer::ok(r#"{"token": "t0ken"}"#));
+    done(&pull(&place, &server, &[]).output().unwrap());
+    assert_eq!((shown(&tokens), shown(&other)), (vec![Some(LOGIN.to_owned())], vec![None]));
+    other.challenge("Basic realm=x");
+    other.answer("/elsewhere", Answer::ok(r#"{"token": "t0ken"}"#).only_for(LOGIN));
+    fails(&mut pull(&place, &server, &[]), 2, &["refuses access"]);
+    assert_eq!(shown(&other), [None]);
+}
+
+#[test]
+fn a_password_leaves_tls_for_nobody() {
+    let (server, plain) = (lying::Server::in_tls(), lying::Server::start());
+    let place = logged_in(&[server.host(), plain.host(), format!("localhost:{}", plain.port())]);
+    let secret = format!("https://team:s3cret@{}/token", server.host());
+    for (realm, word) in [
+        (plain.url("/token"), "leads out of TLS"),
+        (plain.url("/token").replace("127.0.0.1", "localhost"), "leads out of TLS"),
+        (server.url("/token").replace("https:", "http:"), "leads out of TLS"),
+        ("file:///etc/passwd".into(), "is neither https:// nor http://"),
+        ("unix:/run/docker.sock".into(), "is neither https:// nor http://"),
+        (server.url("/token#x"), "has a '#' in it"),
+        (secret, "a name or a password in it"),
+    ] {
+        wants_token(&server, &realm, &plain);
+        fails(&mut pull(&place, &server, &[]), 2, &["leads where harness does not go", word]);
+        // To name the other as plain does not help: the registry is in TLS.
+        fails(&mut pull(&place, &server, &["--plain-http", &plain.host()]), 2, &[word]);
+        assert_eq!(shown(&server), [None, None]);
+    }
+    server.answer("/token", Answer::redirect(&plain.url("/token")));
+    wants_token(&server, &server.url("/token"), &plain);
+    fails(&mut pull(&place, &server, &[]), 2, &["leads out of TLS"]);
+    assert_eq!(plain.asked(), []);
+
+    // Nor where the registry asks for the password itself.
+    server.challenge("Basic realm=x");
+    server.answer("/v2/team/mine/manifests/1", Answer::redirect(&plain.url("/there")).only_for(LOGIN));
+    fails(&mut pull(&place, &server, &[]), 2, &["leads out of TLS"]);
+    let other = lying::Server::in_tls();
+    other.challenge("Basic realm=x");
+    other.answer("/there", Answer::ok("{}").only_for(LOGIN));
+    server.answer("/v2/team/mine/manifests/1", Answer::redirect(&other.url("/there")).only_for(LOGIN));
+    fails(&mut pull(&place, &server, &[]), 2, &["refuses access"]);
+    assert_eq!((plain.asked(), shown(&other)), (vec![], vec![None]));
+}
+
+#[test]
+fn a_password_for_another_registry_is_nobodys() {
+    for (server, tokens) in
+        [(lying::Server::in_tls(), lying::Server::in_tls()), (lying::Server::start(), lying::Server::start())]
+    {
+        let place = logged_in(&[tokens.host(), "docker.io".into(), "https://index.docker.io/v1/".into()]);
+        wants_token(&server, &tokens.url("/token"), &tokens);
+        done(&pull(&place, &server, &[]).output().unwrap());
+        assert_eq!(shown(&tokens), [None]);
+        server.challenge("Basic realm=x");
+        fails(&mut pull(&place, &server, &[]), 2, &["refuses access"]);
+        assert!(shown(&server).iter().flatten().all(|shown| shown == "Bearer t0ken"));
+    }
+}
+
+/// Anybody on the way may have written what a registry in plain HTTP says.
+#[test]
+fn a_password_for_a_registry_in_plain_http_stays_there() {
+    let (server, secure, plain) = (lying::Server::start(), lying::Server::in_tls(), lying::Server::start());
+    let named = format!("0.0.0.0:{}", server.port());
+    let place = logged_in(&[server.host(), named.clone()]);
+    wants_token(&server, &secure.url("/token"), &secure);
+    fails(&mut pull(&place, &server, &[]), 2, &["goes to no other host", &secure.host()]);
+    assert_eq!(secure.asked(), []);
+    // On this machine all is one.
+    wants_token(&server, &plain.url("/token").replace("127.0.0.1", "localhost"), &plain);
+    done(&pull(&place, &server, &[]).output().unwrap());
+    assert_eq!(shown(&plain), [Some(LOGIN.to_owned())]);
+
+    // From elsewhere nothing leads here, unless it is named.
+    wants_token(&server, &plain.url("/token"), &plain);
+    fails(
+        &mut pull_from(&place, &named, &["--plain-http", &named]),
+        2,
+        &["is in plain HTTP and is not the registry", "--plain-http"],
+    );
+    assert_eq!(plain.asked(), []);
+    let both = ["--plain-http", &named, "--plain-http", &plain.host()];
+    done(&pull_from(&place, &named, &both).output().unwrap());
+    assert_eq!(shown(&plain), [Some(LOGIN.to_owned())]);
+}
+
+/// The most that the process and those under it held, in bytes, and what it printed.
+#[allow(clippy::zombie_processes, reason = "wait4 waits for it")]
+fn peak(command: &mut Command) -> (u64, Output) {
+    use std::os::unix::process::ExitStatusExt;
+
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = Vec::new();
+    child.stderr.take().unwrap().read_to_end(&mut said).unwrap();
+    let (mut status, pid) = (0, libc::pid_t::try_from(child.id()).unwrap());
+    // SAFETY: a structure of integers may be all zero.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers are to locals that outlive the call, and nobody else waits for this child.
+    assert_eq!(unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) }, pid);
+    let output = Output { status: std::process::ExitStatus::from_raw(status), stdout: Vec::new(), stderr: said };
+    (u64::try_from(usage.ru_maxrss).unwrap() << 10, output)
+}
+
+#[test]
+fn an_endless_answer_takes_no_memory() {
+    const MAX_COMPONENT: usize = 256 << 20;
+    let endless = || Answer::ok(vec![b' '; 1 << 20]).endless();
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let manifest = json!({
+        "schemaVersion": 2,
+        "config": {"mediaType": "application/vnd.wasm.config.v0+json", "digest": digest, "size": 2},
+        "layers": [{"mediaType": "application/wasm", "digest": digest, "size": MAX_COMPONENT}],
+    });
+    let tiny = format!(
+        r#"{{"schemaVersion": 2, "layers": [{}]}}"#,
+        vec![r#"{"mediaType":"","digest":"","size":0}"#; 100_000].join(",")
+    );
+    let (path, blob) = ("/v2/team/mine/manifests/1", format!("/v2/team/mine/blobs/{digest}"));
+    for (path, answer, code, word) in [
+        ("/token", endless(), 1, "more than 1048576 bytes"),
+        ("/token", Answer::ok("{").length(Some(1 << 40)), 1, "more than 1048576 bytes"),
+        ("/token", Answer::status("500 No").body(vec![b'x'; 1 << 20]).endless(), 1, "answers 500"),
+        ("/token", Answer::ok(vec![b'['; 1 << 20]), 1, "no JSON object"),
+        (path, endless(), 2, "longer than 4194304 bytes"),
+        (path, Answer::status("403 Forbidden").body(vec![b'x'; 1 << 20]).endless(), 2, "refuses access: xxx"),
+        (path, Answer::ok(tiny), 2, "can't be used"),
+        (path, Answer::ok(vec![b'['; 4 << 20]), 2, "can't be read"),
+        (&blob, endless(), 2, "longer than 268435456 bytes"),
+    ] {
+        let server = lying::Server::start();
+        wants_token(&server, &server.url("/token"), &server);
+        server.answer("/v2/team/mine/manifests/1", Answer::ok(manifest.to_string()).only_for("Bearer t0ken"));
+        server.answer(path, if path == "/token" { answer } else { answer.only_for("Bearer t0ken") });
+        let (bytes, output) = peak(&mut pull(&logged_in(&[]), &server, &[]));
+        assert_eq!(output.status.code(), Some(code), "{}", told(&output));
+        assert!(stderr(&output).contains(word) && stderr(&output).len() < 2000, "{}", told(&output));
+        assert!(bytes < 512 << 20, "{path} ({word}): {bytes} bytes");
+    }
+}
+
+#[test]
+fn what_a_token_server_says_moves_no_terminal() {
+    let server = lying::Server::start();
+    wants_token(&server, &server.url("/token"), &server);
+    let said = "no\u{1b}]0;x\u{7} \u{202e}\u{2066} go\n::error::x";
+    server.answer("/token", Answer::status("403 Forbidden").body(said));
+    let written = "refuses access: no\\u{1b}]0;x\\u{7} \\u{202e}\\u{2066} go ::error::x; `docker login";
+    fails(&mut pull(&logged_in(&[]), &server, &[]), 2, &[written]);
+}
+
+#[test]
+fn the_folder_of_what_was_fetched_is_this_users_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = lying::Server::start();
+    wants_token(&server, &server.url("/token"), &server);
+    let place = logged_in(&[]);
+    done(&pull(&place, &server, &[]).output().unwrap());
+    let folder = place.path("artifacts");
+    let mode = |mode| std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(mode)).unwrap();
+    assert_eq!(std::fs::metadata(&folder).unwrap().permissions().mode() & 0o7777, 0o700);
+    for open in [0o777, 0o770] {
+        mode(open);
+        let words = ["other users can write into the folder", "HARNESS_ARTIFACTS", "delete it"];
+        fails(&mut pull(&place, &server, &[]), 2, &words);
+    }
+    mode(0o755);
+    done(&pull(&place, &server, &[]).output().unwrap());
 }

@@ -15,17 +15,16 @@ pub(crate) fn cache() -> Option<PathBuf> {
     Some(xdg("XDG_CACHE_HOME", ".cache")?.join("plugins"))
 }
 
-/// The user's folder for what was fetched from registries: `HARNESS_ARTIFACTS`, else in the XDG cache folder; or why there is none.
-pub(crate) fn artifacts() -> Result<PathBuf, String> {
+/// The user's folder for what was fetched from registries: `HARNESS_ARTIFACTS`, else in the XDG cache folder, if there is one. An
+/// error where it would depend on the present folder.
+pub(crate) fn artifacts() -> Result<Option<PathBuf>, String> {
     match named("HARNESS_ARTIFACTS") {
-        Some(folder) if folder.is_absolute() => Ok(folder),
+        Some(folder) if folder.is_absolute() => Ok(Some(folder)),
         Some(folder) => Err(format!(
             "HARNESS_ARTIFACTS is {}, and code is kept in no folder that depends on where harness is run; give an absolute path",
             folder.display()
         )),
-        None => xdg("XDG_CACHE_HOME", ".cache").map(|folder| folder.join("artifacts")).ok_or_else(|| {
-            "there is no folder for what is fetched; set HOME or HARNESS_ARTIFACTS to an absolute path".into()
-        }),
+        None => Ok(xdg("XDG_CACHE_HOME", ".cache").map(|folder| folder.join("artifacts"))),
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Once;
 
 use harness_bundle::{BUILTINS, builtin};
 use harness_core::doctor::Confinement;
-use harness_registry::{Options, Reference, Registry, RegistryError};
+use harness_registry::{Options, Reference, Registry, RegistryError, private_folder};
 use harness_sandbox::{ChildCompiler, Compiler, LoadLimits, Plugin, Sandbox, sha256};
 use serde::Deserialize;
 
@@ -31,15 +31,19 @@ pub(crate) fn confinement() -> Result<Confinement, String> {
 /// A sandbox that compiles within limits, with the cache of this user, if there is a place for one.
 pub(crate) fn sandbox(limits: LoadLimits, screen: &Screen) -> Result<Sandbox, Failure> {
     static SAID: Once = Once::new();
-    let cache = places::cache();
-    if cache.is_none() {
-        SAID.call_once(|| {
-            screen.say("plugins are compiled each time: there is no folder to keep them in; set HOME or XDG_CACHE_HOME to an absolute path");
-        });
+    let cache = places::cache()
+        .ok_or_else(|| "there is no folder to keep them in; set HOME or XDG_CACHE_HOME to an absolute path".to_owned());
+    // What lies there is run, so it must be this user's alone.
+    let cache = cache.and_then(|folder| match private_folder(&folder) {
+        Ok(()) => Ok(folder),
+        Err(error) => Err(error.to_string()),
+    });
+    if let Err(reason) = &cache {
+        SAID.call_once(|| screen.say(&format!("plugins are compiled each time: {reason}")));
     }
     let compiler = ChildCompiler::of_this_binary(limits)
         .map_err(|error| Failure::failed(format!("the file of this program can't be found: {error}")))?;
-    Ok(Sandbox::new(Compiler::Child(compiler), cache.as_deref())?)
+    Ok(Sandbox::new(Compiler::Child(compiler), cache.ok().as_deref())?)
 }
 
 /// What a text that names a plugin means, if the configuration has no such name.

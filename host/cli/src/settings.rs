@@ -1,5 +1,6 @@
 //! What a command works with: made once of arguments, configuration and defaults; arguments win.
 
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -196,13 +197,14 @@ impl args::Sources {
 fn plugins(args: &args::Registries, config: &Config) -> Plugins {
     let mut plain_http = config.registries.plain_http.clone();
     plain_http.extend(args.plain_http.iter().cloned());
-    let options = config
-        .registries
-        .cache
-        .clone()
-        .map_or_else(places::artifacts, Ok)
-        .map(|cache| harness_registry::Options { cache, offline: offline(args, config), plain_http });
+    let cache = config.registries.cache.as_deref().map_or_else(places::artifacts, |folder| Ok(Some(absolute(folder))));
+    let options = cache.map(|cache| harness_registry::Options { cache, offline: offline(args, config), plain_http });
     Plugins::new(config.plugins.clone(), options)
+}
+
+/// A folder that the configuration names, from the present one.
+fn absolute(folder: &Path) -> PathBuf {
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 fn offline(args: &args::Registries, config: &Config) -> bool {

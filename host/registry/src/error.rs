@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::private_folder::FolderError;
+
 /// Why there is no artifact, or why it did not get to the registry.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
@@ -93,14 +95,27 @@ pub enum RegistryError {
         /// What may help, after a semicolon; or empty.
         hint: &'static str,
     },
+    /// An address that a registry named, and that harness does not go to or does not show a password to.
+    #[error("{reference}: {registry} leads where harness does not go: {what}")]
+    Address {
+        /// Which.
+        reference: String,
+        /// Where.
+        registry: String,
+        /// Which address, and what is wrong with it.
+        what: String,
+    },
     /// A file of the cache is not what its name says.
-    #[error("{path} is damaged: its digest is {found}; delete it, and leave --offline out once to fetch it again")]
+    #[error("{path} is damaged: {what}; delete it, and leave --offline out once to fetch it again")]
     Damaged {
         /// Where.
         path: PathBuf,
-        /// What its contents have for a digest.
-        found: String,
+        /// What differs.
+        what: String,
     },
+    /// The cache is not this user's alone.
+    #[error("can't use the cache of plugins, which HARNESS_ARTIFACTS names if it is set: {0}")]
+    Folder(FolderError),
     /// The cache can't be read or written.
     #[error("can't use the cache of plugins {path}: {source}; name another folder in HARNESS_ARTIFACTS")]
     Cache {

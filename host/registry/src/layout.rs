@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::text::shown;
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -144,37 +145,37 @@ struct FoundDescriptor {
 
 /// Reads a manifest that was checked against its digest. The error says what is wrong with it.
 pub(crate) fn layer(manifest: &[u8]) -> Result<Layer, String> {
-    let found: Found =
-        serde_json::from_slice(manifest).map_err(|error| format!("its manifest can't be read ({error})"))?;
+    let found: Found = serde_json::from_slice(manifest)
+        .map_err(|error| format!("its manifest can't be read ({})", shown(&error.to_string(), 200)))?;
     match found.media_type.as_deref() {
         None | Some(MANIFEST) => {}
         Some(INDEX) => return Err("it is an index of several artifacts".into()),
-        Some(other) => return Err(format!("its manifest is of the type '{}', not {MANIFEST}", shown(other))),
+        Some(other) => return Err(format!("its manifest is of the type '{}', not {MANIFEST}", shown(other, 100))),
     }
     if found.schema_version != 2 {
         return Err(format!("its manifest is of version {}, not 2", found.schema_version));
     }
     match &found.config {
         Some(config) if config.media_type == CONFIG => {}
-        Some(config) => return Err(format!("its config is of the type '{}', not {CONFIG}", shown(&config.media_type))),
+        Some(config) => {
+            return Err(format!("its config is of the type '{}', not {CONFIG}", shown(&config.media_type, 100)));
+        }
         None => return Err("its manifest has no config".into()),
     }
     let [layer] = found.layers.as_slice() else {
         return Err(format!("it has {} layers, and a component is one", found.layers.len()));
     };
     if layer.media_type != LAYER {
-        return Err(format!("its layer is of the type '{}', not {LAYER}", shown(&layer.media_type)));
+        return Err(format!("its layer is of the type '{}', not {LAYER}", shown(&layer.media_type, 100)));
     }
     if layer.size > MOST_COMPONENT {
         return Err(format!("its component has {} bytes, and {MOST_COMPONENT} are the most", layer.size));
     }
-    let digest = layer.digest.parse().map_err(|what| format!("its layer's digest can't be used: {what}"))?;
+    let digest = layer
+        .digest
+        .parse()
+        .map_err(|what: String| format!("its layer's digest can't be used: {}", shown(&what, 200)))?;
     Ok(Layer { digest, size: layer.size })
-}
-
-/// A stranger's text in a message of ours.
-fn shown(text: &str) -> String {
-    text.chars().filter(|character| !character.is_control()).take(100).collect()
 }
 
 #[cfg(test)]
@@ -226,17 +227,23 @@ mod tests {
             (changed("/mediaType", INDEX.into()), "an index of several artifacts"),
             (changed("/schemaVersion", 1.into()), "of version 1"),
             (changed("/config", serde_json::Value::Null), "no config"),
-            (changed("/config/mediaType", "a/b\u{1b}[2J".into()), "config is of the type 'a/b[2J'"),
+            (changed("/config/mediaType", "a/b\u{1b}[2J".into()), "config is of the type 'a/b\\u{1b}[2J'"),
             (changed("/layers", twice.as_slice().into()), "2 layers"),
             (changed("/layers", serde_json::json!([])), "0 layers"),
             (changed("/layers/0/mediaType", "application/gzip".into()), "layer is of the type 'application/gzip'"),
             (changed("/layers/0/digest", "sha256:../../x".into()), "digest can't be used"),
             (changed("/layers/0/size", (MOST_COMPONENT + 1).into()), "268435457 bytes"),
             (changed("/layers/0/size", (-1).into()), "can't be read"),
+            (changed("/layers/0/digest", format!("\u{202e}{}", "x".repeat(1 << 20)).into()), "used: '\\u{202e}xxx"),
+            (changed("/layers/0/size", format!("\u{202e}{}", "x".repeat(1 << 20)).into()), "can't be read"),
+            (changed("/mediaType", "x".repeat(1 << 20).into()), "manifest is of the type 'xxx"),
+            (layer("[".repeat(1 << 20).as_bytes()).unwrap_err(), "can't be read"),
+            (layer(format!("{{\"x\":{}", "[".repeat(1 << 20)).as_bytes()).unwrap_err(), "can't be read"),
             (layer(b"").unwrap_err(), "can't be read"),
             (layer(b"<html>").unwrap_err(), "can't be read"),
         ] {
-            assert!(error.contains(what), "{what}: {error}");
+            assert!(error.contains(what) && error.len() < 600, "{what}: {error}");
+            assert!(!error.contains(['\u{1b}', '\u{202e}']), "{what}: {error}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::digest::Digest;
 use crate::error::RegistryError;
+use crate::text::shown;
 
 const SCHEME: &str = "oci://";
 /// Of bytes, as the OCI distribution specification has them.
@@ -15,8 +16,10 @@ const MOST_TAG: usize = 128;
 /// `oci://REGISTRY/NAME` with a tag, a digest or both. With both the digest counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Never without a tag or a digest.
-    oci: oci_client::Reference,
+    registry: String,
+    repository: String,
+    /// Never without a digest where there is no tag.
+    tag: Option<String>,
     digest: Option<Digest>,
 }
 
@@ -28,12 +31,12 @@ impl Reference {
 
     /// The host, with its port where one is given.
     pub fn registry(&self) -> &str {
-        self.oci.registry()
+        &self.registry
     }
 
     /// The tag, if there is one.
     pub fn tag(&self) -> Option<&str> {
-        self.oci.tag()
+        self.tag.as_deref()
     }
 
     /// Whether it has a digest, so that it can only name one artifact.
@@ -47,11 +50,17 @@ impl Reference {
 
     /// The same artifact by its digest alone.
     pub(crate) fn pinned(&self, digest: Digest) -> Self {
-        Self { oci: self.oci.clone_with_digest(digest.as_str().to_owned()), digest: Some(digest) }
+        Self { registry: self.registry.clone(), repository: self.repository.clone(), tag: None, digest: Some(digest) }
     }
 
-    pub(crate) fn oci(&self) -> &oci_client::Reference {
-        &self.oci
+    /// The name in the registry.
+    pub(crate) fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// Which host answers for the registry.
+    pub(crate) fn host(&self) -> &str {
+        if self.registry == "docker.io" { "index.docker.io" } else { &self.registry }
     }
 
     /// Whether the registry is this machine: `localhost`, or an address that can be nothing else.
@@ -65,9 +74,10 @@ impl FromStr for Reference {
     type Err = RegistryError;
 
     fn from_str(text: &str) -> Result<Self, RegistryError> {
-        let wrong = |what: &str| RegistryError::Malformed { text: text.to_owned(), what: what.to_owned() };
+        // It may come from a configuration that was found somewhere.
+        let wrong = |what: &str| RegistryError::Malformed { text: shown(text, 300), what: shown(what, 300) };
         // OCI tools take a name without a registry for one of Docker Hub's, and one without a tag for the tag 'latest'. Here
-        // nothing is guessed. Their own parser is not used: its regular expression takes 40 ms to compile.
+        // nothing is guessed.
         let (registry, rest) = text.strip_prefix(SCHEME).unwrap_or(text).split_once('/').unwrap_or_default();
         if !(registry == "localhost" || registry.contains(['.', ':'])) {
             return Err(wrong("it names no registry"));
@@ -86,17 +96,15 @@ impl FromStr for Reference {
             return Err(wrong(&format!("'{tag}' is no tag; it has letters, digits, '.', '_' and '-'")));
         }
         let digest = digest.map(|digest| digest.parse::<Digest>()).transpose().map_err(|what| wrong(&what))?;
-        let (registry, repository) = (registry.to_owned(), repository.to_owned());
-        let text = |digest: &Digest| digest.as_str().to_owned();
-        let oci = match (tag, &digest) {
-            (None, None) => return Err(wrong("it has neither a tag nor a digest")),
-            (Some(tag), None) => oci_client::Reference::with_tag(registry, repository, tag.to_owned()),
-            (None, Some(digest)) => oci_client::Reference::with_digest(registry, repository, text(digest)),
-            (Some(tag), Some(digest)) => {
-                oci_client::Reference::with_tag_and_digest(registry, repository, tag.to_owned(), text(digest))
-            }
-        };
-        Ok(Self { oci, digest })
+        if tag.is_none() && digest.is_none() {
+            return Err(wrong("it has neither a tag nor a digest"));
+        }
+        Ok(Self {
+            registry: registry.to_owned(),
+            repository: repository.to_owned(),
+            tag: tag.map(str::to_owned),
+            digest,
+        })
     }
 }
 
@@ -139,7 +147,14 @@ fn is_tag(text: &str) -> bool {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{SCHEME}{}", self.oci)
+        write!(f, "{SCHEME}{}/{}", self.registry, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        match &self.digest {
+            Some(digest) => write!(f, "@{digest}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -160,15 +175,14 @@ mod tests {
             assert_eq!(reference.to_string(), format!("oci://{text}"));
             assert_eq!(parsed(&reference.to_string()), reference);
             assert!(!reference.is_pinned());
-            // Theirs agrees.
-            assert_eq!(*reference.oci(), oci_client::Reference::try_from(text).unwrap());
         }
         let reference = parsed(&format!("oci://ghcr.io/team/mine@{DIGEST}"));
-        assert_eq!((reference.registry(), reference.tag()), ("ghcr.io", None));
+        assert_eq!((reference.registry(), reference.repository(), reference.tag()), ("ghcr.io", "team/mine", None));
         assert_eq!(reference.digest().unwrap().as_str(), DIGEST);
         let both = parsed(&format!("oci://ghcr.io/team/mine:1@{DIGEST}"));
         assert_eq!(both.pinned(both.digest().unwrap().clone()), reference);
-        assert_eq!(*both.oci(), oci_client::Reference::try_from(&both.to_string()["oci://".len()..]).unwrap());
+        assert_eq!(both.to_string(), format!("oci://ghcr.io/team/mine:1@{DIGEST}"));
+        assert_eq!((reference.host(), parsed("docker.io/library/mine:1").host()), ("ghcr.io", "index.docker.io"));
     }
 
     #[test]
@@ -201,6 +215,7 @@ mod tests {
             ("oci://ghcr.io/mine?:1", "is no name"),
             ("oci://ghcr.io/mïne:1", "is no name"),
             (&format!("oci://ghcr.io/{long_name}:1"), "is no name"),
+            ("oci://ghcr.io/m\u{1b}[2J\u{202e}\n:1", "'m\\u{1b}[2J\\u{202e} ' is no name"),
             ("oci://ghcr.io/mine:", "'' is no tag"),
             ("oci://ghcr.io/mine:.1", "'.1' is no tag"),
             ("oci://ghcr.io/mine:1:2", "'1:2' is no tag"),
@@ -214,7 +229,7 @@ mod tests {
             (&format!("oci://ghcr.io/mine@{DIGEST}@{DIGEST}"), "lower-case"),
         ] {
             let error = text.parse::<Reference>().unwrap_err().to_string();
-            assert!(error.contains(what), "{text}: {error}");
+            assert!(error.contains(what) && error.len() < 900 && !error.contains('\n'), "{text}: {error}");
         }
     }
 

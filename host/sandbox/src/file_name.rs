@@ -4,7 +4,6 @@
 use harness_core::text::deceives;
 use unicode_normalization::UnicodeNormalization;
 
-
 /// The most bytes of a file name on the file systems in use.
 const MOST_BYTES: usize = 255;
 

@@ -71,7 +71,9 @@ impl Sandbox {
                 remedy: "Build or download it again".into(),
             },
             CompileError::Limit(LimitError(limit)) => PluginError::LoadLimit { plugin: plugin(), limit },
-            CompileError::Broken(what) => PluginError::Compiler { plugin: plugin(), what: visible_line(&what).into_owned() },
+            CompileError::Broken(what) => {
+                PluginError::Compiler { plugin: plugin(), what: visible_line(&what).into_owned() }
+            }
         })?;
         if let Some(cache) = &self.cache
             && let Err(error) = cache.put(sha256, &compiled)

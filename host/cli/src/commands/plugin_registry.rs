@@ -28,11 +28,16 @@ impl PluginPull {
         if let Some(file) = &output {
             file.put(&pulled.component).map_err(|error| cant(file, &error.to_string()))?;
         }
+        let place = match output.as_ref().map(Destination::path).or(pulled.path.as_deref()) {
+            Some(path) => format!("in {}", path.display()),
+            None => {
+                "kept nowhere: name a folder in HARNESS_ARTIFACTS, by its absolute path, or a file with --output".into()
+            }
+        };
         tell(&format!(
-            "{} bytes, sha256 {}, in {}",
+            "{} bytes, sha256 {}, {place}",
             units::count(pulled.component.len() as u64),
             sha256(&pulled.component),
-            output.as_ref().map_or(pulled.path.as_path(), Destination::path).display()
         ));
         deliver::line(&pulled.reference.to_string())
     }

@@ -4,9 +4,14 @@
 
 mod server;
 
-use std::path::PathBuf;
+mod push;
+mod redirects;
+mod tokens;
 
-use harness_registry::{Artifact, MOST_COMPONENT, Options, Pulled, Reference, Registry, RegistryError};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use harness_registry::{Artifact, MOST_COMPONENT, Options, Pulled, Reference, Registry, RegistryError, Times};
 use serde_json::{Value, json};
 use server::{Answer, Server};
 use sha2::{Digest, Sha256};
@@ -39,12 +44,18 @@ impl Case {
         Self::of(&manifest())
     }
 
+    /// In TLS.
+    fn secure() -> Self {
+        Self::at(Server::in_tls(), &manifest())
+    }
+
     fn of(manifest: &Value) -> Self {
-        let case = Self {
-            server: Server::start(),
-            folder: tempfile::tempdir().unwrap(),
-            manifest: serde_json::to_vec(manifest).unwrap(),
-        };
+        Self::at(Server::start(), manifest)
+    }
+
+    fn at(server: Server, manifest: &Value) -> Self {
+        let case =
+            Self { server, folder: tempfile::tempdir().unwrap(), manifest: serde_json::to_vec(manifest).unwrap() };
         case.server.answer("/v2/team/mine/manifests/1", Answer::ok(case.manifest.clone()));
         case.server.answer(&case.manifest_path(), Answer::ok(case.manifest.clone()));
         case.server.answer(&blob_path(), Answer::ok(COMPONENT));
@@ -65,7 +76,8 @@ impl Case {
     }
 
     fn registry(&self, offline: bool) -> Registry {
-        Registry::new(Options { cache: self.folder.path().into(), offline, plain_http: Vec::new() })
+        Registry::new(Options { cache: Some(self.folder.path().into()), offline, plain_http: Vec::new() })
+            .with_roots(vec![server::root()])
     }
 
     fn pull(&self) -> Result<Pulled, RegistryError> {
@@ -89,6 +101,14 @@ impl Case {
         entries.map(|entries| entries.map(|entry| entry.unwrap().path()).collect()).unwrap_or_default()
     }
 
+    /// The registry wants a token of this server for everything that it has.
+    fn wants_token(&self, token_server: &Server) {
+        self.server.challenge(&format!(r#"Bearer realm="{}",service="registry""#, token_server.url("/token")));
+        token_server.answer("/token", Answer::ok(r#"{"token": "t0ken"}"#));
+        self.server.answer(&self.manifest_path(), Answer::ok(self.manifest.clone()).only_for("Bearer t0ken"));
+        self.server.answer(&blob_path(), Answer::ok(COMPONENT).only_for("Bearer t0ken"));
+    }
+
     fn paths(&self) -> Vec<String> {
         self.server.asked().into_iter().map(|(path, _)| path).collect()
     }
@@ -103,7 +123,7 @@ fn what_was_fetched_once_is_not_fetched_again() {
     let case = Case::honest();
     let pulled = case.registry(false).pull(&case.tagged()).unwrap();
     assert_eq!((pulled.component.as_slice(), &pulled.reference), (COMPONENT, &case.pinned()));
-    assert_eq!(std::fs::read(&pulled.path).unwrap(), COMPONENT);
+    assert_eq!(std::fs::read(pulled.path.unwrap()).unwrap(), COMPONENT);
     assert_eq!(case.paths(), ["/v2/team/mine/manifests/1".to_owned(), blob_path()]);
     for offline in [false, true] {
         assert_eq!(case.registry(offline).component(&case.pinned()).unwrap(), COMPONENT);
@@ -261,7 +281,6 @@ fn a_token_goes_to_the_registry_and_to_nobody_else() {
     elsewhere.answer("/storage/blob", Answer::ok(COMPONENT));
     let host = case.server.host();
     case.server.challenge(&format!(r#"Bearer realm="http://{host}/token",service="registry""#));
-    case.server.answer("/v2/", Answer::ok("").only_for("Bearer t0ken"));
     case.server.answer("/token", Answer::ok(r#"{"token": "t0ken"}"#));
     case.server.answer(&case.manifest_path(), Answer::ok(case.manifest.clone()).only_for("Bearer t0ken"));
     let location = format!("http://{}/storage/blob", elsewhere.host());
@@ -286,7 +305,7 @@ fn a_token_goes_to_the_registry_and_to_nobody_else() {
 #[test]
 fn a_damaged_cache_is_fetched_again_or_said() {
     let case = Case::honest();
-    let path = case.pull().unwrap().path;
+    let path = case.pull().unwrap().path.unwrap();
     std::fs::write(&path, "something else").unwrap();
     let error = case.registry(true).pull(&case.pinned()).unwrap_err();
     let said = format!("{} is damaged: its digest is {}", path.display(), digest(b"something else"));
@@ -304,7 +323,70 @@ fn plain_http_is_for_this_machine_and_for_registries_that_are_named() {
     let reference: Reference = format!("oci://{registry}/team/mine@{}", digest(&case.manifest)).parse().unwrap();
     let error = case.registry(false).pull(&reference).unwrap_err();
     assert!(!error.is_usage() && error.to_string().contains("name it with --plain-http"), "{error}");
-    let options =
-        Options { cache: case.folder.path().into(), offline: false, plain_http: vec!["0.0.0.0:1".into(), registry] };
+    let options = Options {
+        cache: Some(case.folder.path().into()),
+        offline: false,
+        plain_http: vec!["0.0.0.0:1".into(), registry],
+    };
     assert_eq!(Registry::new(options).pull(&reference).unwrap().component, COMPONENT);
+}
+
+#[test]
+fn without_a_cache_everything_is_fetched_each_time() {
+    let case = Case::honest();
+    let registry = |offline| Registry::new(Options { cache: None, offline, plain_http: Vec::new() });
+    for _ in 0..2 {
+        let pulled = registry(false).pull(&case.pinned()).unwrap();
+        assert_eq!((pulled.component.as_slice(), pulled.path), (COMPONENT, None));
+        assert_eq!(case.paths(), [case.manifest_path(), blob_path()]);
+    }
+    let error = registry(true).pull(&case.pinned()).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("with a folder in HARNESS_ARTIFACTS"), "{error}");
+}
+
+/// Times that a test can wait for; the others are as they are.
+fn hasty(change: impl Fn(&mut Times)) -> Times {
+    let mut times = Times::default();
+    change(&mut times);
+    times
+}
+
+const SHORT: Duration = Duration::from_millis(400);
+/// So that the time between two bytes is never what ends it.
+const GAP: Duration = Duration::from_millis(20);
+
+#[test]
+fn an_answer_that_never_ends_slowly_is_ended() {
+    let slow = || Answer::ok(vec![b' '; 100]).endless().slow(GAP);
+    let silent = || Answer::ok(" ").slow(Duration::from_secs(600));
+    for path in [Case::manifest_path, |_: &Case| blob_path()] {
+        for (answer, times, why) in [
+            (slow(), hasty(|times| times.total = SHORT), "all requests together took longer than 0.4 s"),
+            (slow(), hasty(|times| (times.answer, times.transfer) = (SHORT, SHORT)), "took too long"),
+            (silent(), hasty(|times| times.silence = SHORT), "nothing came for 0.4 s"),
+        ] {
+            let case = Case::of(&{
+                let mut long = manifest();
+                long["layers"][0]["size"] = (1 << 20).into();
+                long
+            });
+            case.server.answer(&path(&case), answer);
+            let error = case.registry(false).with_times(times).pull(&case.pinned()).unwrap_err();
+            assert!(!error.is_usage() && error.to_string().contains(why), "{why}: {error}");
+        }
+    }
+}
+
+#[test]
+fn the_cache_is_this_users_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let case = Case::honest();
+    case.pull().unwrap();
+    case.paths();
+    std::fs::set_permissions(case.folder.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    for offline in [false, true] {
+        let error = case.registry(offline).pull(&case.pinned()).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains("other users can write into the folder"), "{error}");
+    }
+    assert_eq!(case.paths(), [""; 0]);
 }
