@@ -44,6 +44,7 @@ impl Metric {
 
 /// A metric with its figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "FlatReading")]
 pub struct Reading {
     /// What it is.
     #[serde(flatten)]
@@ -56,6 +57,29 @@ pub struct Reading {
     /// It bears the name of a host metric that no run recorded, or gives it another unit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unmeasured: bool,
+}
+
+/// A [`Reading`] as it is read: serde takes a flattened field apart by keeping all that there is, of whatever size.
+#[derive(Deserialize)]
+struct FlatReading {
+    name: String,
+    unit: String,
+    help: String,
+    better: Direction,
+    #[serde(default)]
+    sampled: bool,
+    value: f64,
+    #[serde(default)]
+    host_value: Option<f64>,
+    #[serde(default)]
+    unmeasured: bool,
+}
+
+impl From<FlatReading> for Reading {
+    fn from(flat: FlatReading) -> Self {
+        let FlatReading { name, unit, help, better, sampled, value, host_value, unmeasured } = flat;
+        Self { metric: Metric { name, unit, help, better, sampled }, value, host_value, unmeasured }
+    }
 }
 
 impl Reading {

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -17,7 +18,7 @@ fn named(path: &str, facts: &[(&str, &str)], runs: Vec<Run>) -> Named {
     let facts: Facts = facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let mut recording =
         crate::Recorder::in_memory(facts).end(Status::Complete, None, Vec::new(), String::new()).unwrap();
-    recording.runs = runs;
+    recording.runs = runs.into_iter().map(Arc::new).collect();
     Named { path: Path::new(path).to_owned(), recording }
 }
 
@@ -102,7 +103,7 @@ fn of_nothing_pairs_are_tested_by_their_differences() {
     let [mut base, mut new] = interleaved(3, 1.0, 0.0);
     for (at, (base, new)) in base.iter_mut().zip(&mut new).enumerate() {
         let time = |named: &mut Named, time: f64| {
-            named.recording.runs.iter_mut().for_each(|run| {
+            named.recording.runs.iter_mut().map(Arc::make_mut).for_each(|run| {
                 run.values.shift_remove("latency");
                 run.values.insert("throttled_time".into(), time);
             });
@@ -275,7 +276,7 @@ fn what_is_asked_for_must_be_there() {
         Err(Incomparable::UnknownMetric { .. })
     ));
     let mut new = latencies("b", &QUIET);
-    new[0].recording.runs.iter_mut().for_each(|run| {
+    new[0].recording.runs.iter_mut().map(Arc::make_mut).for_each(|run| {
         run.values.shift_remove("throughput");
         run.absent.insert("throughput".into(), "the clock stood still".into());
     });

@@ -179,7 +179,7 @@ pub(super) fn listed(differences: &[Difference]) -> String {
 /// Kinds of runs, in the order in which they come.
 fn works(side: &[Named]) -> Vec<Work> {
     let mut works: Vec<Work> = Vec::new();
-    for work in side.iter().flat_map(|named| &named.recording.runs).map(Work::of) {
+    for work in side.iter().flat_map(|named| &named.recording.runs).map(|run| Work::of(run)) {
         if !works.contains(&work) {
             works.push(work);
         }
@@ -208,7 +208,7 @@ impl Kind {
     fn runs<'a>(&self, side: &'a [Named]) -> impl Iterator<Item = &'a Run> {
         let wanted = self.work;
         side.iter()
-            .flat_map(|named| &named.recording.runs)
+            .flat_map(|named| named.recording.runs.iter().map(AsRef::as_ref))
             .filter(move |run| wanted.is_none_or(|work| Work::of(run) == work))
     }
 }
