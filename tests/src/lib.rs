@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+#[cfg(target_os = "linux")]
+pub mod peak;
 pub mod raw;
 
 use std::path::{Path, PathBuf};

@@ -1,9 +1,12 @@
 //! Recordings kept under a name, and how a side of a comparison is found.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use harness_core::Recording;
 use harness_core::compare::Named;
+use harness_core::input;
 use harness_core::recording::freeing;
 
 use crate::failure::Failure;
@@ -57,8 +60,7 @@ impl Baselines {
         std::fs::create_dir_all(&self.folder).map_err(failed)?;
         // Whole or not at all: a copy that is cut would be taken for a recording that was.
         let partial = self.folder.join(format!(".{name}.{}", std::process::id()));
-        let copied = std::fs::copy(recording, &partial).and_then(|_| std::fs::rename(&partial, &path));
-        if let Err(error) = copied {
+        if let Err(error) = copy(recording, &partial).and_then(|()| std::fs::rename(&partial, &path)) {
             // What can't be removed is hidden, and no baseline.
             let _ = std::fs::remove_file(&partial);
             return Err(failed(error));
@@ -89,8 +91,8 @@ impl Baselines {
         let path = match side.strip_prefix(PREFIX) {
             Some(name) if valid(name) && self.path(name).exists() => self.path(name),
             Some(name) => return Err(self.unknown(name)?),
-            None if !Path::new(side).exists() && valid(side) && self.path(side).exists() => self.path(side),
-            None if !Path::new(side).exists() => {
+            None if !there(side) && valid(side) && self.path(side).exists() => self.path(side),
+            None if !there(side) => {
                 return Err(Failure::usage(format!(
                     "there is no recording '{side}' and no baseline of that name; `harness recordings` and \
                      `harness baseline list` show those there are"
@@ -110,6 +112,17 @@ impl Baselines {
         };
         Ok(Failure::usage(format!("there is no baseline '{name}'; {known}; `harness baseline save NAME` keeps one")))
     }
+}
+
+/// Whether there is something of that name, if only a link that leads nowhere.
+fn there(side: &str) -> bool {
+    Path::new(side).symlink_metadata().is_ok()
+}
+
+/// Copies what was read a moment ago; something else may have taken its place.
+fn copy(recording: &Path, to: &Path) -> io::Result<()> {
+    let from = input::open(recording, Recording::MAX_BYTES).map_err(io::Error::other)?;
+    io::copy(&mut from.take(Recording::MAX_BYTES), &mut File::create(to)?).map(drop)
 }
 
 /// Whether a name is a file's plain name, too. Nothing that starts with a dot is.

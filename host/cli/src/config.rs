@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use harness_core::input;
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -10,6 +11,9 @@ use crate::sweep::Axis;
 
 /// The file that is read when none is named.
 const DEFAULT: &str = "harness.toml";
+
+/// The most bytes of a configuration.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Everything a configuration can say.
 #[derive(Debug, Default, Deserialize)]
@@ -74,6 +78,8 @@ pub(crate) struct Limits {
     pub(crate) max_output: Option<Size>,
     pub(crate) max_log_lines: Option<u64>,
     pub(crate) max_iterations: Option<u64>,
+    pub(crate) max_runs: Option<u64>,
+    pub(crate) max_recording: Option<RecordingSize>,
     pub(crate) max_time: Option<Time>,
 }
 
@@ -101,17 +107,19 @@ macro_rules! unit {
 }
 
 unit!(Size, u64, crate::units::bytes);
+unit!(RecordingSize, u64, crate::units::recording_bytes);
 unit!(Time, std::time::Duration, crate::units::duration);
 
 /// Reads the file that the user named, or `harness.toml` where there is one.
 pub(crate) fn read(named: Option<&Path>) -> Result<Config, Failure> {
     let path = named.unwrap_or(Path::new(DEFAULT));
-    match std::fs::read_to_string(path) {
+    match input::read_text(path, MAX_BYTES) {
         Ok(text) => parse(path, &text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(Config::default()),
+        Err(error) if error.is_missing() && named.is_none() => Ok(Config::default()),
         Err(error) => Err(Failure::usage(format!(
-            "can't read the configuration {}: {error}; name another with --config, or none",
-            path.display()
+            "can't read the configuration {}: {}; name another with --config, or none",
+            path.display(),
+            error.fault
         ))),
     }
 }

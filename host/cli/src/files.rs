@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use harness_core::input;
+
 /// Puts `contents` in the place of what is at `path`, at once: who reads beside it, as node_exporter does, sees what was
 /// there before or all of the new. A link's target is what is replaced; a pipe or a device is written to.
 pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
@@ -57,8 +59,7 @@ fn folder(path: &Path) -> &Path {
 /// Whether there is a recording at `path`, whole or not.
 pub(crate) fn is_recording(path: &Path) -> bool {
     let mut start = Vec::new();
-    std::fs::metadata(path).is_ok_and(|there| there.is_file())
-        && std::fs::File::open(path).and_then(|file| file.take(256).read_to_end(&mut start)).is_ok()
+    input::open(path, u64::MAX).is_ok_and(|file| file.take(256).read_to_end(&mut start).is_ok())
         && String::from_utf8_lossy(&start).contains(r#""schema":"harness-recording/"#)
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use harness_bundle::{BUILTINS, builtin};
+use harness_core::input;
 use harness_registry::{Reference, Registry};
 use harness_sandbox::{Plugin, Sandbox, sha256};
 use serde::Deserialize;
@@ -14,6 +15,9 @@ use serde::Deserialize;
 use crate::config::Parsed;
 use crate::failure::Failure;
 use crate::places;
+
+/// The most bytes of a plugin's file.
+const MAX_COMPONENT: u64 = 256 << 20;
 
 /// A sandbox with the cache of this user.
 pub(crate) fn sandbox() -> Result<Sandbox, Failure> {
@@ -182,8 +186,9 @@ impl Plugins {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path)
-        .map_err(|source| harness_sandbox::PluginError::Unreadable { path: path.to_owned(), source }.into())
+    input::read(path, MAX_COMPONENT).map_err(|error| {
+        Failure::usage(format!("can't read the plugin {}: {}; give a plugin's .wasm file", path.display(), error.fault))
+    })
 }
 
 #[cfg(test)]

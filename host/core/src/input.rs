@@ -85,7 +85,9 @@ impl std::fmt::Display for Other {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Folder => "it is a folder, and a file is wanted",
-            Self::Pipe => "it is a pipe, which may never end, and only files are read: write what comes out of it to a file",
+            Self::Pipe => {
+                "it is a pipe, which may never end, and only files are read: write what comes out of it to a file"
+            }
             Self::Socket => "it is a socket, and only files are read",
             Self::CharacterDevice => "it is a character device, which may never end, and only files are read",
             Self::BlockDevice => "it is a block device, and only files are read",
@@ -241,7 +243,10 @@ mod tests {
         assert!(fault(&at("a"), 9).starts_with("its links lead in a circle"));
         assert!(fault(&at(&"x".repeat(5000)), 9).starts_with("its name is longer"));
         // Files of the kernel say that they have no bytes.
-        assert!(matches!(read(Path::new("/proc/self/status"), 10).unwrap_err().fault, Fault::TooLarge { found: None, .. }));
+        assert!(matches!(
+            read(Path::new("/proc/self/status"), 10).unwrap_err().fault,
+            Fault::TooLarge { found: None, .. }
+        ));
         assert!(!read(Path::new("/proc/self/status"), 1 << 20).unwrap().is_empty());
     }
 }

@@ -183,7 +183,12 @@ impl Recorder {
 
     /// Keeps the recording in memory only, for a rehearsal.
     pub fn in_memory(facts: Facts) -> Self {
-        Self { sink: None, recording: Recording::empty(facts), extent: Extent::default(), max_bytes: Recording::MAX_BYTES }
+        Self {
+            sink: None,
+            recording: Recording::empty(facts),
+            extent: Extent::default(),
+            max_bytes: Recording::MAX_BYTES,
+        }
     }
 
     /// Takes no run with which the recording would have more bytes.
@@ -448,6 +453,32 @@ mod tests {
             let recording = Recording::read(&path).unwrap();
             prop_assert!(recording.runs.len() >= whole.min(2));
             prop_assert_eq!(recording.notes.is_empty(), bytes[keep - 1] == b'\n' || bytes[keep] == b'\n');
+        }
+
+        /// Of a valid recording, with bytes of it replaced, removed, doubled and swapped.
+        #[test]
+        fn reading_what_was_spoilt_never_panics(
+            spoil in proptest::collection::vec((0..5_u8, any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut bytes = std::fs::read(recorded(folder.path())).unwrap();
+            for (how, at, other, byte) in spoil {
+                let (at, other) = (at.index(bytes.len()), other.index(bytes.len()));
+                let (from, to) = (at.min(other), at.max(other));
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => bytes.swap(at, other),
+                    2 => bytes[at] = b"\n\"{}[],:-09e\\"[usize::from(byte) % 13],
+                    3 => bytes.extend_from_within(from..to),
+                    _ => _ = bytes.drain(from..to.min(bytes.len() - 1)),
+                }
+                bytes.truncate(1 << 16);
+            }
+            if let Ok(recording) = read::parse(Path::new("x"), std::io::Cursor::new(&bytes)) {
+                let _ = crate::Warning::of(&recording);
+                let side = vec![crate::compare::Named { path: "x".into(), recording }];
+                let _ = crate::compare::compare(&side, &[side.clone()], &crate::compare::Options::default());
+            }
         }
 
         #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::backend::{Backend, BackendError, ModelInfo, Served};
 use crate::clock::Clock;
 use crate::cost::PluginCost;
-use crate::plan::Plan;
 use crate::format::plural;
+use crate::plan::Plan;
 use crate::recording::{Recorder, RecordingError};
 use crate::request::{Finish, Request, TokenRequest};
 use crate::roofline::Roofline;
@@ -79,12 +79,7 @@ pub struct Budget {
 impl Default for Budget {
     /// More than an honest test of a day needs.
     fn default() -> Self {
-        Self {
-            iterations: 10_000_000,
-            wall_time: Duration::from_secs(24 * 3600),
-            runs: 10_000,
-            recording: 1 << 30,
-        }
+        Self { iterations: 10_000_000, wall_time: Duration::from_secs(24 * 3600), runs: 10_000, recording: 1 << 30 }
     }
 }
 
@@ -298,7 +293,7 @@ impl Session {
     fn serve_once(&mut self, request: &TokenRequest) -> Result<Generation, MeasureError> {
         let length = request.prompt.len() + request.max_new_tokens as usize;
         if request.max_new_tokens > 0 {
-            self.backend.reserve(1, length)?;
+            self.backend.reserve(1, request.prompt.len(), length)?;
         }
         let start = self.clock.now();
         if request.max_new_tokens > 0 {
@@ -349,7 +344,7 @@ impl Session {
         let prompt = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
         let new = requests.iter().map(|r| r.max_new_tokens as usize).max().unwrap_or(0);
         let length = prompt + new;
-        self.backend.reserve(plan.batch as usize, length).map_err(MeasureError::from).map_err(in_run)?;
+        self.backend.reserve(plan.batch as usize, prompt, length).map_err(MeasureError::from).map_err(in_run)?;
 
         let index = self.runs().len();
         let progress = Arc::new(Progress::default());

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use indexmap::IndexSet;
+
 use crate::compare::Work;
 use crate::metric::name;
 use crate::recording::Recording;
@@ -65,21 +67,17 @@ impl Throttled {
     pub fn of<'a>(runs: impl IntoIterator<Item = &'a Arc<Run>>) -> Option<Self> {
         let mut of = 0;
         let mut held = 0;
-        let mut reasons: Vec<String> = Vec::new();
+        let mut reasons: IndexSet<&str> = IndexSet::new();
         for run in runs {
             of += 1;
             if run.values.get(name::throttled_time).is_none_or(|&time| time <= 0.0) {
                 continue;
             }
             held += 1;
-            for (metric, &time) in &run.values {
-                let reason = metric.strip_prefix(name::throttled_time).and_then(|rest| rest.strip_prefix('_'));
-                if let Some(reason) = reason.filter(|reason| time > 0.0 && !reasons.iter().any(|known| known == reason))
-                {
-                    reasons.push(reason.to_owned());
-                }
-            }
+            let reason = |metric: &'a str| metric.strip_prefix(name::throttled_time)?.strip_prefix('_');
+            reasons.extend(run.values.iter().filter(|(_, time)| **time > 0.0).filter_map(|(metric, _)| reason(metric)));
         }
+        let reasons = reasons.into_iter().map(str::to_owned).collect();
         (held > 0).then_some(Self { runs: held, of, reasons })
     }
 

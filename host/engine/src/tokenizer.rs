@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use harness_core::Tokenizer;
+use harness_core::{Tokenizer, input};
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as HuggingFace};
@@ -13,6 +13,9 @@ use crate::error::LoadError;
 
 /// GPT-2's token that ends a text; a tokenizer that has it reads it as one token.
 const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// The most bytes of each of a tokenizer's files; GPT-2's have 1.4 MB at most.
+const MAX_BYTES: u64 = 16 << 20;
 
 /// A tokenizer of Hugging Face's library.
 struct Loaded(HuggingFace);
@@ -73,17 +76,19 @@ pub(crate) fn of_folder(folder: &Path) -> Result<Arc<dyn Tokenizer>, LoadError> 
             path.display()
         ))
     };
+    let read = |path: &Path| input::read_text(path, MAX_BYTES).map_err(|error| damaged(path, error.fault.to_string()));
+    // What is there and can't be used is an error, and no reason to take another.
+    let there = |path: &Path| path.symlink_metadata().is_ok();
     let json = folder.join("tokenizer.json");
-    if json.is_file() {
-        let mut tokenizer = HuggingFace::from_file(&json).map_err(|error| damaged(&json, error.to_string()))?;
+    if there(&json) {
+        let mut tokenizer = HuggingFace::from_bytes(read(&json)?).map_err(|error| damaged(&json, error.to_string()))?;
         // A prompt is encoded as it is, whatever the file was saved with.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| damaged(&json, error.to_string()))?;
         return Ok(Arc::new(Loaded(tokenizer)));
     }
     let (vocab, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
-    if vocab.is_file() && merges.is_file() {
-        let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| damaged(path, error.to_string()));
+    if there(&vocab) && there(&merges) {
         let (vocabulary, pairs) = (read(&vocab)?, read(&merges)?);
         let tokenizer = parse_vocabulary(&vocabulary)
             .and_then(|vocabulary| byte_level(vocabulary, parse_merges(&pairs)?))

@@ -51,6 +51,17 @@ fn a_sure_change_under_the_threshold_is_none() {
     assert_eq!(verdicts(&QUIET, &scaled(1.005)), [Some(Verdict::Same); 2]);
 }
 
+#[test]
+fn a_recording_of_too_many_kinds_of_work_is_refused() {
+    let kinds = |count: u32| {
+        let of = |batch| Run { batch, ..run(&[("latency", 1.0)]) };
+        vec![named("a", &[], (0..count).map(of).collect())]
+    };
+    let compared = |count| compare(&kinds(count), &[kinds(count)], &Options::default()).map(|compared| compared.len());
+    assert_eq!(compared(500), Ok(1));
+    assert_eq!(compared(501), Err(Incomparable::TooManyKinds { path: "a".into() }));
+}
+
 /// Recordings in the order A B B A, each with its start, of a machine that gets slower by `drift` from one to the next; B takes
 /// `slower` times as long.
 fn interleaved(rounds: usize, slower: f64, drift: f64) -> [Vec<Named>; 2] {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{Incomparable, Named};
+use super::{Incomparable, MAX_KINDS, Named};
 use crate::metric::name;
 use crate::recording::{Recording, Status};
 use crate::run::Run;
@@ -185,6 +185,18 @@ fn works(side: &[Named]) -> Vec<Work> {
         }
     }
     works
+}
+
+/// Whether a recording has runs of more kinds than are compared.
+pub(super) fn has_too_many_kinds(named: &Named) -> bool {
+    let mut works: Vec<Work> = Vec::new();
+    named.recording.runs.iter().any(|run| {
+        let work = Work::of(run);
+        if !works.contains(&work) {
+            works.push(work);
+        }
+        works.len() > MAX_KINDS
+    })
 }
 
 /// Runs to be compared with each other.

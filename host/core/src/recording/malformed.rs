@@ -10,8 +10,7 @@ const REMEDY: &str = "a figure that was not measured is left out of a recording,
 const MOST_SHOWN: usize = 30;
 
 /// What is wrong with a line that ends too early.
-pub(super) const CUT: &str =
-    "the line ends in the middle; only the last line of a recording may, and not its first";
+pub(super) const CUT: &str = "the line ends in the middle; only the last line of a recording may, and not its first";
 
 /// Says what `error` means for the line of which it was made; of a very long one there are no bytes.
 pub(super) fn describe(line: Option<&[u8]>, error: &Error) -> String {

@@ -17,6 +17,11 @@ use crate::run::Run;
 /// The most bytes of a line of which more is said than what the parser says.
 const MAX_DESCRIBED: u64 = 1 << 20;
 
+/// The most facts; a harness finds about a hundred.
+const MAX_FACTS: usize = 10_000;
+/// The most readings of a summary; a plugin may return fewer.
+const MAX_READINGS: usize = 10_000;
+
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -126,6 +131,7 @@ impl<R: BufRead + Seek> Lines<R> {
         }
         self.again()?;
         let Header { facts } = self.line()?;
+        at_most(MAX_FACTS, facts.len(), "facts").map_err(Why::Malformed)?;
         let mut recording = Recording::empty(facts);
         let mut end = None;
         while self.next()? {
@@ -149,6 +155,7 @@ impl<R: BufRead + Seek> Lines<R> {
                 }
                 Kind::End => {
                     let End { status, message, summary, plugin_cost, time: _ } = self.line()?;
+                    at_most(MAX_READINGS, summary.len(), "readings").map_err(Why::Malformed)?;
                     (recording.status, recording.message) = (status, message);
                     (recording.summary, recording.plugin_cost) = (summary, plugin_cost);
                     end = Some(*number);
@@ -256,9 +263,17 @@ impl<R: BufRead + Seek> Read for &mut Lines<R> {
     }
 }
 
+fn at_most(most: usize, found: usize, what: &str) -> Result<(), String> {
+    match found > most {
+        true => Err(format!("{} {what}, and a recording has at most {}", count(found as u64), count(most as u64))),
+        false => Ok(()),
+    }
+}
+
 /// What the parts of a run say of each other.
 fn check(run: &Run) -> Result<(), String> {
-    let unequal = run.samples.iter().find(|(_, series)| !series.times.is_empty() && series.times.len() != series.values.len());
+    let unequal =
+        run.samples.iter().find(|(_, series)| !series.times.is_empty() && series.times.len() != series.values.len());
     match unequal {
         Some((metric, series)) => Err(format!(
             "{metric} has {} and {}; each sample has its time, or none has",
