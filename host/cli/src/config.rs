@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn every_section_is_read() {
         let text = "[run]\nplugin='x'\nreport=['csv=a']\nseed=3\nquick=true\n[model]\ndevice='cuda:1'\ndtype='f16'\nbackend='fused'\ntf32=true\n\
-                    [set]\nruns=3\nprompt='a'\n[sweep]\nbatch=[1, 8]\nprompt=['a, b', 'c']\nwarmup='1..4*2'\n[simulate]\njitter=0.5\n[limits]\nmax-memory='1GiB'\nmax-time='1h'\n\
+                    [set]\nruns=3\nprompt='a'\n[sweep]\nbatch=[1, 8]\nprompt=['a, b', 'c']\nwarmup='1..4*2'\n[simulate]\njitter=0.5\n[limits]\nmax-memory='1GiB'\nmax-time='1h'\nmax-runs=7\nmax-recording='1MiB'\n\
                     [report-set.csv]\nsamples=true\n[registries]\noffline=true\nplain-http=['a:1']\ncache='c'\n\
                     [plugins]\na.path='a.wasm'\nb.reference='oci://ghcr.io/team/b:1'\n";
         let config = parse(Path::new("x.toml"), text).unwrap();
@@ -184,6 +184,7 @@ mod tests {
         assert_eq!(config.model.backend.unwrap().0, crate::settings::BackendChoice::Fused);
         assert_eq!(config.model.tf32, Some(true));
         assert_eq!(config.limits.max_memory.unwrap().0, 1 << 30);
+        assert_eq!((config.limits.max_runs, config.limits.max_recording.map(|size| size.0)), (Some(7), Some(1 << 20)));
         assert_eq!(pairs("x", &config.report_set["csv"]).unwrap(), [("samples".into(), "true".into())]);
         assert_eq!((config.registries.offline, config.registries.plain_http), (Some(true), vec!["a:1".to_owned()]));
         assert_eq!(config.plugins.len(), 2);

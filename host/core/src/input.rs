@@ -34,10 +34,10 @@ pub enum Fault {
     #[error("{0}")]
     NoFile(Other),
     /// Links that lead nowhere.
-    #[error("its links lead in a circle, or there are too many of them; name the file itself")]
+    #[error("its links lead in a circle, or there are too many of them")]
     Links,
     /// The path is longer than the system takes.
-    #[error("its name is longer than this system allows; give the file a shorter one")]
+    #[error("its name is longer than this system allows")]
     NameTooLong,
     /// More than is read.
     #[error("{}, and at most {} bytes of it are read", size(*found), count(*most))]

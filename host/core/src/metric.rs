@@ -310,6 +310,17 @@ A counter that can't be right gives no energy, and the run says why:
 `sm_occupancy`, `tensor_active` and `dram_bandwidth_utilization` are means between two samples, one just before the run and one just
 after it, of the whole GPU: idle time between requests counts, and so does what another process does. They are absent, with the reason,
 where the driver or the GPU has no GPM, where the GPU is partitioned (MIG), and for runs under 0.1 s.
+
+## What a recording takes
+
+While a test runs, and when it is read again, a recording is held in memory: 8 bytes a sample, 8 more where its time is noted (latency
+and the sensors), and about 6 KiB a run on a machine without a GPU for its values and for what is absent and why. 10,000 runs of one
+iteration take 63 MiB, 20 million samples 153 MiB (a debug build on an AMD EPYC with two cores; `ru_maxrss` less that of an empty
+recording). On disk a sample has about 20 bytes and a run about 2 kB beside them.
+
+A recording has at most 20 million samples, 2 GiB on disk, and 320 MiB in memory, counted before a line is parsed: 160 bytes for
+a key with its value, 8 for a number of a list, 96 for a list or object, 768 for a line, and the bytes of texts, none of which has more than
+16 MiB. This is more than they take: the most that refused files of these kinds took was 332 MiB.
 ";
 
 #[cfg(test)]

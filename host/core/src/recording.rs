@@ -222,7 +222,7 @@ impl Recorder {
         }
         if let Some(over) = extent.over {
             return Err(RecordingError::Full(format!(
-                "with one more run the recording would have {over}; ask for fewer runs, iterations or new tokens"
+                "with one more run the recording {over}; ask for fewer runs, iterations or new tokens"
             )));
         }
         write(self.sink.as_mut(), &line)?;

@@ -22,13 +22,13 @@ const MAX_DEPTH: u32 = 64;
 /// A line: a run, its place in the list, and the allocations of its maps.
 const LINE: u64 = 768;
 /// A key with its value: two texts' allocations, and a place in a map that has grown.
-const ENTRY: u64 = 224;
+const ENTRY: u64 = 160;
 /// A list or an object.
 const COLLECTION: u64 = 96;
 /// A number in a list.
 const NUMBER: u64 = 8;
 
-/// What is too much of a recording.
+/// What is too much of a recording. Its text goes behind what it is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Over {
     /// Of all that it has.
@@ -44,10 +44,10 @@ pub(super) enum Over {
 impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Memory => write!(f, "more than {} bytes in memory, which no recording may", count(MAX_MEMORY)),
-            Self::Text => write!(f, "a text of more than {} bytes, which no recording may", count(MAX_TEXT)),
-            Self::Word => write!(f, "a number or word of more than {MAX_WORD} bytes"),
-            Self::Depth => write!(f, "more than {MAX_DEPTH} lists and objects in each other"),
+            Self::Memory => write!(f, "takes more than {} bytes of memory", count(MAX_MEMORY)),
+            Self::Text => write!(f, "has a text of more than {} bytes", count(MAX_TEXT)),
+            Self::Word => write!(f, "has a number or word of more than {} bytes", count(MAX_WORD)),
+            Self::Depth => write!(f, "has more than {MAX_DEPTH} lists and objects in each other"),
         }
     }
 }

@@ -212,10 +212,10 @@ impl<R: BufRead + Seek> Lines<R> {
         };
         if self.extent.bytes > Recording::MAX_BYTES {
             let most = count(Recording::MAX_BYTES);
-            return Err(Why::Malformed(format!("the file has more than {most} bytes, which no recording may")));
+            return Err(Why::Malformed(format!("up to here the recording has more than {most} bytes, and none may")));
         }
         if let Some(over) = self.extent.over {
-            return Err(Why::Malformed(format!("up to here it would have {over}")));
+            return Err(Why::Malformed(format!("up to here the recording {over}, and none may")));
         }
         if error.is_io() {
             return Err(Why::Read(error.into()));
@@ -232,7 +232,7 @@ impl<R: BufRead + Seek> Lines<R> {
 }
 
 /// What to do where there is more than one recording in a file.
-const APART: &str = "a recording has one first line, its runs, and one end: keep two in files of their own";
+const APART: &str = "a file has one recording: its first line, its runs and its end";
 
 /// The present line.
 impl<R: BufRead + Seek> Read for &mut Lines<R> {

@@ -44,10 +44,10 @@ impl Tensors {
         // end every program that maps its weights.
         let file = unsafe { Mmap::map(&file) }.map_err(cant_read)?;
         let header = file.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-        if let Some(length) = header.filter(|&length| length > MAX_HEADER) {
+        if header.is_some_and(|length| length > MAX_HEADER) {
             return Err(LoadError::Unusable(format!(
-                "the weights {shown} are not in the safetensors format: their header would have {length} bytes, and has \
-                 at most {MAX_HEADER}; give a file that Hugging Face transformers or safetensors wrote"
+                "the weights {shown} are not in the safetensors format (header too large); give a file that Hugging Face \
+                 transformers or safetensors wrote"
             )));
         }
         let (header, metadata) = SafeTensors::read_metadata(&file).map_err(|error| {
