@@ -179,8 +179,23 @@ fn models_whose_files_are_none() {
     file.write_all_at(&50_000_000u64.to_le_bytes(), 0).unwrap();
     text.push_str(&refusal(&place, "model.safetensors with a header of 50 MB", &run));
     std::fs::copy(golden().join("prefixed-f32/model.safetensors"), &weights).unwrap();
-    place.write("model/tokenizer.json", format!("[{}1]", "1,".repeat(7 << 20)));
+    let tokenizer =
+        |new: String| format!(r#"{{"version":"1.0","model":{{"type":"BPE","new":[{new}],"vocab":{{}},"merges":[]}}}}"#);
+    place.write("model/tokenizer.json", tokenizer("1,".repeat(7 << 20)));
     text.push_str(&refusal(&place, "tokenizer.json of numbers", &run));
+    place.write("model/tokenizer.json", tokenizer("[1,1],".repeat(600_000)));
+    text.push_str(&refusal(&place, "tokenizer.json of lists", &run));
+    std::fs::remove_file(place.path("model/tokenizer.json")).unwrap();
+    place.write("model/vocab.json", "{}");
+    place.write("model/merges.txt", "a b\n".repeat(3 << 20));
+    text.push_str(&refusal(&place, "merges.txt of many lines", &run));
+    place.write("model/merges.txt", "a b\n".repeat(1_000_000));
+    text.push_str(&refusal(&place, "merges.txt of the most lines", &run));
+    let header = format!(r#"{{"a":{{"dtype":"F32","data_offsets":[0,4],"shape":[{}1]}}}}"#, "1,".repeat(2_000_000));
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.bytes().chain([0; 4]));
+    std::fs::write(&weights, bytes).unwrap();
+    text.push_str(&refusal(&place, "model.safetensors with a long shape", &run));
     snapshot("models", &text);
 }
 
@@ -277,32 +292,33 @@ fn recordings_whose_lines_do_not_belong_together_are_refused() {
 fn figures_that_no_harness_records_do_no_harm() {
     let place = place();
     let good = lines(&place.path("good.jsonl"));
-    let spoilt: [(&str, &dyn Fn(&mut Value)); 7] = [
-        ("nothing", &|run| run["iterations"] = json!(0)),
-        ("no batch", &|run| run["batch"] = json!(0)),
-        ("endless", &|run| {
+    type Spoil = fn(&mut Value);
+    let spoilt: [(&str, Spoil); 7] = [
+        ("nothing", |run| run["iterations"] = json!(0)),
+        ("no batch", |run| run["batch"] = json!(0)),
+        ("endless", |run| {
             for count in ["iterations", "batch", "warmup", "asked"] {
                 run[count] = json!(u32::MAX);
             }
         }),
-        ("backwards", &|run| {
+        ("backwards", |run| {
             for time in ["wall_time", "warmup_time", "time_limit"] {
                 run[time] = json!(-1e300);
             }
         }),
-        ("huge", &|run| {
+        ("huge", |run| {
             let values = run["values"].as_object_mut().unwrap();
             values.values_mut().for_each(|value| *value = json!(1.7e308));
             for series in run["samples"].as_object_mut().unwrap().values_mut() {
                 series["values"].as_array_mut().unwrap().iter_mut().for_each(|value| *value = json!(-1.7e308));
             }
         }),
-        ("unordered", &|run| {
+        ("unordered", |run| {
             let latency = &mut run["samples"]["latency"];
             let count = latency["values"].as_array().unwrap().len();
             latency["times"] = (0..count).map(|at| -(at as f64) * 1e300).collect();
         }),
-        ("empty", &|run| {
+        ("empty", |run| {
             run["samples"] = json!({"latency": {"values": []}, "": {"values": []}});
             run["values"] = json!({"": 1});
             run["label"] = json!("");

@@ -16,6 +16,7 @@ pub struct Ended {
     pub time: Duration,
 }
 
+#[allow(clippy::zombie_processes, reason = "it is waited for by wait4, which also tells what it took")]
 /// Runs a command to its end. What the test itself holds at the start counts, too (Linux inherits it), so hold little.
 pub fn run(command: &mut Command) -> Ended {
     let start = Instant::now();

@@ -477,7 +477,7 @@ mod tests {
             if let Ok(recording) = read::parse(Path::new("x"), std::io::Cursor::new(&bytes)) {
                 let _ = crate::Warning::of(&recording);
                 let side = vec![crate::compare::Named { path: "x".into(), recording }];
-                let _ = crate::compare::compare(&side, &[side.clone()], &crate::compare::Options::default());
+                let _ = crate::compare::compare(&side, std::slice::from_ref(&side), &crate::compare::Options::default());
             }
         }
 

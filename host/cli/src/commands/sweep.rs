@@ -36,7 +36,7 @@ const CHART: &str = "sweep.svg";
 /// Beside the points: what was swept, so that a folder is not gone on with by another sweep.
 const MANIFEST: &str = "sweep.json";
 /// The most bytes of it.
-const MAX_MANIFEST: u64 = 16 << 20;
+const MAX_MANIFEST: u64 = 4 << 20;
 
 /// A point and what is known of it.
 struct Known {
