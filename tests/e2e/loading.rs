@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use harness_tests::peak::{Measured, measured};
+use harness_tests::peak::{self, Ended};
 use harness_tests::{Place, stderr, stdout, told};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_harness");
@@ -75,16 +75,16 @@ fn statements(count: usize) -> String {
 }
 
 /// Runs a command on a file of that content, under the default limits, and says what it took.
-fn checked(command: &[&str], component: &[u8], more: &[&str]) -> Measured {
+fn checked(command: &[&str], component: &[u8], more: &[&str]) -> Ended {
     let place = Place::new();
     place.write("stranger.wasm", component);
     // With a cache of its own: nothing is there yet, and what is kept takes no room for long.
-    measured(
+    peak::run(
         place.command(BINARY).args(command).arg("stranger.wasm").args(more).env("XDG_CACHE_HOME", place.path("cache")),
     )
 }
 
-fn refused(name: &str, took: &Measured, says: &[&str]) {
+fn refused(name: &str, took: &Ended, says: &[&str]) {
     let said = stderr(&took.output);
     assert_eq!(took.output.status.code(), Some(2), "{name}: {}", told(&took.output));
     assert!(says.iter().any(|words| said.contains(words)), "{name}: {}", told(&took.output));

@@ -10,6 +10,7 @@ use std::sync::Once;
 
 use harness_bundle::{BUILTINS, builtin};
 use harness_core::doctor::Confinement;
+use harness_core::input;
 use harness_registry::{Options, Reference, Registry, RegistryError, private_folder};
 use harness_sandbox::{ChildCompiler, Compiler, LoadLimits, Plugin, Sandbox, sha256};
 use serde::Deserialize;
@@ -20,6 +21,9 @@ use crate::failure::Failure;
 use crate::log::tell;
 use crate::places;
 use crate::progress::Screen;
+
+/// The most bytes of a plugin's file.
+const MAX_COMPONENT: u64 = 256 << 20;
 
 /// What the system takes from the process that compiles plugins.
 pub(crate) fn confinement() -> Result<Confinement, String> {
@@ -344,8 +348,9 @@ fn not_the_file(named: &str, builtin: &str) {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path)
-        .map_err(|source| harness_sandbox::PluginError::Unreadable { path: path.to_owned(), source }.into())
+    input::read(path, MAX_COMPONENT).map_err(|error| {
+        Failure::usage(format!("can't read the plugin {}: {}; give a plugin's .wasm file", path.display(), error.fault))
+    })
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod compare;
 mod cost;
 pub mod doctor;
+pub mod input;
 pub mod metric;
 pub mod plan;
 pub mod private;

@@ -20,7 +20,7 @@ pub(super) const FEW: usize = 16;
 const TASK_BYTES: usize = 96 << 10;
 
 /// Rows of W that a task converts for `gemm`.
-const GEMM_ROWS: usize = 128;
+pub(crate) const GEMM_ROWS: usize = 128;
 
 /// A number of W.
 pub(crate) trait Weight: Copy + Send + Sync + 'static {

@@ -240,7 +240,7 @@ impl Backend for Fused {
         &self.info
     }
 
-    fn reserve(&mut self, batch: usize, length: usize) -> Result<(), BackendError> {
+    fn reserve(&mut self, batch: usize, _prompt: usize, length: usize) -> Result<(), BackendError> {
         self.make_room(batch, length)
     }
 
