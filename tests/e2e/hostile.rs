@@ -477,8 +477,9 @@ fn random_at_start() -> Vec<u8> {
                 (memory (export "memory") 1000)
                 (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0)))
             (core instance $libc (instantiate $libc))
-            (core func $get (canon lower (func $random "get-random-bytes")
-                (memory $libc "memory") (realloc (func $libc "realloc"))))
+            (alias core export $libc "memory" (core memory $memory))
+            (alias core export $libc "realloc" (core func $realloc))
+            (core func $get (canon lower (func $random "get-random-bytes") (memory $memory) (realloc $realloc)))
             (core module $m
                 (import "" "get" (func $get (param i64 i32)))
                 (func $start (loop $again (call $get (i64.const 60000000) (i32.const 0)) (br $again)))

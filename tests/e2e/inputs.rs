@@ -94,10 +94,10 @@ fn plugins_that_are_no_files() {
     let _socket = make_kinds(&place);
     let run = ["run", "--backend", "simulated", "--quick"];
     let text = [
-        refusals(&place, "plugin", &[&run[..], &["--plugin", "{}"]].concat()),
-        refusals(&place, "report", &[&run[..], &["--report", "{}"]].concat()),
-        refusals(&place, "with", &["report", "good.jsonl", "--with", "{}"]),
-        refusals(&place, "check", &["plugin", "check", "{}"]),
+        refusals(&place, "plugin", &[&run[..], &["--plugin", "./{}"]].concat()),
+        refusals(&place, "report", &[&run[..], &["--report", "./{}"]].concat()),
+        refusals(&place, "with", &["report", "good.jsonl", "--with", "./{}"]),
+        refusals(&place, "check", &["plugin", "check", "./{}"]),
     ];
     snapshot("plugins", &text.concat());
     assert!(place.recordings().is_empty());

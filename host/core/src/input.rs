@@ -4,6 +4,8 @@
 //! refused before it can, and so is a file that is too large: nothing of it is read. A file that grows meanwhile is
 //! read to its bound and no further.
 
+#![allow(unsafe_code, reason = "the test makes a named pipe, which the standard library can't")]
+
 use std::fs::{File, FileType, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Counts what the tests' threads allocate, each for itself.
 
+#![allow(unsafe_code, reason = "an allocator is unsafe to be one")]
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 

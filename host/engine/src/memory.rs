@@ -1,5 +1,7 @@
 //! Bytes of this process in the machine's memory, as Linux counts them.
 
+#![allow(unsafe_code, reason = "the standard library does not tell the limits of a process")]
+
 use std::path::Path;
 
 use harness_core::{BackendError, Memory, MemoryKind};

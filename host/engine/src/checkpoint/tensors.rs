@@ -1,5 +1,7 @@
 //! The tensors of one memory-mapped safetensors file.
 
+#![allow(unsafe_code, reason = "a file that is mapped can be changed by others")]
+
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};

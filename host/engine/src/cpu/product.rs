@@ -7,6 +7,8 @@
 //! In these loops every result is summed in the same order whatever m is: 16 partial sums, of every 16th number each,
 //! added pairwise. So a batch gives the same results as its requests one by one.
 
+#![allow(unsafe_code, reason = "calls loops in vector instructions, which write to parts of one slice")]
+
 use half::{bf16, f16};
 use rayon::prelude::*;
 
