@@ -274,7 +274,8 @@ impl Plugins {
                     not_the_file(named, builtin.name);
                     Component { name: builtin.name.to_owned(), bytes: builtin.wasm.into() }
                 }
-                (Meant::File, None) if Path::new(named).is_file() => {
+                // Also what is no file, such as a pipe, or a circle of links: reading says what it is.
+                (Meant::File, None) if Path::new(named).symlink_metadata().is_ok() => {
                     Component { name: named.to_owned(), bytes: read(Path::new(named))?.into() }
                 }
                 (Meant::File | Meant::Name, None) => return Err(self.unknown(named)),
@@ -289,7 +290,7 @@ impl Plugins {
         let options = self.registries.clone().map_err(Failure::usage)?;
         match Registry::new(Options { offline: true, ..options }).component(reference) {
             Err(RegistryError::Offline { .. }) => Err(Failure::usage(format!(
-                "{named} is {reference}, as the {} found in this folder says, and is not on this machine; nothing is fetched because a                  configuration says so that was not given: `harness plugin pull {reference}` fetches it, or --config {} trusts all                  that is in there",
+                "{named} is {reference}, as the {} found in this folder says, and is not on this machine; nothing is fetched because a configuration says so that was not given: `harness plugin pull {reference}` fetches it, or --config {} trusts all that is in there",
                 config::FILE,
                 config::FILE
             ))),
