@@ -503,3 +503,71 @@ fn nothing_is_kept_in_the_present_folder() {
     assert_eq!(stderr(&output), "", "{}", told(&output));
     assert!(home.0.path(".cache/harness/plugins").is_dir() && !home.clone("cache").exists());
 }
+
+/// What a link in a clone leads to is neither shown nor replaced, and what lies there is not taken for the user's.
+#[test]
+fn what_a_clone_links_to_is_not_shown() {
+    const SECRET: &str = "AKIA-SUPERSECRET";
+    let silent = |output: &Output| assert!(!told(output).contains(SECRET), "{}", told(output));
+    let sweep = "[model]\nbackend='simulated'\n[run]\nrecording='points'\n[sweep]\nruns=[1, 2]\n";
+
+    let home = Home::found(sweep);
+    home.0.write("secret", format!("{{\"token\": \"{SECRET}\"}}"));
+    std::fs::create_dir(home.clone("points")).unwrap();
+    symlink("../../secret", home.clone("points/sweep.json")).unwrap();
+    let output = home.run(&[]);
+    refused(&output, &["sweep.json is a link"]);
+    silent(&output);
+    std::fs::remove_file(home.clone("points/sweep.json")).unwrap();
+    home.0.write("clone/points/sweep.json", format!("{{\"token\": \"{SECRET}\"}}"));
+    silent(&home.run(&[]));
+
+    // What is there under the names of a sweep and is none of it stays as it is.
+    let home = Home::found(sweep);
+    home.0.write("clone/points/sweep.svg", "my drawing");
+    home.0.write("clone/points/runs=1.jsonl", "my notes");
+    let output = home.run(&[]);
+    assert!(stderr(&output).contains("is in the place of a point's recording, and is none"), "{}", told(&output));
+    std::fs::remove_file(home.clone("points/runs=1.jsonl")).unwrap();
+    home.run(&[]);
+    assert_eq!(std::fs::read_to_string(home.clone("points/sweep.svg")).unwrap(), "my drawing");
+
+    let home = Home::found("[run]\nrecordings='recs'\n");
+    home.0.write("secret", SECRET);
+    for folder in ["recs", "recs/baselines", "gpt2"] {
+        std::fs::create_dir(home.clone(folder)).unwrap();
+    }
+    symlink("../../secret", home.clone("recs/a.jsonl")).unwrap();
+    symlink("../../../secret", home.clone("recs/baselines/main.jsonl")).unwrap();
+    refused(&home.harness(&["report"]), &["there is no recording in"]);
+    refused(&home.harness(&["compare", "baseline:main", "baseline:main"]), &["there is no baseline 'main'"]);
+    // Nor is anything shown of a file that was named and is no recording.
+    silent(&home.harness(&["report", "../secret"]));
+
+    // A size's name is a size, whatever lies there; and of a folder that is named, no line is shown.
+    std::fs::write(home.clone("gpt2/config.json"), "{}").unwrap();
+    symlink("../../secret", home.clone("gpt2/merges.txt")).unwrap();
+    let small = ["--device", "cpu", "--max-new-tokens", "0", "hi"];
+    done(home.harness(&[&["generate", "--model", "gpt2"][..], &small].concat()));
+    silent(&home.harness(&[&["generate", "--model", "./gpt2"][..], &small].concat()));
+}
+
+/// However long what a configuration asks for is, it takes little memory and time to refuse it.
+#[test]
+fn a_configuration_that_asks_for_too_much_is_refused() {
+    let long = format!("[sweep]\nprompt=['{}']\nruns='1..10000+1'\n", "x".repeat(900_000));
+    let values = format!("[sweep]\nruns=[{}]\n", (0..150_000).map(|n| n.to_string()).collect::<Vec<_>>().join(","));
+    let axes: String = (0..60_000).map(|n| format!("a{n}=[1]\n")).collect();
+    let reports = format!("[run]\nreport=[{}]\n", "'csv',".repeat(150_000));
+    for (text, says) in [
+        (long, "use shorter or fewer ones"),
+        (values, "has more than 10000 values"),
+        (format!("[sweep]\n{axes}"), "and may have 16"),
+        (reports, "more than 32 reports"),
+    ] {
+        let home = Home::found(&text);
+        let ended = harness_tests::peak::run(home.command().args(RUN));
+        refused(&ended.output, &[says]);
+        assert!(ended.memory < 512 << 20, "{says}: {} bytes", ended.memory);
+    }
+}

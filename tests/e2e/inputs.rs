@@ -128,9 +128,9 @@ fn sweeps_whose_manifest_is_no_file() {
         ["run", "--backend", "simulated", "--quick", "--quiet", "--sweep", "batch=1,2", "--recording", "points"];
     let mut text = String::new();
     for kind in KINDS {
-        symlink(place.path(kind), place.path("points/sweep.json")).unwrap();
+        std::fs::rename(place.path(kind), place.path("points/sweep.json")).unwrap();
         text.push_str(&refusal(&place, &format!("sweep.json is {kind}"), &sweep));
-        std::fs::remove_file(place.path("points/sweep.json")).unwrap();
+        std::fs::rename(place.path("points/sweep.json"), place.path(kind)).unwrap();
     }
     snapshot("sweeps", &text);
 }
@@ -337,4 +337,32 @@ fn figures_that_no_harness_records_do_no_harm() {
             assert!(matches!(ended.output.status.code(), Some(0 | 4)), "{what} {format}: {}", told(&ended.output));
         }
     }
+}
+
+/// A recording that is within its bounds may still be more than a report can have.
+#[test]
+fn large_recordings_are_shown_and_compared_within_bounds() {
+    let place = Place::new();
+    let end = "{\"type\":\"end\",\"status\":\"complete\",\"time\":\"\",\"summary\":[]}\n";
+    let facts = place.path("facts.jsonl");
+    let fact = format!(",\"{}\":\"{}\"", "f", "x".repeat(15_000));
+    let mut file = BufWriter::new(File::create(&facts).unwrap());
+    write!(file, "{}", HEADER.trim_end().strip_suffix("}}").unwrap()).unwrap();
+    for number in 0..4_000 {
+        let fact = fact.replacen("\"f\"", &format!("\"f{number}\""), 1);
+        write!(file, "{}", if number == 0 { &fact[1..] } else { &fact }).unwrap();
+    }
+    write!(file, "}}}}\n{end}").unwrap();
+    drop(file);
+    let samples = place.path("samples.jsonl");
+    let start = format!("{HEADER}{RUN}\"latency\":{{\"values\":[");
+    repeat(&samples, &start, "1,", 40_000_000, &format!("1]}}}},\"absent\":{{}}}}\n{end}"));
+    for recording in ["facts.jsonl", "samples.jsonl"] {
+        for with in ["json", "csv", "html", "table"] {
+            let ended = harness(&place, &["report", recording, "--with", &format!("{with}=out-{with}")]);
+            assert!(!told(&ended.output).contains("can't read"), "{recording}, {with}: {}", told(&ended.output));
+        }
+    }
+    let many = ["samples.jsonl"; 6];
+    harness(&place, &[&["compare", "--force"][..], &many].concat());
 }

@@ -428,3 +428,31 @@ fn the_log_shows_what_deceives() {
     clean(&stderr(&output), &["HARNESS_LOG"]);
     assert!(stderr(&output).contains("\\u{202e}"), "{}", told(&output));
 }
+
+/// An argument may be a stranger's: a file's name in a pattern that the shell replaced.
+#[test]
+fn wrong_arguments_show_what_deceives() {
+    let place = place();
+    let name = "--x\u{1b}]0;a\u{7}\u{202e}\u{9b}\u{200b}";
+    for arguments in [&["compare", name][..], &["run", "--dtype", name], &[name], &["run", "--sweep", name]] {
+        let output = harness(&place, arguments);
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        assert!(stderr(&output).contains("\\u{202e}"), "{}", told(&output));
+        clean(&stderr(&output), arguments);
+    }
+}
+
+/// How a recording ended is said by its end, and by nothing that only bears such a name.
+#[test]
+fn a_fact_does_not_say_how_a_recording_ended() {
+    let place = Place::new();
+    let header =
+        json!({"type": "header", "schema": "harness-recording/1", "facts": {"status": "complete", "message": "fine"}});
+    let end = json!({"type": "end", "status": "failed", "message": "the GPU fell off", "time": "", "summary": []});
+    place.write("r.jsonl", format!("{header}\n{end}\n"));
+    for with in ["junit", "table", "json", "prometheus"] {
+        let said = report(&place, "r.jsonl", &[with]);
+        assert!(!said.contains("fine") && !said.contains("harness_recording_complete 1"), "{with}: {said}");
+        assert!(with == "prometheus" || said.contains("the GPU fell off"), "{with}: {said}");
+    }
+}

@@ -182,10 +182,24 @@ fn there(folder: &Path) -> HashMap<String, String> {
 /// Prints a plugin's text. Into a pipe, too: what reads there is as often a person, and the built-in formats for programs have nothing in
 /// them that would be shown otherwise.
 fn print(text: &str) -> Result<(), Failure> {
-    let mut stdout = std::io::stdout().lock();
-    let text = visible(text);
+    let mut stdout = std::io::BufWriter::new(std::io::stdout().lock());
     let line_end = if text.ends_with('\n') || text.is_empty() { "" } else { "\n" };
-    written(write!(stdout, "{text}{line_end}").and_then(|()| stdout.flush()))
+    // Piece by piece: what is shown may be several times as long.
+    let mut pieces = pieces(text);
+    let shown = pieces.try_for_each(|piece| stdout.write_all(visible(piece).as_bytes()));
+    written(shown.and_then(|()| stdout.write_all(line_end.as_bytes())).and_then(|()| stdout.flush()))
+}
+
+/// The text in pieces of some size, none of which ends between the two characters of a line's end.
+fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    const SIZE: usize = 64 << 10;
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = (SIZE..rest.len()).find(|&at| rest.is_char_boundary(at) && rest.as_bytes().get(at) != Some(&b'\n'));
+        let (piece, after) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 /// Takes a closed pipe for what it is: the reader has enough.

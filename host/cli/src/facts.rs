@@ -51,6 +51,11 @@ pub(crate) fn gather(
     facts
 }
 
+/// What this machine is called.
+pub(crate) fn host_name() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned())
+}
+
 /// What Linux says of the machine; what it does not say is left out.
 fn machine() -> Vec<(&'static str, String)> {
     let read =
@@ -65,7 +70,7 @@ fn machine() -> Vec<(&'static str, String)> {
         .and_then(|text| text.strip_suffix(" kB").and_then(|kib| kib.trim().parse::<u64>().ok()))
         .map(|kib| (kib * 1024).to_string());
     [
-        ("host.name", read("/proc/sys/kernel/hostname")),
+        ("host.name", host_name().filter(|name| !name.is_empty())),
         ("os.kernel", read("/proc/sys/kernel/osrelease").map(|release| format!("{} {release}", std::env::consts::OS))),
         ("cpu.model", field(read("/proc/cpuinfo"), "model name")),
         ("cpu.cores", std::thread::available_parallelism().ok().map(|cores| cores.to_string())),

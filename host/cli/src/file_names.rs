@@ -16,6 +16,9 @@ pub(crate) fn reserved(name: &str) -> Option<String> {
     if folded == config::FILE {
         return Some("the next harness in that folder would take it for its configuration".into());
     }
+    if folded == "sweep.json" {
+        return Some("a sweep in that folder would take it for its own".into());
+    }
     builtin(&folded).map(|builtin| format!("it is called like the built-in plugin {}", builtin.name))
 }
 
@@ -25,8 +28,17 @@ mod tests {
 
     #[test]
     fn what_harness_reads_by_its_name_is_no_strangers() {
-        for name in ["harness.toml", "Harness.TOML", "ｈarness.toml", "default", "csv", "CSV", "csv.wasm", "Junit.wasm"]
-        {
+        for name in [
+            "sweep.json",
+            "harness.toml",
+            "Harness.TOML",
+            "ｈarness.toml",
+            "default",
+            "csv",
+            "CSV",
+            "csv.wasm",
+            "Junit.wasm",
+        ] {
             assert!(fault(name).is_some(), "{name}");
         }
         for name in ["harness.csv", "harness.toml.txt", "csv.csv", "default.txt", "mine.wasm"] {

@@ -45,7 +45,16 @@ fn main() -> ExitCode {
     if let Some(code) = harness_sandbox::compiler_main(std::env::args_os()) {
         return code;
     }
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // Help and version are asked for, and are ours alone.
+        Err(error) if !error.use_stderr() => error.exit(),
+        // An argument may be a stranger's, as a file's name in a pattern of the shell's.
+        Err(error) => {
+            log::tell(error.render().to_string().trim_end());
+            return ExitCode::from(2);
+        }
+    };
     log::init(arguments.verbose);
     let result = match arguments.command {
         Command::Run(command) => command.execute(),

@@ -72,6 +72,10 @@ pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, RecordingError> {
         if path.extension().is_some_and(|extension| extension == "jsonl") {
             // A file that vanishes between the two calls is simply not there.
             let Ok(metadata) = entry.metadata() else { continue };
+            // A link in a folder that came from somewhere leads to what is not the folder's.
+            if metadata.is_symlink() {
+                continue;
+            }
             found.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), path));
         }
     }

@@ -120,6 +120,11 @@ impl RunSettings {
         if let Some(axis) = sweep.iter().find(|axis| args.set.iter().any(|(name, _)| *name == axis.setting)) {
             return Err(Failure::usage(format!("'{}' is both set and swept; leave one of them out", axis.setting)));
         }
+        if args.report.len().max(config.run.report.len()) > MOST_REPORTS {
+            return Err(Failure::usage(format!(
+                "more than {MOST_REPORTS} reports are asked for; `harness report` makes more of the recording"
+            )));
+        }
         let of_reports = [("--report", &args.report), ("--report-set", &args.report_set)];
         if let Some((flag, _)) = of_reports.iter().find(|(_, given)| !sweep.is_empty() && !given.is_empty()) {
             return Err(Failure::usage(format!(
@@ -172,6 +177,9 @@ impl RunSettings {
         })
     }
 }
+
+/// The most reports of a run: each is loaded before it.
+const MOST_REPORTS: usize = 32;
 
 /// How much may be measured.
 pub(crate) fn budget(args: &args::Limits, config: &Config, limits: &Limits) -> Budget {

@@ -1,11 +1,17 @@
 //! What a sweep runs: every combination of the values of some settings.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::failure::Failure;
 
 /// The most points of a sweep: more are a mistake, or a week.
 const MOST_POINTS: usize = 10_000;
+
+/// The most settings that are swept at once.
+const MOST_AXES: usize = 16;
+/// The most bytes that the values of all points have together: each point has a copy of its own.
+const MOST_BYTES: usize = 16 << 20;
 
 /// A setting and the values it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,11 +47,16 @@ impl Axis {
 
     /// Of values as they are.
     pub(crate) fn new(setting: &str, values: Vec<String>) -> Result<Self, Failure> {
-        let twice = |(at, value): (usize, &String)| values[..at].contains(value).then(|| value.clone());
+        if values.len() > MOST_POINTS {
+            return Err(Failure::usage(format!(
+                "the sweep of '{setting}' has more than {MOST_POINTS} values; use fewer"
+            )));
+        }
+        let mut seen = HashSet::new();
         if values.is_empty() {
             return Err(Failure::usage(format!("the sweep of '{setting}' has no values; leave it out, or give some")));
         }
-        if let Some(twice) = values.iter().enumerate().find_map(twice) {
+        if let Some(twice) = values.iter().find(|value| !seen.insert(value.as_str())) {
             return Err(Failure::usage(format!("the sweep of '{setting}' has the value '{twice}' twice")));
         }
         Ok(Self { setting: setting.to_owned(), values })
@@ -92,6 +103,20 @@ fn range(first: &str, rest: &str) -> Result<Vec<String>, String> {
 
 /// Every combination, the last axis changing fastest.
 pub(crate) fn points(axes: &[Axis]) -> Result<Vec<Point>, Failure> {
+    if axes.len() > MOST_AXES {
+        return Err(Failure::usage(format!(
+            "the sweep has {} settings, and may have {MOST_AXES}; use fewer",
+            axes.len()
+        )));
+    }
+    let number = axes.iter().fold(1, |number: usize, axis| number.saturating_mul(axis.values.len()));
+    let longest = |axis: &Axis| axis.setting.len() + axis.values.iter().map(String::len).max().unwrap_or(0);
+    let bytes = axes.iter().map(longest).sum::<usize>().saturating_mul(number);
+    if number <= MOST_POINTS && bytes > MOST_BYTES {
+        return Err(Failure::usage(format!(
+            "the values of the sweep's {number} points have {bytes} bytes together, and may have {MOST_BYTES}; use shorter or fewer ones"
+        )));
+    }
     if let Some(twice) = axes
         .iter()
         .enumerate()
@@ -122,23 +147,24 @@ impl fmt::Display for Point {
 }
 
 impl Point {
-    /// A plain file name that no other point of the sweep has.
-    pub(crate) fn file_name(&self, all: &[Self]) -> String {
-        const MOST: usize = 120;
-        let plain = |point: &Self| -> String {
-            let text = point.to_string().replace(' ', "_");
-            let plain = |c: char| if c.is_ascii_alphanumeric() || "-.=_".contains(c) { c } else { '_' };
-            text.chars().take(MOST).map(plain).collect()
-        };
-        let name = plain(self);
+    /// A plain file name for each, which no other point of the sweep has.
+    pub(crate) fn file_names(all: &[Self]) -> Vec<String> {
+        let plain: Vec<String> = all.iter().map(Self::plain_name).collect();
+        let mut times: HashMap<&str, usize> = HashMap::new();
+        plain.iter().for_each(|name| *times.entry(name).or_default() += 1);
         // Texts that differ only in what a file name can't hold are told apart by their place.
-        match all.iter().filter(|other| plain(other) == name).count() {
-            0 | 1 => format!("{name}.jsonl"),
-            _ => {
-                let place = all.iter().position(|other| other == self).unwrap_or(all.len());
-                format!("{name}-{}.jsonl", place + 1)
-            }
-        }
+        let name = |(place, name): (usize, &String)| match times.get(name.as_str()) {
+            None | Some(1) => format!("{name}.jsonl"),
+            Some(_) => format!("{name}-{}.jsonl", place + 1),
+        };
+        plain.iter().enumerate().map(name).collect()
+    }
+
+    fn plain_name(&self) -> String {
+        const MOST: usize = 120;
+        let text = self.to_string().replace(' ', "_");
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-.=_".contains(c) { c } else { '_' };
+        text.chars().take(MOST).map(plain).collect()
     }
 }
 
@@ -197,7 +223,7 @@ mod tests {
                 "batch=8 prompt-tokens=32"
             ]
         );
-        assert_eq!(points[3].file_name(&points), "batch=8_prompt-tokens=32.jsonl");
+        assert_eq!(Point::file_names(&points)[3], "batch=8_prompt-tokens=32.jsonl");
         assert!(super::points(&[axes[0].clone(), axes[0].clone()]).is_err());
     }
 
@@ -210,7 +236,7 @@ mod tests {
         #[test]
         fn file_names_are_plain_and_differ(values in prop::collection::hash_set("[^,]{1,12}", 1..8)) {
             let points: Vec<Point> = values.into_iter().map(|value| Point(vec![("prompt".into(), value)])).collect();
-            let mut names: Vec<String> = points.iter().map(|point| point.file_name(&points)).collect();
+            let mut names: Vec<String> = Point::file_names(&points);
             prop_assert!(names.iter().all(|name| !name.contains('/') && !name.starts_with('.')));
             names.sort();
             names.dedup();

@@ -318,9 +318,9 @@ and the sensors), and about 6 KiB a run on a machine without a GPU for its value
 iteration take 63 MiB, 20 million samples 153 MiB (a debug build on an AMD EPYC with two cores; `ru_maxrss` less that of an empty
 recording). On disk a sample has about 20 bytes and a run about 2 kB beside them.
 
-A recording has at most 20 million samples, 2 GiB on disk, and 320 MiB in memory, counted before a line is parsed: 160 bytes for
+A recording has at most 20 million samples, 2 GiB on disk, 176 MiB in memory, of which 64 MiB are texts, counted before a line is parsed: 160 bytes for
 a key with its value, 8 for a number of a list, 96 for a list or object, 768 for a line, and the bytes of texts, none of which has more than
-16 MiB. This is more than they take: the most that refused files of these kinds took was 332 MiB.
+16 MiB. To show or compare one takes more: a report holds what it asked for a second time.
 ";
 
 #[cfg(test)]

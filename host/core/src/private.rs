@@ -3,6 +3,7 @@
 //! This is the only place that knows which facts those are.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::recording::{Facts, Recording};
 
@@ -23,12 +24,33 @@ pub fn facts(facts: &mut Facts) {
 
 /// Leaves out of a recording what is private.
 pub fn recording(recording: &mut Recording) {
+    let known: Vec<String> =
+        ["host.name", "model.name"].iter().filter_map(|name| recording.facts.get(*name).cloned()).collect();
     facts(&mut recording.facts);
-    recording.message = recording.message.take().map(|text| message(&text));
+    // Nobody knows any more which words in it are a path.
+    recording.message = recording.message.take().map(|_| "left out, since it may name folders".to_owned());
+    for run in &mut recording.runs {
+        let run = Arc::make_mut(run);
+        run.label = message(&run.label, &known);
+        run.absent.values_mut().for_each(|reason| *reason = message(reason, &known));
+    }
 }
 
-/// A message with nothing but the last component of each path in it.
-pub fn message(text: &str) -> String {
+/// A message with nothing but the last component of each path in it. `known` are paths and names that may stand in it, and which
+/// can't be told from other words.
+pub fn message(text: &str, known: &[String]) -> String {
+    let mut known: Vec<&str> = known.iter().map(String::as_str).filter(|known| known.len() > 1).collect();
+    known.sort_by_key(|known| std::cmp::Reverse(known.len()));
+    let mut text = text.to_owned();
+    for name in known {
+        let shown = if name.contains(['/', '\\']) { last_component(name) } else { "this machine".to_owned() };
+        text = text.replace(name, &shown);
+    }
+    words(&text)
+}
+
+/// The last component of each word that looks like a path.
+fn words(text: &str) -> String {
     let ends = |character: char| character.is_whitespace() || "'\"`()[]{}<>,;:=".contains(character);
     let word = |word: &str| {
         let (path, stop) = word.strip_suffix('.').map_or((word, ""), |path| (path, "."));
@@ -77,7 +99,7 @@ mod tests {
         let expected =
             [("start", "2026-01-01T00:00:00Z"), ("model.name", "mine"), ("setting.prompt", "/etc/motd and/or ./x")];
         assert_eq!(left, expected);
-        assert_eq!(ended.message.as_deref(), Some("mine.wasm gave up"));
+        assert_eq!(ended.message.as_deref(), Some("left out, since it may name folders"));
     }
 
     #[test]
@@ -90,8 +112,11 @@ mod tests {
             ("in /home/me/", "in me"),
             ("", ""),
         ] {
-            assert_eq!(message(text), expected, "{text}");
+            assert_eq!(message(text, &[]), expected, "{text}");
         }
+        let known = ["/home/me/Secret Client/mine.wasm", "/home/me/Secret Client", "box"].map(str::to_owned);
+        let text = "/home/me/Secret Client/mine.wasm gave up on box: see /home/me/Secret Client";
+        assert_eq!(message(text, &known), "mine.wasm gave up on this machine: see Secret Client");
     }
 
     #[test]

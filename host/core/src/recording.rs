@@ -330,6 +330,25 @@ impl Recording {
         read::parse(path, BufReader::new(file))
     }
 
+    /// Without samples, which take most of its memory: for who needs each run's values alone.
+    #[must_use]
+    pub fn without_samples(mut self) -> Self {
+        self.runs.iter_mut().for_each(|run| Arc::make_mut(run).samples.clear());
+        self
+    }
+
+    /// About the bytes of memory that it takes, samples left out.
+    pub fn weight(&self) -> u64 {
+        const ENTRY: usize = 128;
+        let texts = |facts: &Facts| facts.iter().map(|(name, value)| name.len() + value.len() + ENTRY).sum::<usize>();
+        let runs = self.runs.iter().map(|run| {
+            let absent = run.absent.iter().map(|(metric, reason)| metric.len() + reason.len() + ENTRY).sum::<usize>();
+            run.label.len() + absent + (run.values.len() + 4) * ENTRY
+        });
+        let summary = self.summary.iter().map(|reading| reading.metric.help.len() + 2 * ENTRY).sum::<usize>();
+        (texts(&self.facts) + runs.sum::<usize>() + summary) as u64
+    }
+
     /// Whether both are of the same invocation, wherever they lie: same facts, the time of the start among them, and runs.
     pub fn same(&self, other: &Self) -> bool {
         self.facts == other.facts && self.runs == other.runs

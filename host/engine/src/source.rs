@@ -25,10 +25,12 @@ pub(crate) fn find(model: &str, download: bool) -> Result<Source, LoadError> {
 }
 
 fn find_in(model: &str, download: bool, cache: &Cache) -> Result<Source, LoadError> {
-    if Path::new(model).is_dir() {
+    // A size's name is a size, whatever lies in the present folder; a folder of that name is ./gpt2.
+    let is_size = synthetic::size(model).is_some();
+    if !is_size && Path::new(model).is_dir() {
         return Ok(Source::Folder(model.into()));
     }
-    if Path::new(model).exists() {
+    if !is_size && Path::new(model).exists() {
         return Err(LoadError::Unusable(format!(
             "the model {model} is a file; give the folder that holds config.json and {WEIGHTS_FILE}"
         )));

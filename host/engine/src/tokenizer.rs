@@ -159,12 +159,14 @@ fn parse_merges(text: &str) -> Result<Merges, String> {
     if text.lines().nth(MAX_MERGES).is_some() {
         return Err(format!("merges.txt has more than {} lines", count(MAX_MERGES as u64)));
     }
+    // The line is not shown: what lies there may be no such file, but a secret.
     text.lines()
-        .filter(|line| !line.starts_with("#version") && !line.is_empty())
-        .map(|line| {
+        .enumerate()
+        .filter(|(_, line)| !line.starts_with("#version") && !line.is_empty())
+        .map(|(number, line)| {
             line.split_once(' ')
                 .map(|(left, right)| (left.to_owned(), right.to_owned()))
-                .ok_or_else(|| format!("merges.txt has a line that is no pair: '{line}'"))
+                .ok_or_else(|| format!("merges.txt is no list of pairs: line {} is none", number + 1))
         })
         .collect()
 }

@@ -18,7 +18,8 @@ pub fn fault(name: &str) -> Option<String> {
     if name.len() > MOST_BYTES {
         return Some(format!("it is longer than {MOST_BYTES} bytes"));
     }
-    if name.contains(deceives) {
+    // Selectors of a variant are as invisible here.
+    if name.contains(|c: char| deceives(c) || matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{180b}'..='\u{180f}')) {
         return Some("it has control characters or invisible ones in it".into());
     }
     // Some file systems and programs normalise a name before they look at it.
@@ -46,7 +47,8 @@ fn form(name: &str) -> Option<String> {
 /// The same text for names that some file system takes for one: those that differ only in case, or in how Unicode writes them.
 pub fn folded(name: &str) -> String {
     // Upper case first: it makes one of more characters, such as 'ß' and 'ſ', than lower case alone.
-    let folded: String = name.nfkc().collect::<String>().to_uppercase().to_lowercase();
+    // Lower case before that: some capitals have a small letter, and are themselves no other's capital.
+    let folded: String = name.nfkc().collect::<String>().to_lowercase().to_uppercase().to_lowercase();
     folded.nfkc().collect()
 }
 

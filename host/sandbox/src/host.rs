@@ -12,8 +12,8 @@ use crate::state::{LogLevel, NO_SESSION, RecordingHandle, RunHandle, State};
 
 type Answer<T> = wasmtime::Result<Result<T, model::Error>>;
 
-/// The most bytes of one text that is encoded; the tokenizer takes a second for some megabytes.
-const MOST_TEXT: usize = 4 << 20;
+/// The most bytes of one text that is encoded: the tokenizer takes up to some four hundred times as much memory.
+const MOST_TEXT: usize = 256 << 10;
 
 /// The most tokens that are decoded at once, and requests of a plan.
 const MOST_TOKENS: usize = 1 << 20;
@@ -160,13 +160,16 @@ impl recordings::HostRun for State {
 
     fn samples(&mut self, run: Resource<RunHandle>, name: String) -> wasmtime::Result<Option<Vec<f64>>> {
         self.take(&name);
-        let samples = self.run(&run)?.samples.get(&name).map(|series| series.values.clone());
+        let samples = self.run(&run)?.samples.get(&name);
+        self.afford(samples.iter().map(|series| size_of_val(series.values.as_slice())))?;
+        let samples = samples.map(|series| series.values.clone());
         Ok(self.give(samples))
     }
 
     fn times(&mut self, run: Resource<RunHandle>, name: String) -> wasmtime::Result<Option<Vec<f64>>> {
         self.take(&name);
         let series = self.run(&run)?.samples.get(&name);
+        self.afford(series.iter().map(|series| size_of_val(series.times.as_slice())))?;
         let times = series.map(|series| series.times.clone()).filter(|times| !times.is_empty());
         Ok(self.give(times))
     }
@@ -176,7 +179,9 @@ impl recordings::HostRun for State {
             metric: metric.clone(),
             reason: reason.clone(),
         };
-        let absences = self.run(&run)?.absent.iter().map(absence).collect();
+        let absent = &self.run(&run)?.absent;
+        self.afford(absent.iter().map(|(metric, reason)| metric.len() + reason.len()))?;
+        let absences = absent.iter().map(absence).collect();
         Ok(self.give(absences))
     }
 
@@ -186,7 +191,23 @@ impl recordings::HostRun for State {
     }
 }
 
+/// What an answer takes beside its texts and numbers, for each of its parts: two texts and their allocations.
+const PART: usize = 80;
+
 impl State {
+    /// Whether a guest may have an answer of parts of so many bytes: asked before it is made, since the host makes it first and the
+    /// guest holds it then.
+    fn afford(&self, parts: impl Iterator<Item = usize>) -> Result<(), LimitError> {
+        let bytes = parts.fold(0, |bytes: usize, part| bytes.saturating_add(part).saturating_add(PART));
+        let most = self.memory.most() / 2;
+        if bytes > most {
+            return Err(LimitError(format!(
+                "it asked for {bytes} bytes of a recording at once, and may have {most}, half of its memory; allow more with --max-memory"
+            )));
+        }
+        Ok(())
+    }
+
     fn run(&self, run: &Resource<RunHandle>) -> wasmtime::Result<&Arc<Run>> {
         Ok(&self.table.get(run)?.0)
     }
@@ -210,11 +231,14 @@ impl recordings::HostRecording for State {
     fn facts(&mut self, recording: Resource<RecordingHandle>) -> wasmtime::Result<Vec<recordings::Fact>> {
         let fact = |(name, value): (&String, &String)| recordings::Fact { name: name.clone(), value: value.clone() };
         let recording = &self.table.get(&recording)?.recording;
+        self.afford(recording.facts.iter().map(|(name, value)| name.len() + value.len()))?;
         let ended = [("status", Some(recording.status.as_str().to_owned())), ("message", recording.message.clone())];
         let ended = ended
             .into_iter()
             .filter_map(|(name, value)| Some(recordings::Fact { name: name.to_owned(), value: value? }));
-        let facts = recording.facts.iter().map(fact).chain(ended).collect();
+        // How it ended is the host's to say: a fact that bears such a name says nothing of it.
+        let recorded = recording.facts.iter().filter(|(name, _)| !["status", "message"].contains(&name.as_str()));
+        let facts = recorded.map(fact).chain(ended).collect();
         Ok(self.give(facts))
     }
 
@@ -226,7 +250,13 @@ impl recordings::HostRecording for State {
     }
 
     fn summary(&mut self, recording: Resource<RecordingHandle>) -> wasmtime::Result<Vec<recordings::Reading>> {
-        let summary = self.table.get(&recording)?.recording.summary.iter().map(convert::reading).collect();
+        let summary = &self.table.get(&recording)?.recording.summary;
+        self.afford(
+            summary
+                .iter()
+                .map(|reading| reading.metric.name.len() + reading.metric.unit.len() + reading.metric.help.len()),
+        )?;
+        let summary = summary.iter().map(convert::reading).collect();
         Ok(self.give(summary))
     }
 

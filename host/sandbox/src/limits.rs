@@ -210,6 +210,11 @@ impl MemoryLimiter {
         Self { most, used: 0, table_elements: 0 }
     }
 
+    /// Bytes that it may have.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
     /// Bytes that the guest has in wasmtime: of linear memories, tables and instances.
     pub(crate) fn used(&self) -> usize {
         self.used

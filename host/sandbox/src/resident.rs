@@ -7,9 +7,9 @@ use std::time::Duration;
 use crate::limits::{LimitError, Limits};
 
 /// How much more than a guest's own limits allow the process may grow.
-const SLACK: u64 = 256 << 20;
-/// How often what a guest hands over is held at once: as it came, checked, and on its way out.
-const COPIES: u64 = 4;
+const SLACK: u64 = 128 << 20;
+/// How often what a guest hands over is held at once: as it came, and on its way out.
+const COPIES: u64 = 2;
 /// How often the system is asked, which takes some microseconds.
 const EVERY: Duration = Duration::from_millis(50);
 

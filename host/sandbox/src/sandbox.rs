@@ -70,6 +70,9 @@ impl Sandbox {
                 what: format!("damaged ({})", visible_line(&reason)),
                 remedy: "Build or download it again".into(),
             },
+            CompileError::OutOfMemory => {
+                PluginError::Compiler { plugin: plugin(), what: "there is no memory for it".into() }
+            }
             CompileError::Limit(LimitError(limit)) => PluginError::LoadLimit { plugin: plugin(), limit },
             CompileError::Broken(what) => {
                 PluginError::Compiler { plugin: plugin(), what: visible_line(&what).into_owned() }

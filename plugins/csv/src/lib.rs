@@ -159,7 +159,8 @@ fn cell(text: &str) -> String {
         }
         cell.push(character);
         // In some countries the separator is not a comma, and a file with commas is one column there.
-        begins = matches!(character, ';' | '\t' | '\n');
+        // There a quote is only a quote at a cell's start, and what is between two of them is dropped.
+        begins = matches!(character, ';' | '\t' | '\n') || begins && matches!(character, '"' | ' ');
     }
     cell
 }
@@ -194,6 +195,19 @@ mod tests {
             Output::Text(text) => Ok(text),
             Output::Files(_) => panic!("CSV is one text"),
         }
+    }
+
+    /// Also where another separator is usual, and quotes are read another way.
+    #[test]
+    fn no_part_of_a_cell_begins_as_a_formula() {
+        for text in ["=1", "a;=1", "a;\"=1", "a; \"=1", "a\t=1", "\"=1", " =1", "a\n+1", "a;@x"] {
+            let cell = cell(text);
+            for part in cell.split([';', ',', '\t', '\n']) {
+                let begins = part.trim_start_matches([' ', '"']);
+                assert!(!begins.starts_with(['=', '+', '-', '@']), "{text:?} is {cell:?}");
+            }
+        }
+        assert_eq!(cell("a=b-c"), "a=b-c");
     }
 
     fn lines(what: &str) -> Vec<String> {

@@ -12,6 +12,9 @@ use crate::failure::Failure;
 use crate::log::tell;
 use crate::{Outcome, config, deliver, settings};
 
+/// The most bytes of memory that recordings take that are looked at together, their samples left out.
+pub(super) const MAX_TOGETHER: u64 = 128 << 20;
+
 impl Compare {
     pub(crate) fn execute(self) -> Outcome {
         let recordings = settings::recordings(&config::read(self.config.as_deref())?);
@@ -48,6 +51,12 @@ impl Compare {
         };
         if self.private {
             base.iter_mut().chain(news.iter_mut().flatten()).for_each(without_folders);
+        }
+        let weight: u64 = base.iter().chain(news.iter().flatten()).map(|named| named.recording.weight()).sum();
+        if weight > MAX_TOGETHER {
+            return Err(Failure::usage(format!(
+                "these recordings take {weight} bytes of memory together, and {MAX_TOGETHER} are the most; compare fewer at once"
+            )));
         }
         for named in base.iter().chain(news.iter().flatten()) {
             warn(named);

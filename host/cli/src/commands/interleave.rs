@@ -52,7 +52,7 @@ pub(super) fn run(
         let ended = record(&words[which], &path, config);
         let kept = format!("what was recorded is kept in {}", folder.display());
         ended.map_err(|failure| failure.and(if step > 0 { &kept } else { "" }))?;
-        sides[which].push(Named { recording: Recording::read(&path)?, path });
+        sides[which].push(Named { recording: Recording::read(&path)?.without_samples(), path });
         // That they can't be compared is better known now than at the end.
         if step == 1 {
             let [a, b] = &sides;

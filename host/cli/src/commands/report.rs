@@ -22,6 +22,8 @@ impl Report {
         let mut recording = Recording::read(&path)?;
         if self.private {
             private::recording(&mut recording);
+            let (shown, name) = (path.display().to_string(), private::last_component(&path.display().to_string()));
+            recording.notes.iter_mut().for_each(|note| *note = note.replace(&shown, &name));
         }
         let screen = Screen::new(false);
         for note in &recording.notes {

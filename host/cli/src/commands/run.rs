@@ -287,9 +287,23 @@ fn end(
         (None, Err(error)) => (Status::Failed, Vec::new(), Some(Failure::from(error))),
     };
     let message = failure.as_ref().and_then(Failure::message);
-    let message = message.map(|text| if settings.private { private::message(text) } else { text.to_owned() });
+    let message = message
+        .map(|text| if settings.private { private::message(text, &named(settings, path)) } else { text.to_owned() });
     let time = jiff::Timestamp::now().to_string();
     Ok((recorder.end(status, message, summary, time)?, failure))
+}
+
+/// Paths and names of this invocation that a message may have in it.
+fn named(settings: &RunSettings, recording: &Path) -> Vec<String> {
+    let model = match &settings.model {
+        ModelSettings::Gpt2(options) => options.model.clone(),
+        ModelSettings::Simulated(_) => String::new(),
+    };
+    let folders = [std::env::current_dir().ok(), std::env::home_dir(), Some(recording.to_owned())];
+    let folders = folders.into_iter().flatten().map(|folder| folder.display().to_string());
+    // Of a bare name, nothing is private.
+    let given = [settings.plugin.clone(), model].into_iter().filter(|given| given.contains(['/', '\\']));
+    folders.chain(given).chain(facts::host_name()).collect()
 }
 
 fn kept(path: &Path, runs: usize) -> String {

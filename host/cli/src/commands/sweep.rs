@@ -18,9 +18,11 @@ use harness_engine::DTypeChoice;
 use harness_sandbox::Description;
 use serde_json::{Value, json};
 
+use super::compare::MAX_TOGETHER;
 use super::plugin::plain_table;
 use super::run::{plain, record, rehearse};
 use crate::chart::{Chart, Dot, Line};
+use crate::destination::Destination;
 use crate::estimate::Pace;
 use crate::failure::Failure;
 use crate::progress::Screen;
@@ -63,12 +65,11 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     };
     let folder = place.for_new()?;
     let mut known = Vec::new();
-    for point in &all {
+    for (point, name) in all.iter().zip(Point::file_names(&all)) {
         let mut of_point = settings.clone();
         of_point.set.extend(point.0.iter().cloned());
         // An unknown setting is refused before anything is run.
         description.values(&settings.plugin, &of_point.set, settings.quick)?;
-        let name = point.file_name(&all);
         let path = folder.join(&name);
         of_point.recording = Place::At(place.join(name));
         known.push(Known { point: point.clone(), path, settings: of_point, recording: None, failure: None });
@@ -79,8 +80,16 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     let manifest = manifest(settings, plugin.sha256());
     let _lock = open(&folder, &manifest)?;
     let total = known.len();
+    let mut weight = 0;
     for point in &mut known {
         point.recording = finished(&point.path).map(Arc::new);
+        weight += point.recording.as_deref().map_or(0, Recording::weight);
+        if weight > MAX_TOGETHER {
+            return Err(Failure::usage(format!(
+                "the finished points in {} take more than {MAX_TOGETHER} bytes of memory together; name another folder with --recording",
+                folder.display()
+            )));
+        }
     }
     let mut told = Vec::new();
     tell_unlike(&known, &mut told, screen);
@@ -123,7 +132,7 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
         return Err(if unusable { Failure::Usage(none) } else { Failure::Failed(none) });
     }
     deliver::line(&table(&known, settings))?;
-    draw(&known, settings, &folder, screen);
+    draw(&known, settings, &place, screen);
     screen.say(&format!("recorded in {}", folder.display()));
     match failed {
         0 => Ok(()),
@@ -184,6 +193,12 @@ fn open(folder: &Path, manifest: &Value) -> Result<File, Failure> {
             error.fault
         ))
     };
+    if path.is_symlink() {
+        return Err(Failure::usage(format!(
+            "{} is a link, and no sweep's; name another folder with --recording",
+            path.display()
+        )));
+    }
     let written = match input::read_text(&path, MAX_MANIFEST) {
         Ok(text) => text,
         Err(error) if error.is_missing() => {
@@ -197,12 +212,14 @@ fn open(folder: &Path, manifest: &Value) -> Result<File, Failure> {
         }
         Err(error) => return Err(unread(error)),
     };
-    let other: Value = serde_json::from_str(&written).map_err(|error| {
-        Failure::usage(format!(
-            "{} is not what a sweep wrote ({error}); name another folder with --recording",
+    // Nothing is shown of a file that may be another's.
+    let other: Value = serde_json::from_str(&written).unwrap_or_default();
+    if other.get("schema") != manifest.get("schema") {
+        return Err(Failure::usage(format!(
+            "{} is not what a sweep wrote; name another folder with --recording",
             path.display()
-        ))
-    })?;
+        )));
+    }
     if other == *manifest {
         return alone(folder, &path);
     }
@@ -235,7 +252,10 @@ fn alone(folder: &Path, manifest: &Path) -> Result<File, Failure> {
 
 /// The recording of a point that is done. What can't be read is no finished point; it is set aside.
 fn finished(path: &Path) -> Option<Recording> {
-    Recording::read(path).ok().filter(|recording| recording.status == Status::Complete)
+    // A link there leads to what is not this point's.
+    let is_file = path.symlink_metadata().is_ok_and(|there| there.is_file());
+    let recording = is_file.then(|| Recording::read(path).ok()).flatten()?;
+    (recording.status == Status::Complete).then(|| recording.without_samples())
 }
 
 /// Says what the points were not measured alike in, if there is more of it than was told: a sweep may go on on another machine,
@@ -271,8 +291,14 @@ fn tell_unlike(known: &[Known], told: &mut Vec<(String, Option<String>)>, screen
 
 /// Keeps what there is of a point that is run again.
 fn set_aside(path: &Path, screen: &Screen) -> Result<(), Failure> {
-    if !path.exists() {
+    if path.symlink_metadata().is_err() {
         return Ok(());
+    }
+    if path.is_symlink() || !files::is_recording(path) {
+        return Err(Failure::usage(format!(
+            "{} is in the place of a point's recording, and is none; move it away, or name another folder with --recording",
+            path.display()
+        )));
     }
     let free = (1..u32::MAX).map(|number| path.with_extension(format!("jsonl.{number}"))).find(|path| !path.exists());
     let Some(free) = free else { return Ok(()) };
@@ -331,7 +357,7 @@ fn figure(recording: &Recording, name: &str, scale: &Scale) -> String {
 }
 
 /// Draws tokens/s over the last axis that has only numbers, a line for each combination of the others.
-fn draw(known: &[Known], settings: &RunSettings, folder: &Path, screen: &Screen) {
+fn draw(known: &[Known], settings: &RunSettings, folder: &Destination, screen: &Screen) {
     let number = |value: &String| value.parse::<f64>().ok().filter(|number| number.is_finite());
     let numeric = |axis: &Axis| axis.values.len() > 1 && axis.values.iter().all(|value| number(value).is_some());
     let Some(along) = settings.sweep.iter().rposition(numeric) else { return };
@@ -354,10 +380,11 @@ fn draw(known: &[Known], settings: &RunSettings, folder: &Path, screen: &Screen)
     lines.iter_mut().for_each(|line| line.points.sort_by(|a, b| a.x.total_cmp(&b.x)));
     let x = settings.sweep.get(along).map(|axis| axis.setting.as_str()).unwrap_or_default();
     let title = format!("tokens/s over {x}, with 95 % intervals over runs");
-    let path = folder.join(CHART);
+    let chart = folder.join(CHART);
+    let path = chart.path();
     let written = match (Chart { title: &title, x, y: "tokens/s", lines }).svg() {
         Ok(None) => return,
-        Ok(Some(svg)) => files::replace_own(&path, svg.as_bytes()).map_err(|error| error.to_string()),
+        Ok(Some(svg)) => chart.put(svg.as_bytes()).map_err(|error| error.to_string()),
         Err(error) => Err(error),
     };
     match written {

@@ -11,7 +11,9 @@ use serde::Serialize;
 use crate::format::count;
 
 /// The most bytes of memory that a recording may take.
-const MAX_MEMORY: u64 = 320 << 20;
+const MAX_MEMORY: u64 = 176 << 20;
+/// The most bytes of all texts together; of 10,000 runs they have some 20 MB.
+const MAX_TEXTS: u64 = 64 << 20;
 /// The most bytes of one text: the longest setting that a command line can have, each character escaped.
 const MAX_TEXT: u64 = 16 << 20;
 /// The most bytes of a number or a word.
@@ -33,6 +35,8 @@ const NUMBER: u64 = 8;
 pub(super) enum Over {
     /// Of all that it has.
     Memory,
+    /// Of all texts.
+    Texts,
     /// Of one text.
     Text,
     /// Of one number or word.
@@ -45,6 +49,7 @@ impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => write!(f, "takes more than {} bytes of memory", count(MAX_MEMORY)),
+            Self::Texts => write!(f, "has texts of more than {} bytes", count(MAX_TEXTS)),
             Self::Text => write!(f, "has a text of more than {} bytes", count(MAX_TEXT)),
             Self::Word => write!(f, "has a number or word of more than {} bytes", count(MAX_WORD)),
             Self::Depth => write!(f, "has more than {MAX_DEPTH} lists and objects in each other"),
@@ -60,6 +65,8 @@ pub(super) struct Extent {
     /// What is too much, once something is.
     pub(super) over: Option<Over>,
     memory: u64,
+    /// Bytes of all texts.
+    texts: u64,
     in_text: bool,
     /// The next byte of a text stands for itself.
     escaped: bool,
@@ -100,11 +107,15 @@ impl Extent {
         if self.memory > MAX_MEMORY {
             self.over.get_or_insert(Over::Memory);
         }
+        if self.texts > MAX_TEXTS {
+            self.over.get_or_insert(Over::Texts);
+        }
     }
 
     fn next(&mut self, byte: u8) {
         if self.in_text {
             self.memory += 1;
+            self.texts += 1;
             self.length += 1;
             match byte {
                 _ if self.escaped => self.escaped = false,

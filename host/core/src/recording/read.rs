@@ -227,7 +227,9 @@ impl<R: BufRead + Seek> Lines<R> {
         let mut line = Vec::new();
         (&mut self.source).take(MAX_DESCRIBED).read_until(b'\n', &mut line).map_err(Why::Read)?;
         let whole = line.len() < MAX_DESCRIBED as usize;
-        Err(Why::Malformed(malformed::describe(whole.then(|| line.trim_ascii_end()), &error)))
+        // Of a file whose first line is none nothing is shown: it may be no recording, but a secret.
+        let shown = whole && self.start > 0;
+        Err(Why::Malformed(malformed::describe(shown.then(|| line.trim_ascii_end()), &error)))
     }
 }
 

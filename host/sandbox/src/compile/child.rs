@@ -54,7 +54,7 @@ fn serve(limits: &LoadLimits) -> Result<(), String> {
     let (answer, artifact) = match super::compile(&engine, &component) {
         Ok(compiled) => (Answer::Compiled(compiled.footprint), compiled.artifact),
         Err(CompileError::Invalid(reason)) => (Answer::Invalid(reason), Vec::new()),
-        Err(CompileError::Limit(_)) => (Answer::OutOfMemory, Vec::new()),
+        Err(CompileError::OutOfMemory | CompileError::Limit(_)) => (Answer::OutOfMemory, Vec::new()),
         Err(CompileError::Broken(reason)) => return Err(reason),
     };
     let answer = postcard::to_allocvec(&answer).map_err(|error| error.to_string())?;

@@ -25,6 +25,8 @@ const INSTANCE: u64 = 1 << 10;
 const PART: u64 = 512;
 /// An element of a passive segment: `wasmtime`'s `ValRaw`.
 const ELEMENT: u64 = 16;
+/// A passive segment, whatever is in it, with its allocation.
+const SEGMENT: u64 = 64;
 
 impl Footprint {
     /// Reads it from what `Engine::precompile_component` made.
@@ -52,7 +54,8 @@ impl Footprint {
 
 fn size(module: &Module) -> u64 {
     let context = u64::from(VMOffsets::new(HostPtr, module).size_of_vmctx());
-    let elements = module.passive_elements.values().map(|(_, count)| count.saturating_mul(ELEMENT));
+    let elements =
+        module.passive_elements.values().map(|(_, count)| count.saturating_mul(ELEMENT).saturating_add(SEGMENT));
     elements.fold(context + INSTANCE, u64::saturating_add)
 }
 
@@ -79,6 +82,7 @@ mod tests {
         assert_eq!(three.bytes - none.bytes, 3 * (one.bytes - none.bytes));
         let elements = format!("(func $f) (table 1 funcref) (elem func {})", "$f ".repeat(10_000));
         assert!(twice(&elements, 1).bytes >= 160_000);
+        assert!(twice(&"(elem funcref)".repeat(1000), 1).bytes >= 64_000);
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub(crate) enum CompileError {
     Invalid(String),
     /// It takes too much.
     Limit(LimitError),
+    /// There was no more memory.
+    OutOfMemory,
     /// The compiler ended without an answer.
     Broken(String),
 }
@@ -92,7 +94,7 @@ fn compile(engine: &Engine, component: &[u8]) -> Result<Compiled, CompileError> 
     let artifact = engine.precompile_component(component).map_err(|error| {
         let line = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
         match out_of_memory(&error) {
-            true => CompileError::Broken(line),
+            true => CompileError::OutOfMemory,
             false => CompileError::Invalid(line),
         }
     })?;

@@ -31,6 +31,8 @@ pub struct Confinement {
 const MOST_SAID: u64 = 4 << 10;
 /// How often more time may pass on the clock than is spent by processors: the machine may be busy.
 const CLOCK: u32 = 2;
+/// Longer than any process.
+const FOR_EVER: Duration = Duration::from_secs(1 << 30);
 
 /// What a child's two descriptors gave.
 struct Told {
@@ -65,6 +67,7 @@ impl ChildCompiler {
             Err(CompileError::Broken(what) | CompileError::Invalid(what) | CompileError::Limit(LimitError(what))) => {
                 Err(what)
             }
+            Err(CompileError::OutOfMemory) => Err("there is no memory".into()),
         }
     }
 
@@ -92,7 +95,9 @@ impl ChildCompiler {
         let unstarted = |error: std::io::Error| {
             CompileError::Broken(format!("no process for it can be started ({}: {error})", self.program.display()))
         };
-        let deadline = Instant::now() + self.limits.time * CLOCK;
+        // A limit that no clock can hold is none.
+        let now = Instant::now();
+        let deadline = now.checked_add(self.limits.time.saturating_mul(CLOCK)).unwrap_or(now + FOR_EVER);
         let mut child = self.start().map_err(unstarted)?;
         let (Some(mut stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
@@ -128,7 +133,7 @@ impl ChildCompiler {
             let said = said.join().unwrap_or_default();
             match status {
                 Some(status) => Ok((Told { confinement, answer, said }, status)),
-                None => Err(self.too_much_time("time", self.limits.time * CLOCK)),
+                None => Err(self.too_much_time("time", self.limits.time.saturating_mul(CLOCK))),
             }
         })
     }

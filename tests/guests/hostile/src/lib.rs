@@ -127,7 +127,7 @@ fn common(act: &str) {
             std::mem::forget(plan("x", request(1)));
         },
         "plans" => loop {
-            let prompt = Prompt::Text("x".repeat(1 << 20));
+            let prompt = Prompt::Text("x".repeat(1 << 17));
             std::mem::forget(plan("x", Request { prompt, ..request(1) }));
         },
         "huge-string" => drop(model::encode(&"x".repeat(200 << 20))),
