@@ -12,6 +12,9 @@ mod cuda;
 mod error;
 #[cfg(feature = "cuda")]
 mod fused;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gpt2;
 #[cfg(any(feature = "cuda", feature = "candle-cuda"))]
 mod gpu;
