@@ -34,7 +34,7 @@ fn session() -> Session {
         Box::new(NoSensors { reason: "a benchmark".into() }),
         Recorder::in_memory(Facts::new()),
         0,
-        Budget { iterations: u64::MAX, wall_time: Duration::from_secs(1 << 30) },
+        Budget { iterations: u64::MAX, wall_time: Duration::from_secs(1 << 30), runs: u64::MAX, ..Budget::default() },
     )
 }
 

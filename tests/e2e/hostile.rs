@@ -4,7 +4,7 @@
 
 use std::process::Output;
 
-use harness_tests::peak::measured;
+use harness_tests::peak;
 use harness_tests::raw::{self, FOR_EVER, Raw};
 use harness_tests::{HOSTILE, Place, stderr, stdout, told};
 
@@ -452,7 +452,7 @@ fn time_of_the_host_for_a_guest_counts() {
             started.args(command).arg("raw.wasm");
             started
         };
-        let took = measured(command.args(["--max-describe-time", "1s", "--max-guest-time", "1s"]));
+        let took = peak::run(command.args(["--max-describe-time", "1s", "--max-guest-time", "1s"]));
         assert_eq!(took.output.status.code(), Some(1), "{name}: {}", told(&took.output));
         assert!(stderr(&took.output).contains(says), "{name}: {}", told(&took.output));
         assert!(took.memory < 512 << 20, "{name} took {} bytes", took.memory);
@@ -477,8 +477,9 @@ fn random_at_start() -> Vec<u8> {
                 (memory (export "memory") 1000)
                 (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0)))
             (core instance $libc (instantiate $libc))
-            (core func $get (canon lower (func $random "get-random-bytes")
-                (memory $libc "memory") (realloc (func $libc "realloc"))))
+            (alias core export $libc "memory" (core memory $memory))
+            (alias core export $libc "realloc" (core func $realloc))
+            (core func $get (canon lower (func $random "get-random-bytes") (memory $memory) (realloc $realloc)))
             (core module $m
                 (import "" "get" (func $get (param i64 i32)))
                 (func $start (loop $again (call $get (i64.const 60000000) (i32.const 0)) (br $again)))

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use harness_tests::peak::{Measured, measured};
+use harness_tests::peak::{self, Ended};
 use harness_tests::{Place, stderr, stdout, told};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_harness");
@@ -75,16 +75,16 @@ fn statements(count: usize) -> String {
 }
 
 /// Runs a command on a file of that content, under the default limits, and says what it took.
-fn checked(command: &[&str], component: &[u8], more: &[&str]) -> Measured {
+fn checked(command: &[&str], component: &[u8], more: &[&str]) -> Ended {
     let place = Place::new();
     place.write("stranger.wasm", component);
     // With a cache of its own: nothing is there yet, and what is kept takes no room for long.
-    measured(
+    peak::run(
         place.command(BINARY).args(command).arg("stranger.wasm").args(more).env("XDG_CACHE_HOME", place.path("cache")),
     )
 }
 
-fn refused(name: &str, took: &Measured, says: &[&str]) {
+fn refused(name: &str, took: &Ended, says: &[&str]) {
     let said = stderr(&took.output);
     assert_eq!(took.output.status.code(), Some(2), "{name}: {}", told(&took.output));
     assert!(says.iter().any(|words| said.contains(words)), "{name}: {}", told(&took.output));
@@ -174,24 +174,26 @@ fn instances_count_against_the_memory_of_a_plugin() {
     // Of other types than the contract's, which is found only once there is an instance.
     let exported = r#"(core module $f (func (export "f"))) (core instance $fi (instantiate $f)) (func $d (canon lift (core func $fi "f")))
         (instance $i (export "describe" (func $d)) (export "run" (func $d))) (export "harness:plugin/workload@0.2.0" (instance $i))"#;
-    let many = |instances: usize, fields: &str| {
+    // A component may have a thousand instances, and components in it.
+    let many = |components: usize, instances: usize, fields: &str| {
         let instances = "(core instance (instantiate $m))".repeat(instances);
-        parsed(&format!("(component (core module $m {fields}) {instances} {exported})"))
+        let inner = format!("(component $c (core module $m {fields}) {instances})");
+        parsed(&format!("(component {inner} {} {exported})", "(instance (instantiate $c))".repeat(components)))
     };
     let globals = "(global (mut i64) (i64.const 1))".repeat(30_000);
-    let elements = format!("(func $f) (elem func {})", "$f ".repeat(1_000_000));
+    let elements = format!("(func $f) (elem func {})", "$f ".repeat(100_000));
     let functions = format!(
         "{} (elem declare func {})",
         "(func)".repeat(20_000),
         (0..20_000).map(|i| format!("{i} ")).collect::<String>()
     );
     for (name, component, says) in [
-        ("globals", many(9_900, &globals), "allow more with --max-memory"),
-        ("passive elements", many(20, &elements), "allow more with --max-memory"),
-        ("functions", many(500, &functions), "allow more with --max-memory"),
-        ("instances", many(10_001, ""), "it is made of 10002 core instances, and may have 10000"),
-        ("tables", many(300, "(table 100000 funcref)"), "tables of 1100000 elements, and may have 1000000"),
-        ("memories", many(200, "(memory 0)"), "it has more than 100 linear memories"),
+        ("globals", many(10, 990, &globals), "allow more with --max-memory"),
+        ("passive elements", many(1, 200, &elements), "allow more with --max-memory"),
+        ("functions", many(1, 500, &functions), "allow more with --max-memory"),
+        ("instances", many(20, 501, ""), "it is made of 10021 core instances, and may have 10000"),
+        ("tables", many(1, 300, "(table 100000 funcref)"), "tables of 1100000 elements, and may have 1000000"),
+        ("memories", many(1, 200, "(memory 0)"), "it has more than 100 linear memories"),
     ] {
         let took = checked(&["plugin", "check"], &component, &[]);
         let said = stderr(&took.output);
@@ -205,4 +207,29 @@ fn instances_count_against_the_memory_of_a_plugin() {
         );
         assert_eq!(stdout(&took.output), "", "{name}");
     }
+}
+
+/// What lies in the cache is run as native code.
+#[cfg(unix)]
+#[test]
+fn a_cache_that_others_can_write_is_not_used() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let place = Place::new();
+    let check = || {
+        let mut command = place.command(BINARY);
+        command.args(["plugin", "check", "default"]).env("XDG_CACHE_HOME", place.path("cache")).output().unwrap()
+    };
+    let made = check();
+    assert!(made.status.success() && stderr(&made).is_empty(), "{}", told(&made));
+    let folder = place.path("cache/harness/plugins");
+    assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    let entries = || std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let [entry] = entries().try_into().unwrap();
+    std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o777)).unwrap();
+    std::fs::remove_file(&entry).unwrap();
+    let open = check();
+    assert!(open.status.success(), "{}", told(&open));
+    assert!(stderr(&open).starts_with("plugins are compiled each time: other users can write into"), "{}", told(&open));
+    assert!(entries().is_empty(), "{:?}", entries());
 }

@@ -3,6 +3,7 @@
 //!
 //! What else a registry can do wrong is tried in `host/registry/tests`.
 
+#![allow(unsafe_code, reason = "waits for a process and asks what it took, which the standard library can't")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 #[allow(dead_code, reason = "host/registry's own tests use the rest")]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+#[cfg(target_os = "linux")]
 pub mod peak;
 pub mod raw;
 

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// What a command printed and took.
-pub struct Measured {
+/// A command that has ended.
+pub struct Ended {
     /// What it printed, and how it ended.
     pub output: Output,
     /// The most bytes that it and each of its descendants had in memory, added up.
@@ -15,7 +15,7 @@ pub struct Measured {
 }
 
 /// Runs a command to its end and watches it and its descendants.
-pub fn measured(command: &mut Command) -> Measured {
+pub fn run(command: &mut Command) -> Ended {
     let start = Instant::now();
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let root = child.id();
@@ -28,7 +28,7 @@ pub fn measured(command: &mut Command) -> Measured {
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    Measured { output: waiting.join().unwrap(), memory: most.values().sum(), time: start.elapsed() }
+    Ended { output: waiting.join().unwrap(), memory: most.values().sum(), time: start.elapsed() }
 }
 
 /// A process and its descendants.

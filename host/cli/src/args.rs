@@ -194,6 +194,12 @@ pub(crate) struct Limits {
     /// Iterations in all, warm-up included [default: 10000000]
     #[arg(long, value_name = "N", help_heading = "Limits")]
     pub(crate) max_iterations: Option<u64>,
+    /// Runs of a recording [default: 10000]
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub(crate) max_runs: Option<u64>,
+    /// Bytes of a recording, at most 2GiB [default: 1GiB]
+    #[arg(long, value_name = "SIZE", value_parser = units::recording_bytes, help_heading = "Limits")]
+    pub(crate) max_recording: Option<u64>,
     /// Wall time of the whole recording [default: 24h]
     #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Limits")]
     pub(crate) max_time: Option<Duration>,

@@ -108,7 +108,7 @@ impl Baselines {
                 Some(path) => path,
                 None => return Err(self.unknown(name)?),
             },
-            None if Path::new(side).exists() => PathBuf::from(side),
+            None if there(side) => PathBuf::from(side),
             None => self.kept(side)?.ok_or_else(|| {
                 Failure::usage(format!(
                     "there is no recording '{side}' and no baseline of that name; `harness recordings` and \
@@ -128,6 +128,11 @@ impl Baselines {
         };
         Ok(Failure::usage(format!("there is no baseline '{name}'; {known}; `harness baseline save NAME` keeps one")))
     }
+}
+
+/// Whether there is something of that name, if only a link that leads nowhere.
+fn there(side: &str) -> bool {
+    Path::new(side).symlink_metadata().is_ok()
 }
 
 /// Whether a name is a file's plain name, too. Nothing that starts with a dot is.

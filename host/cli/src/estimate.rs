@@ -33,7 +33,7 @@ pub(crate) fn work(
         Box::new(NoSensors { reason: "this is a rehearsal".into() }),
         Recorder::in_memory(Facts::new()),
         seed,
-        Budget { iterations: MOST_ITERATIONS, wall_time: MOST_TIME },
+        Budget { iterations: MOST_ITERATIONS, wall_time: MOST_TIME, ..Budget::default() },
     );
     let limits = Limits { call_time: MOST_TIME, guest_time: MOST_TIME, wall_time: MOST_TIME, ..*limits };
     let (session, result) = plugin.run(session, Arc::clone(gpus), settings, &limits, Arc::new(NoLog));
@@ -74,7 +74,7 @@ impl Pace {
         let request = Request { max_new_tokens: room, ..request };
         let request = request.resolve(loaded.backend.info(), &*loaded.tokenizer, seed, 0).ok()?;
         let mut served = harness_core::Served::default();
-        loaded.backend.reserve(batch as usize, prompt + room as usize).ok()?;
+        loaded.backend.reserve(batch as usize, prompt, prompt + room as usize).ok()?;
         loaded.backend.serve(&vec![&request; batch as usize], &*loaded.clock, &mut served).ok()?;
         let first = *served.token_times.first()?;
         let last = *served.token_times.last()?;

@@ -108,6 +108,7 @@ impl From<Incomparable> for Failure {
         match error {
             Incomparable::UnknownMetric { .. } | Incomparable::Twice { .. } => Self::usage(error),
             Incomparable::NoRuns { .. }
+            | Incomparable::TooManyKinds { .. }
             | Incomparable::OtherWork { .. }
             | Incomparable::NotMeasured { .. }
             | Incomparable::Unequal { .. }
@@ -130,6 +131,7 @@ impl From<RecordingError> for Failure {
                 | ErrorKind::ReadOnlyFilesystem => Self::usage(error),
                 _ => Self::failed(error),
             },
+            RecordingError::Full(_) => Self::failed(error),
             RecordingError::Exists { .. }
             | RecordingError::Read { .. }
             | RecordingError::Malformed { .. }

@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use harness_core::{Recording, input};
+
 /// Puts `contents` in the place of what is at `path`, at once: who reads beside it, as node_exporter does, sees what was
 /// there before or all of the new. A link's target is what is replaced; a pipe or a device is written to.
 pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
@@ -44,7 +46,9 @@ pub(crate) fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
 /// Copies a file, whole or not at all; `AlreadyExists` if one is there and is not to be replaced.
 pub(crate) fn copy(from: &Path, to: &Path, replace: bool) -> io::Result<()> {
     let mut new = beside(to)?;
-    io::copy(&mut std::fs::File::open(from)?, &mut new)?;
+    // Something else may have taken its place since it was looked at.
+    let from = input::open(from, Recording::MAX_BYTES).map_err(io::Error::other)?;
+    io::copy(&mut from.take(Recording::MAX_BYTES), &mut new)?;
     match replace {
         true => new.persist(to).map(drop),
         false => new.persist_noclobber(to).map(drop),
@@ -80,8 +84,7 @@ fn folder(path: &Path) -> &Path {
 /// Whether there is a recording at `path`, whole or not.
 pub(crate) fn is_recording(path: &Path) -> bool {
     let mut start = Vec::new();
-    std::fs::metadata(path).is_ok_and(|there| there.is_file())
-        && std::fs::File::open(path).and_then(|file| file.take(256).read_to_end(&mut start)).is_ok()
+    input::open(path, u64::MAX).is_ok_and(|file| file.take(256).read_to_end(&mut start).is_ok())
         && String::from_utf8_lossy(&start).contains(r#""schema":"harness-recording/"#)
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use harness_core::input::Fault;
 use harness_core::recording::RecordingError;
 
 /// The user's folder for recordings: `HARNESS_RECORDINGS`, else in the XDG data folder.
@@ -58,7 +59,7 @@ fn base(named: Option<PathBuf>, home: Option<PathBuf>, fallback: &str) -> Option
 
 /// The recordings in a folder, newest first. A folder that isn't there has none.
 pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, RecordingError> {
-    let failed = |source| RecordingError::Read { path: folder.to_owned(), source };
+    let failed = |error| RecordingError::Read { path: folder.to_owned(), source: Fault::System(error) };
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -10,6 +10,7 @@ use std::sync::Once;
 
 use harness_bundle::{BUILTINS, builtin};
 use harness_core::doctor::Confinement;
+use harness_core::input;
 use harness_registry::{Options, Reference, Registry, RegistryError, private_folder};
 use harness_sandbox::{ChildCompiler, Compiler, LoadLimits, Plugin, Sandbox, sha256};
 use serde::Deserialize;
@@ -20,6 +21,9 @@ use crate::failure::Failure;
 use crate::log::tell;
 use crate::places;
 use crate::progress::Screen;
+
+/// The most bytes of a plugin's file.
+const MAX_COMPONENT: u64 = 256 << 20;
 
 /// What the system takes from the process that compiles plugins.
 pub(crate) fn confinement() -> Result<Confinement, String> {
@@ -270,7 +274,8 @@ impl Plugins {
                     not_the_file(named, builtin.name);
                     Component { name: builtin.name.to_owned(), bytes: builtin.wasm.into() }
                 }
-                (Meant::File, None) if Path::new(named).is_file() => {
+                // Also what is no file, such as a pipe, or a circle of links: reading says what it is.
+                (Meant::File, None) if Path::new(named).symlink_metadata().is_ok() => {
                     Component { name: named.to_owned(), bytes: read(Path::new(named))?.into() }
                 }
                 (Meant::File | Meant::Name, None) => return Err(self.unknown(named)),
@@ -285,7 +290,7 @@ impl Plugins {
         let options = self.registries.clone().map_err(Failure::usage)?;
         match Registry::new(Options { offline: true, ..options }).component(reference) {
             Err(RegistryError::Offline { .. }) => Err(Failure::usage(format!(
-                "{named} is {reference}, as the {} found in this folder says, and is not on this machine; nothing is fetched because a                  configuration says so that was not given: `harness plugin pull {reference}` fetches it, or --config {} trusts all                  that is in there",
+                "{named} is {reference}, as the {} found in this folder says, and is not on this machine; nothing is fetched because a configuration says so that was not given: `harness plugin pull {reference}` fetches it, or --config {} trusts all that is in there",
                 config::FILE,
                 config::FILE
             ))),
@@ -344,8 +349,9 @@ fn not_the_file(named: &str, builtin: &str) {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    std::fs::read(path)
-        .map_err(|source| harness_sandbox::PluginError::Unreadable { path: path.to_owned(), source }.into())
+    input::read(path, MAX_COMPONENT).map_err(|error| {
+        Failure::usage(format!("can't read the plugin {}: {}; give a plugin's .wasm file", path.display(), error.fault))
+    })
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ fn record(sandbox: &Sandbox, kind: &Kind) -> Result<Recording, Failure> {
         true => Box::new(Played { runs: 0 }),
         false => Box::new(NoSensors { reason: "this is a sample without a GPU".into() }),
     };
-    let budget = Budget { iterations: u64::MAX, wall_time: Duration::from_secs(u64::from(u32::MAX)) };
+    let budget = Budget { wall_time: Duration::from_secs(u64::from(u32::MAX)), ..Budget::default() };
     let recorder = Recorder::in_memory(facts);
     let session = Session::new(loaded.backend, loaded.tokenizer, loaded.clock, sensors, recorder, 0, budget);
     let (session, result) = plugin.run(session, Arc::new(NoGpus), &values, &limits, Arc::new(NoLog));

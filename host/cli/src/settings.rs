@@ -173,14 +173,15 @@ impl RunSettings {
     }
 }
 
-/// Iterations in all, where nothing else is said.
-pub(crate) const MOST_ITERATIONS: u64 = 10_000_000;
-
 /// How much may be measured.
 pub(crate) fn budget(args: &args::Limits, config: &Config, limits: &Limits) -> Budget {
+    let default = Budget::default();
+    let config = &config.limits;
     Budget {
-        iterations: args.max_iterations.or(config.limits.max_iterations).unwrap_or(MOST_ITERATIONS),
+        iterations: args.max_iterations.or(config.max_iterations).unwrap_or(default.iterations),
         wall_time: limits.wall_time,
+        runs: args.max_runs.or(config.max_runs).unwrap_or(default.runs),
+        recording: args.max_recording.or(config.max_recording.map(|size| size.0)).unwrap_or(default.recording),
     }
 }
 

@@ -12,6 +12,18 @@ pub(crate) fn bytes(text: &str) -> Result<u64, String> {
         .map_err(|_| format!("'{text}' is no size; write a number with a unit, such as 256MiB"))
 }
 
+/// The size of a recording: one that can be read again.
+pub(crate) fn recording_bytes(text: &str) -> Result<u64, String> {
+    const MOST: u64 = harness_core::Recording::MAX_BYTES;
+    match bytes(text)? {
+        size if size <= MOST => Ok(size),
+        _ => Err(format!(
+            "'{text}' is more than {} bytes, which is the most that a recording can be read with",
+            count(MOST)
+        )),
+    }
+}
+
 /// `10s`, `500ms`, `1h 30m`: a duration over zero or zero.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)

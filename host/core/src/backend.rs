@@ -134,9 +134,9 @@ pub trait Backend: Send {
     /// What it is.
     fn info(&self) -> &ModelInfo;
 
-    /// Makes ready for batches of `batch` sequences of at most `length` tokens (prompt and new ones together), so
-    /// that serving them allocates no more.
-    fn reserve(&mut self, batch: usize, length: usize) -> Result<(), BackendError>;
+    /// Makes ready for batches of `batch` sequences of at most `length` tokens (prompt and new ones together), whose longest
+    /// prompt has `prompt`, so that serving them needs no memory that is not there.
+    fn reserve(&mut self, batch: usize, prompt: usize, length: usize) -> Result<(), BackendError>;
 
     /// Serves the requests together. It returns when the last token of each is in host memory and the device is idle.
     fn serve(&mut self, requests: &[&TokenRequest], clock: &dyn Clock, served: &mut Served)

@@ -12,6 +12,7 @@ pub mod doctor;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod input;
 pub mod metric;
 pub mod plan;
 pub mod private;

@@ -44,6 +44,7 @@ impl Metric {
 
 /// A metric with its figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "FlatReading")]
 pub struct Reading {
     /// What it is.
     #[serde(flatten)]
@@ -56,6 +57,29 @@ pub struct Reading {
     /// It bears the name of a host metric that no run recorded, or gives it another unit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unmeasured: bool,
+}
+
+/// A [`Reading`] as it is read: serde takes a flattened field apart by keeping all that there is, of whatever size.
+#[derive(Deserialize)]
+struct FlatReading {
+    name: String,
+    unit: String,
+    help: String,
+    better: Direction,
+    #[serde(default)]
+    sampled: bool,
+    value: f64,
+    #[serde(default)]
+    host_value: Option<f64>,
+    #[serde(default)]
+    unmeasured: bool,
+}
+
+impl From<FlatReading> for Reading {
+    fn from(flat: FlatReading) -> Self {
+        let FlatReading { name, unit, help, better, sampled, value, host_value, unmeasured } = flat;
+        Self { metric: Metric { name, unit, help, better, sampled }, value, host_value, unmeasured }
+    }
 }
 
 impl Reading {
@@ -286,6 +310,17 @@ A counter that can't be right gives no energy, and the run says why:
 `sm_occupancy`, `tensor_active` and `dram_bandwidth_utilization` are means between two samples, one just before the run and one just
 after it, of the whole GPU: idle time between requests counts, and so does what another process does. They are absent, with the reason,
 where the driver or the GPU has no GPM, where the GPU is partitioned (MIG), and for runs under 0.1 s.
+
+## What a recording takes
+
+While a test runs, and when it is read again, a recording is held in memory: 8 bytes a sample, 8 more where its time is noted (latency
+and the sensors), and about 6 KiB a run on a machine without a GPU for its values and for what is absent and why. 10,000 runs of one
+iteration take 63 MiB, 20 million samples 153 MiB (a debug build on an AMD EPYC with two cores; `ru_maxrss` less that of an empty
+recording). On disk a sample has about 20 bytes and a run about 2 kB beside them.
+
+A recording has at most 20 million samples, 2 GiB on disk, and 320 MiB in memory, counted before a line is parsed: 160 bytes for
+a key with its value, 8 for a number of a list, 96 for a list or object, 768 for a line, and the bytes of texts, none of which has more than
+16 MiB. This is more than they take: the most that refused files of these kinds took was 332 MiB.
 ";
 
 #[cfg(test)]

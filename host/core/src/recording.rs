@@ -4,19 +4,25 @@
 //! workload's summary and how it ended. A line is on disk before anything else happens, so that a kill at any moment
 //! leaves all finished runs readable; a cut last line is said and left out.
 
+mod extent;
 mod malformed;
+mod read;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufReader, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::PluginCost;
+use crate::format::count;
+use crate::input::{self, Fault, InputError};
 use crate::metric::{self, Reading};
 use crate::run::Run;
 use crate::statistics::{differs, mean};
+use extent::Extent;
 
 /// The schema this version writes and reads.
 pub const SCHEMA: &str = "harness-recording/1";
@@ -53,11 +59,12 @@ impl Status {
     }
 }
 
-#[derive(Serialize, Deserialize)]
+/// A line as it is written; `read` knows how it is read.
+#[derive(Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-enum Line {
-    Header { schema: String, facts: Facts },
-    Run(Run),
+enum Line<'a> {
+    Header { schema: &'a str, facts: &'a Facts },
+    Run(&'a Run),
     End(End),
 }
 
@@ -107,9 +114,12 @@ pub enum RecordingError {
     Read {
         /// Where.
         path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
+        /// What is wrong with it.
+        source: Fault,
     },
+    /// A run is too much for what a recording may be.
+    #[error("{0}")]
+    Full(String),
     /// The file is no recording.
     #[error("{path} is no recording: line {line}: {what}; `harness recordings` lists those there are")]
     Malformed {
@@ -136,7 +146,13 @@ pub enum RecordingError {
 pub struct Recorder {
     sink: Option<(File, PathBuf)>,
     recording: Recording,
+    /// Of what was written.
+    extent: Extent,
+    max_bytes: u64,
 }
+
+/// A line is written at once up to so many bytes, and a longer one in pieces of so many.
+const PIECE: usize = 1 << 20;
 
 impl Recorder {
     /// Creates the file and writes the first line. A file that is there is never replaced.
@@ -149,8 +165,10 @@ impl Recorder {
             std::io::ErrorKind::AlreadyExists => RecordingError::Exists { path: path.to_owned() },
             _ => failed(error),
         })?;
-        let mut recorder = Self { sink: Some((file, path.to_owned())), recording: Recording::empty(facts.clone()) };
-        recorder.append(&Line::Header { schema: SCHEMA.to_owned(), facts })?;
+        let mut recorder = Self { sink: Some((file, path.to_owned())), ..Self::in_memory(facts) };
+        let header = Line::Header { schema: SCHEMA, facts: &recorder.recording.facts };
+        write(recorder.sink.as_mut(), &header)?;
+        recorder.extent = Extent::of(&header);
         Ok(recorder)
     }
 
@@ -165,7 +183,17 @@ impl Recorder {
 
     /// Keeps the recording in memory only, for a rehearsal.
     pub fn in_memory(facts: Facts) -> Self {
-        Self { sink: None, recording: Recording::empty(facts) }
+        Self {
+            sink: None,
+            recording: Recording::empty(facts),
+            extent: Extent::default(),
+            max_bytes: Recording::MAX_BYTES,
+        }
+    }
+
+    /// Takes no run with which the recording would have more bytes.
+    pub fn limit(&mut self, max_bytes: u64) {
+        self.max_bytes = max_bytes.min(Recording::MAX_BYTES);
     }
 
     /// Where it is written.
@@ -178,10 +206,28 @@ impl Recorder {
         &self.recording
     }
 
-    /// Appends a run; on disk when this returns.
-    pub fn run(&mut self, run: &Run) -> Result<(), RecordingError> {
-        self.append(&Line::Run(run.clone()))?;
-        self.recording.runs.push(run.clone());
+    /// Appends a run; on disk when this returns. What is written can be read again: a run that is too much for that is not
+    /// written.
+    pub fn run(&mut self, run: Arc<Run>) -> Result<(), RecordingError> {
+        let line = Line::Run(&run);
+        let extent = self.extent.with(&line);
+        if extent.bytes > self.max_bytes {
+            return Err(RecordingError::Full(format!(
+                "with one more run the recording would have {} bytes, and it may have {}; allow more with --max-recording, up to \
+                 {} bytes, or ask for fewer runs, iterations or new tokens",
+                count(extent.bytes),
+                count(self.max_bytes),
+                count(Recording::MAX_BYTES)
+            )));
+        }
+        if let Some(over) = extent.over {
+            return Err(RecordingError::Full(format!(
+                "with one more run the recording {over}; ask for fewer runs, iterations or new tokens"
+            )));
+        }
+        write(self.sink.as_mut(), &line)?;
+        self.extent = extent;
+        self.recording.runs.push(run);
         Ok(())
     }
 
@@ -203,18 +249,22 @@ impl Recorder {
             self.recording.audit(reading);
         }
         let plugin_cost = self.recording.plugin_cost;
-        self.append(&Line::End(End { status, message: message.clone(), time, summary: summary.clone(), plugin_cost }))?;
+        let end = End { status, message: message.clone(), time, summary: summary.clone(), plugin_cost };
+        write(self.sink.as_mut(), &Line::End(end))?;
         Ok(Recording { status, message, summary, ..self.recording })
     }
+}
 
-    fn append(&mut self, line: &Line) -> Result<(), RecordingError> {
-        let Some((file, path)) = &mut self.sink else { return Ok(()) };
-        let failed = |source| RecordingError::Write { path: path.clone(), source };
-        let mut bytes = serde_json::to_vec(line).map_err(|error| failed(error.into()))?;
-        bytes.push(b'\n');
-        // One write a line, so that a kill can cut at most the last one; and onto the disk, not only to the kernel.
-        file.write_all(&bytes).and_then(|()| file.sync_data()).map_err(failed)
-    }
+fn write(sink: Option<&mut (File, PathBuf)>, line: &Line<'_>) -> Result<(), RecordingError> {
+    let Some((file, path)) = sink else { return Ok(()) };
+    let failed = |source| RecordingError::Write { path: path.clone(), source };
+    // One write where the line is not very long; a kill can cut at most the last line.
+    let mut lines = BufWriter::with_capacity(PIECE, &*file);
+    serde_json::to_writer(&mut lines, line).map_err(|error| failed(error.into()))?;
+    lines.write_all(b"\n").and_then(|()| lines.flush()).map_err(failed)?;
+    drop(lines);
+    // Onto the disk, not only to the kernel.
+    file.sync_data().map_err(failed)
 }
 
 /// A new file; or what is there, where that is a device or a pipe and no file.
@@ -240,8 +290,8 @@ fn is_taken(path: &Path) -> bool {
 pub struct Recording {
     /// Of the machine, the model and the settings.
     pub facts: Facts,
-    /// In the order in which they were measured.
-    pub runs: Vec<Run>,
+    /// In the order in which they were measured. Each is held once, however many have it.
+    pub runs: Vec<Arc<Run>>,
     /// What the workload returned.
     pub summary: Vec<Reading>,
     /// How it ended.
@@ -258,6 +308,9 @@ pub struct Recording {
 const TOLERANCE: f64 = 0.001;
 
 impl Recording {
+    /// The most bytes of a file that is read.
+    pub const MAX_BYTES: u64 = 2 << 30;
+
     fn empty(facts: Facts) -> Self {
         Self {
             facts,
@@ -270,42 +323,11 @@ impl Recording {
         }
     }
 
-    /// Reads a file.
+    /// Reads a file, line by line.
     pub fn read(path: &Path) -> Result<Self, RecordingError> {
-        let failed = |source| RecordingError::Read { path: path.to_owned(), source };
-        let file = File::open(path).map_err(failed)?;
-        let mut lines = Vec::new();
-        for line in BufReader::new(file).split(b'\n') {
-            lines.push(line.map_err(failed)?);
-        }
-        Self::parse(path, &lines)
-    }
-
-    fn parse(path: &Path, lines: &[Vec<u8>]) -> Result<Self, RecordingError> {
-        let malformed =
-            |line: usize, what: String| RecordingError::Malformed { path: path.to_owned(), line: line + 1, what };
-        let Some((first, rest)) = lines.split_first() else { return Err(malformed(0, "the file is empty".into())) };
-        let mut recording = Self::empty(header(path, first)?);
-        for (index, bytes) in rest.iter().enumerate() {
-            match serde_json::from_slice(bytes) {
-                Ok(Line::Run(run)) => recording.runs.push(run),
-                Ok(Line::End(end)) => {
-                    recording.status = end.status;
-                    recording.message = end.message;
-                    recording.summary = end.summary;
-                    recording.plugin_cost = end.plugin_cost;
-                }
-                Ok(Line::Header { .. }) => return Err(malformed(index + 1, "a second first line".into())),
-                Err(error) if index + 1 == rest.len() && error.is_eof() => recording.notes.push(format!(
-                    "{}: line {} is cut, and left out: the process was killed while it wrote; the {} before it are whole",
-                    path.display(),
-                    index + 2,
-                    if recording.runs.len() == 1 { "1 run".into() } else { format!("{} runs", recording.runs.len()) },
-                )),
-                Err(error) => return Err(malformed(index + 1, malformed::describe(bytes, &error))),
-            }
-        }
-        Ok(recording)
+        let failed = |error: InputError| RecordingError::Read { path: path.to_owned(), source: error.fault };
+        let file = input::open(path, Self::MAX_BYTES).map_err(failed)?;
+        read::parse(path, BufReader::new(file))
     }
 
     /// Whether both are of the same invocation, wherever they lie: same facts, the time of the start among them, and runs.
@@ -328,31 +350,15 @@ impl Recording {
     }
 }
 
-fn header(path: &Path, line: &[u8]) -> Result<Facts, RecordingError> {
-    #[derive(Deserialize)]
-    struct AnyHeader {
-        schema: String,
-        #[serde(default)]
-        facts: serde_json::Value,
-    }
-    let malformed = |what: String| RecordingError::Malformed { path: path.to_owned(), line: 1, what };
-    let header: AnyHeader =
-        serde_json::from_slice(line).map_err(|error| malformed(malformed::describe(line, &error)))?;
-    if header.schema != SCHEMA {
-        return Err(RecordingError::Schema { path: path.to_owned(), found: header.schema });
-    }
-    serde_json::from_value(header.facts).map_err(|error| malformed(error.to_string()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn run(label: &str, latency: f64) -> Run {
+    fn run(label: &str, latency: f64) -> Arc<Run> {
         let mut run = Run { label: label.into(), iterations: 1, batch: 1, ..Run::default() };
         run.values.insert("latency".into(), latency);
-        run
+        Arc::new(run)
     }
 
     fn reading(name: &str, value: f64) -> Reading {
@@ -367,8 +373,8 @@ mod tests {
     fn recorded(folder: &Path) -> PathBuf {
         let path = folder.join("deep/recording.jsonl");
         let mut recorder = Recorder::create(&path, facts()).unwrap();
-        recorder.run(&run("a", 0.25)).unwrap();
-        recorder.run(&run("b", 0.75)).unwrap();
+        recorder.run(run("a", 0.25)).unwrap();
+        recorder.run(run("b", 0.75)).unwrap();
         recorder.plugin_cost(PluginCost { host_calls: 7, ..PluginCost::default() });
         let summary = vec![reading("latency", 0.5)];
         recorder.end(Status::Complete, None, summary, "2026-01-01T00:00:00Z".into()).unwrap();
@@ -389,7 +395,7 @@ mod tests {
     #[test]
     fn a_summary_that_differs_gets_the_hosts_figure() {
         let mut recorder = Recorder::in_memory(Facts::new());
-        recorder.run(&run("a", 1.0)).unwrap();
+        recorder.run(run("a", 1.0)).unwrap();
         let ended = recorder.end(Status::Complete, None, vec![reading("latency", 1.01)], String::new()).unwrap();
         assert_eq!(ended.summary[0].host_value, Some(1.0));
     }
@@ -397,7 +403,7 @@ mod tests {
     #[test]
     fn a_host_metric_that_no_run_recorded_is_marked() {
         let mut recorder = Recorder::in_memory(Facts::new());
-        recorder.run(&run("a", 1.0)).unwrap();
+        recorder.run(run("a", 1.0)).unwrap();
         let mut milliseconds = reading("latency", 1000.0);
         milliseconds.metric.unit = "ms".into();
         let summary = vec![reading("gpu_utilization", 0.99), milliseconds];
@@ -449,10 +455,35 @@ mod tests {
             prop_assert_eq!(recording.notes.is_empty(), bytes[keep - 1] == b'\n' || bytes[keep] == b'\n');
         }
 
+        /// Of a valid recording, with bytes of it replaced, removed, doubled and swapped.
+        #[test]
+        fn reading_what_was_spoilt_never_panics(
+            spoil in proptest::collection::vec((0..5_u8, any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<u8>()), 1..8),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let mut bytes = std::fs::read(recorded(folder.path())).unwrap();
+            for (how, at, other, byte) in spoil {
+                let (at, other) = (at.index(bytes.len()), other.index(bytes.len()));
+                let (from, to) = (at.min(other), at.max(other));
+                match how {
+                    0 => bytes[at] = byte,
+                    1 => bytes.swap(at, other),
+                    2 => bytes[at] = b"\n\"{}[],:-09e\\"[usize::from(byte) % 13],
+                    3 => bytes.extend_from_within(from..to),
+                    _ => _ = bytes.drain(from..to.min(bytes.len() - 1)),
+                }
+                bytes.truncate(1 << 16);
+            }
+            if let Ok(recording) = read::parse(Path::new("x"), std::io::Cursor::new(&bytes)) {
+                let _ = crate::Warning::of(&recording);
+                let side = vec![crate::compare::Named { path: "x".into(), recording }];
+                let _ = crate::compare::compare(&side, std::slice::from_ref(&side), &crate::compare::Options::default());
+            }
+        }
+
         #[test]
         fn reading_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let lines: Vec<Vec<u8>> = bytes.split(|&b| b == b'\n').map(<[u8]>::to_vec).collect();
-            let _ = Recording::parse(Path::new("x"), &lines);
+            let _ = read::parse(Path::new("x"), std::io::Cursor::new(bytes));
         }
     }
 }

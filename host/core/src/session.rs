@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::backend::{Backend, BackendError, ModelInfo, Served};
 use crate::clock::Clock;
 use crate::cost::PluginCost;
+use crate::format::plural;
 use crate::plan::Plan;
 use crate::recording::{Recorder, RecordingError};
 use crate::request::{Finish, Request, TokenRequest};
@@ -69,6 +70,17 @@ pub struct Budget {
     pub iterations: u64,
     /// Wall time of the whole invocation.
     pub wall_time: Duration,
+    /// Runs.
+    pub runs: u64,
+    /// Bytes of the recording, at most [`Recording::MAX_BYTES`](crate::Recording::MAX_BYTES).
+    pub recording: u64,
+}
+
+impl Default for Budget {
+    /// More than an honest test of a day needs.
+    fn default() -> Self {
+        Self { iterations: 10_000_000, wall_time: Duration::from_secs(24 * 3600), runs: 10_000, recording: 1 << 30 }
+    }
 }
 
 /// What an invocation did.
@@ -182,10 +194,11 @@ impl Session {
         tokenizer: Arc<dyn Tokenizer>,
         clock: Arc<dyn Clock>,
         sensors: Box<dyn Sensors>,
-        recorder: Recorder,
+        mut recorder: Recorder,
         seed: u64,
         budget: Budget,
     ) -> Self {
+        recorder.limit(budget.recording);
         Self {
             backend,
             tokenizer,
@@ -253,7 +266,7 @@ impl Session {
     }
 
     /// The finished runs.
-    pub fn runs(&self) -> &[Run] {
+    pub fn runs(&self) -> &[Arc<Run>] {
         &self.recorder.recording().runs
     }
 
@@ -291,7 +304,7 @@ impl Session {
     fn serve_once(&mut self, request: &TokenRequest) -> Result<Generation, MeasureError> {
         let length = request.prompt.len() + request.max_new_tokens as usize;
         if request.max_new_tokens > 0 {
-            self.backend.reserve(1, length)?;
+            self.backend.reserve(1, request.prompt.len(), length)?;
         }
         let start = self.clock.now();
         if request.max_new_tokens > 0 {
@@ -319,7 +332,7 @@ impl Session {
     pub fn measure(&mut self, plan: &Plan) -> Result<Arc<Run>, MeasureError> {
         plan.check()?;
         self.admit(u64::from(plan.iterations) + u64::from(plan.most_warmup()))?;
-        let result = self.measure_admitted(plan);
+        let result = self.admit_run().and_then(|()| self.measure_admitted(plan));
         self.note_failure(&result);
         result
     }
@@ -356,7 +369,7 @@ impl Session {
         let prompt = requests.iter().map(|r| r.prompt.len()).max().unwrap_or(0);
         let new = requests.iter().map(|r| r.max_new_tokens as usize).max().unwrap_or(0);
         let length = prompt + new;
-        self.backend.reserve(plan.batch as usize, length).map_err(MeasureError::from).map_err(in_run)?;
+        self.backend.reserve(plan.batch as usize, prompt, length).map_err(MeasureError::from).map_err(in_run)?;
 
         let index = self.runs().len();
         let progress = Arc::new(Progress::default());
@@ -383,7 +396,10 @@ impl Session {
         self.work.new_tokens += progress.tokens.load(Ordering::Relaxed);
         let run = Arc::new(result.map_err(in_run)?);
         self.samples += run.samples.values().map(|series| series.values.len() as u64).sum::<u64>();
-        if let Err(error) = self.recorder.run(&run) {
+        if let Err(error) = self.recorder.run(Arc::clone(&run)) {
+            if let RecordingError::Full(message) = error {
+                return Err(MeasureError::Stopped(message));
+            }
             let error = Arc::new(error);
             let message = format!("the recording can't be written, so nothing more is measured: {error}");
             self.broken = Some(Broken::Recording(error));
@@ -419,6 +435,17 @@ impl Session {
         };
         self.note_failure(&result);
         result
+    }
+
+    /// Whether one more run may be measured.
+    fn admit_run(&self) -> Result<(), MeasureError> {
+        if self.work.runs < self.budget.runs {
+            return Ok(());
+        }
+        Err(MeasureError::Stopped(format!(
+            "it asked for more than {}; allow more with --max-runs",
+            plural(usize::try_from(self.budget.runs).unwrap_or(usize::MAX), "run")
+        )))
     }
 
     fn note_failure<T>(&mut self, result: &Result<T, MeasureError>) {

@@ -1,6 +1,9 @@
 //! What the reader of a recording should know before they trust its figures, each with what to do.
 
 use std::fmt;
+use std::sync::Arc;
+
+use indexmap::IndexSet;
 
 use crate::compare::Work;
 use crate::metric::name;
@@ -61,24 +64,20 @@ impl Warning {
 
 impl Throttled {
     /// Of these runs; none where no clock was held down.
-    pub fn of<'a>(runs: impl IntoIterator<Item = &'a Run>) -> Option<Self> {
+    pub fn of<'a>(runs: impl IntoIterator<Item = &'a Arc<Run>>) -> Option<Self> {
         let mut of = 0;
         let mut held = 0;
-        let mut reasons: Vec<String> = Vec::new();
+        let mut reasons: IndexSet<&str> = IndexSet::new();
         for run in runs {
             of += 1;
             if run.values.get(name::throttled_time).is_none_or(|&time| time <= 0.0) {
                 continue;
             }
             held += 1;
-            for (metric, &time) in &run.values {
-                let reason = metric.strip_prefix(name::throttled_time).and_then(|rest| rest.strip_prefix('_'));
-                if let Some(reason) = reason.filter(|reason| time > 0.0 && !reasons.iter().any(|known| known == reason))
-                {
-                    reasons.push(reason.to_owned());
-                }
-            }
+            let reason = |metric: &'a str| metric.strip_prefix(name::throttled_time)?.strip_prefix('_');
+            reasons.extend(run.values.iter().filter(|(_, time)| **time > 0.0).filter_map(|(metric, _)| reason(metric)));
         }
+        let reasons = reasons.into_iter().map(str::to_owned).collect();
         (held > 0).then_some(Self { runs: held, of, reasons })
     }
 
@@ -94,7 +93,7 @@ fn slow_first_run(recording: &Recording) -> Option<Warning> {
     if others.len() < FEWEST_OTHERS || others.iter().any(|run| Work::of(run) != Work::of(first)) {
         return None;
     }
-    let latency = |run: &Run| run.values.get(name::latency).copied();
+    let latency = |run: &Arc<Run>| run.values.get(name::latency).copied();
     let mut values = others.iter().map(latency).collect::<Option<Vec<_>>>()?;
     let first = latency(first)?;
     let score = modified_z_score(first, &values)?;
@@ -104,7 +103,7 @@ fn slow_first_run(recording: &Recording) -> Option<Warning> {
     (score > OUTSTANDING && slower > WORTH_A_WORD).then_some(Warning::SlowFirstRun { slower, warmup })
 }
 
-fn unsteady(runs: &[Run]) -> Option<Warning> {
+fn unsteady(runs: &[Arc<Run>]) -> Option<Warning> {
     let unsteady = runs.iter().filter(|run| run.warmup_steady == Some(false));
     let most = unsteady.clone().map(|run| run.warmup).max()?;
     Some(Warning::Unsteady { runs: unsteady.count(), of: runs.len(), most })
@@ -154,7 +153,7 @@ mod tests {
         for &latency in latencies {
             let mut run = Run { batch: 1, iterations: 100, ..Run::default() };
             run.values.insert("latency".into(), latency);
-            recorder.run(&run).unwrap();
+            recorder.run(Arc::new(run)).unwrap();
         }
         recorder.end(Status::Complete, None, Vec::new(), String::new()).unwrap()
     }
@@ -175,17 +174,20 @@ mod tests {
         // Out of the spread, but by less than anybody cares about.
         assert_eq!(Warning::of(&recording(&[1.005, 1.0, 1.0, 1.0, 1.0])), []);
         let mut other_work = recording(&[1.5, 1.0, 1.0, 1.0, 1.0]);
-        other_work.runs[0].batch = 8;
+        Arc::make_mut(&mut other_work.runs[0]).batch = 8;
         assert_eq!(Warning::of(&other_work), []);
     }
 
     #[test]
     fn runs_that_were_measured_before_they_were_steady_are_counted() {
         let mut recording = recording(&[1.0, 1.0, 1.0]);
-        (recording.runs[0].warmup, recording.runs[0].warmup_steady) = (12, Some(true));
-        assert_eq!(Warning::of(&recording), []);
-        (recording.runs[1].warmup, recording.runs[1].warmup_steady) = (50, Some(false));
-        let warnings = Warning::of(&recording);
+        let mut set = |run: usize, warmup: u32, steady: bool| {
+            let run = Arc::make_mut(&mut recording.runs[run]);
+            (run.warmup, run.warmup_steady) = (warmup, Some(steady));
+            Warning::of(&recording)
+        };
+        assert_eq!(set(0, 12, true), []);
+        let warnings = set(1, 50, false);
         assert_eq!(warnings, [Warning::Unsteady { runs: 1, of: 3, most: 50 }]);
         assert!(warnings[0].to_string().contains("its limit of 50 iterations"), "{}", warnings[0]);
     }
@@ -193,9 +195,12 @@ mod tests {
     #[test]
     fn throttled_runs_are_counted_with_their_reasons() {
         let mut recording = recording(&[1.0, 1.0, 1.0]);
-        recording.runs[1].values.insert("throttled_time".into(), 0.5);
-        recording.runs[1].values.insert("throttled_time_sw_power_cap".into(), 0.5);
-        recording.runs[2].values.insert("throttled_time".into(), 0.0);
+        let mut set = |run: usize, metric: &str, value: f64| {
+            Arc::make_mut(&mut recording.runs[run]).values.insert(metric.into(), value);
+        };
+        set(1, "throttled_time", 0.5);
+        set(1, "throttled_time_sw_power_cap", 0.5);
+        set(2, "throttled_time", 0.0);
         let held = Warning::Throttled(Throttled { runs: 1, of: 3, reasons: vec!["sw_power_cap".into()] });
         assert_eq!(Warning::of(&recording), [held]);
     }

@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "an example prints, and ends at what can't be")]
 #![allow(missing_docs, dead_code, reason = "tests/coverage.rs has this file as a module")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use harness_core::compare::{Named, Options, Row, Verdict, compare};
@@ -28,7 +29,7 @@ pub(crate) fn recording(seed: u64, spread: f64, slower: f64) -> Named {
     of_runs(seed, spread, slower, Facts::new(), |runs| runs.len() >= RUNS)
 }
 
-fn of_runs(seed: u64, spread: f64, slower: f64, facts: Facts, done: impl Fn(&[Run]) -> bool) -> Named {
+fn of_runs(seed: u64, spread: f64, slower: f64, facts: Facts, done: impl Fn(&[Arc<Run>]) -> bool) -> Named {
     let settings = SimulatedSettings {
         time_to_first_token: FIRST.mul_f64(slower),
         time_per_token: NEXT.mul_f64(slower),
@@ -37,7 +38,7 @@ fn of_runs(seed: u64, spread: f64, slower: f64, facts: Facts, done: impl Fn(&[Ru
     };
     let loaded = load_simulated(&settings, seed);
     let sensors = Box::new(NoSensors { reason: "simulated".into() });
-    let budget = Budget { iterations: u64::MAX, wall_time: Duration::from_secs(3600) };
+    let budget = Budget { iterations: u64::MAX, wall_time: Duration::from_secs(3600), ..Budget::default() };
     let recorder = Recorder::in_memory(facts);
     let mut session = Session::new(loaded.backend, loaded.tokenizer, loaded.clock, sensors, recorder, seed, budget);
     let request =
@@ -85,8 +86,8 @@ pub(crate) struct Stopped {
 pub(crate) fn stopped(recordings: u64, spread: f64, share: f64) -> Stopped {
     const MOST: usize = 100;
     let latencies =
-        |runs: &[Run]| -> Vec<f64> { runs.iter().filter_map(|run| run.values.get("latency").copied()).collect() };
-    let done = |runs: &[Run]| runs.len() >= MOST || is_known_to(&latencies(runs), share);
+        |runs: &[Arc<Run>]| -> Vec<f64> { runs.iter().filter_map(|run| run.values.get("latency").copied()).collect() };
+    let done = |runs: &[Arc<Run>]| runs.len() >= MOST || is_known_to(&latencies(runs), share);
     let (mut holds, mut made) = (0, 0);
     for seed in 0..recordings {
         let values = latencies(&of_runs(5_000_000 + seed, spread, 1.0, Facts::new(), done).recording.runs);

@@ -1,6 +1,8 @@
 //! The NVIDIA GPU that candle computes on: opening it, its memory, and time by its own events. Compiled only with the cargo
 //! feature `candle-cuda`.
 
+#![allow(unsafe_code, reason = "CUDA's driver API is C")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! What the backends on NVIDIA GPUs share, over CUDA's driver API: which GPUs there are, and how much of a GPU's memory
 //! this process holds. Compiled with the cargo feature `cuda` or `candle-cuda`.
 
+#![allow(unsafe_code, reason = "CUDA's driver API is C")]
+
 use std::ffi::c_void;
 
 use harness_core::{BackendError, Memory, MemoryKind};

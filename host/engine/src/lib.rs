@@ -4,6 +4,8 @@
 //! This crate owns where weights come from (folders, the Hugging Face cache and hub, a seed), tokenizers, and the
 //! model's arithmetic. It hands out core's traits; no type of candle's or of the tokenizer's library leaves it.
 
+#[cfg(test)]
+mod allocations;
 mod bandwidth;
 pub mod checkpoint;
 mod cpu;

@@ -15,6 +15,7 @@ use crate::gpt2::generate::{Gpt2, plain_message};
 use crate::gpt2::{Arithmetic, Model};
 #[cfg(any(feature = "cuda", feature = "candle-cuda"))]
 use crate::gpu;
+use crate::memory;
 use crate::options::{BackendChoice, DTypeChoice, DeviceChoice, LoadOptions};
 use crate::simulated::{Simulated, SimulatedSettings};
 use crate::source::{self, Source};
@@ -248,6 +249,9 @@ fn weights(options: &LoadOptions) -> Result<(Weights, String, Arc<dyn Tokenizer>
         }
         Source::Synthetic(config) => {
             let dtype = options.dtype.unwrap_or(DTypeChoice::F32);
+            let bytes = config.weight_bytes(dtype.size() as u64);
+            let what = format!("{bytes} bytes for the weights of {}", options.model);
+            memory::check_room(bytes, &what, checkpoint::SMALLER)?;
             let weights = synthetic::weights(config, dtype, options.seed);
             Ok((weights, format!("synthetic:{}", options.seed), gpt2_tokenizer()))
         }

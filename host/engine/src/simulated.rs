@@ -147,7 +147,7 @@ impl Backend for Simulated {
         &self.info
     }
 
-    fn reserve(&mut self, _batch: usize, _length: usize) -> Result<(), BackendError> {
+    fn reserve(&mut self, _batch: usize, _prompt: usize, _length: usize) -> Result<(), BackendError> {
         if self.settings.run_jitter > 0.0 {
             self.pace = (1.0 + self.settings.run_jitter * self.run_jitter.normal(self.readied)).max(0.0);
             self.readied += 1;
@@ -238,7 +238,7 @@ impl Backend for Rehearsal {
         &self.info
     }
 
-    fn reserve(&mut self, _batch: usize, _length: usize) -> Result<(), BackendError> {
+    fn reserve(&mut self, _batch: usize, _prompt: usize, _length: usize) -> Result<(), BackendError> {
         Ok(())
     }
 
@@ -314,7 +314,7 @@ mod tests {
         let (mut model, clock) = Simulated::new(&settings, 1);
         let times: Vec<f64> = (0..2000)
             .map(|_| {
-                model.reserve(1, 4).unwrap();
+                model.reserve(1, 3, 4).unwrap();
                 let first = |model: &mut Simulated| serve(model, &*clock, &[request(1)]).unwrap().token_times[0];
                 let time = first(&mut model);
                 assert_eq!(first(&mut model), time);

@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use harness_core::Tokenizer;
+use harness_core::format::count;
+use harness_core::{Tokenizer, input};
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as HuggingFace};
@@ -13,6 +14,16 @@ use crate::error::LoadError;
 
 /// GPT-2's token that ends a text; a tokenizer that has it reads it as one token.
 const END_OF_TEXT: &str = "<|endoftext|>";
+
+/// The most bytes of each of a tokenizer's files; GPT-2's have 1.4 MB at most.
+const MAX_BYTES: u64 = 16 << 20;
+/// The most values of a tokenizer.json, for each of which Hugging Face's library takes some 200 bytes at a time; an object counts for
+/// four. GPT-2's has 250,000.
+const MAX_VALUES: usize = 2_000_000;
+/// The most lists and objects in each other; GPT-2's has 4, those with several processors 8.
+const MAX_DEPTH: usize = 12;
+/// The most merges; GPT-2's are 50,000.
+const MAX_MERGES: usize = 1_000_000;
 
 /// A tokenizer of Hugging Face's library.
 struct Loaded(HuggingFace);
@@ -73,17 +84,21 @@ pub(crate) fn of_folder(folder: &Path) -> Result<Arc<dyn Tokenizer>, LoadError> 
             path.display()
         ))
     };
+    let read = |path: &Path| input::read_text(path, MAX_BYTES).map_err(|error| damaged(path, error.fault.to_string()));
+    // What is there and can't be used is an error, and no reason to take another.
+    let there = |path: &Path| path.symlink_metadata().is_ok();
     let json = folder.join("tokenizer.json");
-    if json.is_file() {
-        let mut tokenizer = HuggingFace::from_file(&json).map_err(|error| damaged(&json, error.to_string()))?;
+    if there(&json) {
+        let text = read(&json)?;
+        check(&text).map_err(|error| damaged(&json, error))?;
+        let mut tokenizer = HuggingFace::from_bytes(text).map_err(|error| damaged(&json, error.to_string()))?;
         // A prompt is encoded as it is, whatever the file was saved with.
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|error| damaged(&json, error.to_string()))?;
         return Ok(Arc::new(Loaded(tokenizer)));
     }
     let (vocab, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
-    if vocab.is_file() && merges.is_file() {
-        let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| damaged(path, error.to_string()));
+    if there(&vocab) && there(&merges) {
         let (vocabulary, pairs) = (read(&vocab)?, read(&merges)?);
         let tokenizer = parse_vocabulary(&vocabulary)
             .and_then(|vocabulary| byte_level(vocabulary, parse_merges(&pairs)?))
@@ -91,6 +106,34 @@ pub(crate) fn of_folder(folder: &Path) -> Result<Arc<dyn Tokenizer>, LoadError> 
         return Ok(Arc::new(Loaded(tokenizer)));
     }
     Ok(gpt2_tokenizer())
+}
+
+/// Refuses a tokenizer.json of whose text it is clear that to parse it takes too much, of whatever form it is: Hugging Face's library
+/// keeps all of a part before it makes anything of it, and again for each part around that.
+fn check(json: &str) -> Result<(), String> {
+    let (mut in_text, mut escaped) = (false, false);
+    let (mut values, mut depth, mut deepest) = (0, 0_usize, 0);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b',' => values += 1,
+            b'[' | b'{' => {
+                values += if byte == b'{' { 4 } else { 1 };
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    match (values > MAX_VALUES, deepest > MAX_DEPTH) {
+        (true, _) => Err(format!("it has more than {} values", count(MAX_VALUES as u64))),
+        (_, true) => Err(format!("it has more than {MAX_DEPTH} lists and objects in each other")),
+        _ => Ok(()),
+    }
 }
 
 /// GPT-2's token ids follow from its merges: first the bytes, as characters that can be seen, then what each merge
@@ -113,6 +156,9 @@ fn parse_vocabulary(json: &str) -> Result<Vocab, String> {
 }
 
 fn parse_merges(text: &str) -> Result<Merges, String> {
+    if text.lines().nth(MAX_MERGES).is_some() {
+        return Err(format!("merges.txt has more than {} lines", count(MAX_MERGES as u64)));
+    }
     text.lines()
         .filter(|line| !line.starts_with("#version") && !line.is_empty())
         .map(|line| {
@@ -144,6 +190,20 @@ mod tests {
         let merges = parse_merges(include_str!("../data/gpt2-bpe/merges.txt")).unwrap();
         let published = parse_vocabulary(include_str!("../data/gpt2-bpe/vocab.json")).unwrap();
         assert!(gpt2_vocabulary(&merges) == published);
+    }
+
+    #[test]
+    fn what_takes_too_much_is_refused_by_its_text() {
+        let of = |piece: &str, times: usize| check(&piece.repeat(times));
+        assert_eq!(of("1,", 2_000_000), Ok(()));
+        assert!(of("1,", 2_000_001).unwrap_err().contains("2,000,000 values"));
+        assert_eq!(of("{}", 500_000), Ok(()));
+        assert!(of("{}", 500_001).is_err());
+        assert_eq!(of(r#""a\",{[""#, 2_000_001), Ok(()));
+        assert_eq!(of("[", 12), Ok(()));
+        assert!(of("[", 13).unwrap_err().contains("12 lists and objects"));
+        let lines = |count| parse_merges(&"a b\n".repeat(count));
+        assert!(lines(MAX_MERGES).is_ok() && lines(MAX_MERGES + 1).is_err());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! GPT-2's weights in host memory, in the layout that every backend here computes with: each linear map is a
 //! row-major `[out, in]` matrix, so that one output is the dot product of one contiguous row.
 
+#![allow(unsafe_code, reason = "sets numbers in memory that is not zeroed first")]
+
 use half::vec::HalfBitsVecExt;
 use half::{bf16, f16};
 use rayon::prelude::*;

@@ -46,7 +46,7 @@ fn the_cache_leaks_nothing_from_one_request_to_the_next() {
     generate(&mut model, &[greedy(&(10..90).collect::<Vec<_>>(), 30), greedy(&[3], 20)]);
     assert_eq!(generate(&mut model, std::slice::from_ref(&request)), first);
     assert_eq!(model.backend.prompt_logits(&request.prompt).unwrap(), logits);
-    model.backend.reserve(4, 128).unwrap();
+    model.backend.reserve(4, 90, 128).unwrap();
     assert_eq!(generate(&mut model, &[request]), first);
 }
 

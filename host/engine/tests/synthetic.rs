@@ -1,5 +1,6 @@
 //! A published size without its files. A program of its own, since it sets the environment.
 
+#![allow(unsafe_code, reason = "sets the environment, before there are threads")]
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod common;

@@ -1,6 +1,8 @@
 //! Bindings made from the newest contract in `wit/`: the only module with generated types, and visible in this crate alone.
 //! How plugins of it and of older ones are linked and called is in [`versions`](crate::versions).
 
+#![allow(unsafe_code, reason = "what wasmtime generates reads and writes memory of guests")]
+
 pub(crate) mod workload {
     wasmtime::component::bindgen!({
         path: "../../wit",

@@ -28,7 +28,7 @@ pub struct RecordingHandle {
 
 impl RecordingHandle {
     pub(crate) fn new(recording: Arc<Recording>) -> Self {
-        let runs = recording.runs.iter().cloned().map(Arc::new).collect();
+        let runs = recording.runs.clone();
         Self { recording, runs }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Every pointer is the caller's and, as nvml.h wants it, valid for what the function writes there.
 
+#![allow(unsafe_code, reason = "it is a C library")]
 #![allow(non_snake_case)]
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong};

@@ -1,5 +1,6 @@
 //! GPM: what lies between two samples. A sample holds the time of its taking and nothing else.
 
+#![allow(unsafe_code, reason = "it is a C library")]
 #![allow(non_snake_case)]
 
 use std::ffi::c_uint;

@@ -1,5 +1,7 @@
 //! What this copy of the library has played so far.
 
+#![allow(unsafe_code, reason = "it is a C library")]
+
 use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

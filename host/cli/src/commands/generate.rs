@@ -27,7 +27,7 @@ impl Generate {
             Box::new(NoSensors { reason: "nothing is recorded".into() }),
             Recorder::in_memory(Facts::new()),
             seed,
-            Budget { iterations: u64::MAX, wall_time: Duration::from_secs(u64::from(u32::MAX)) },
+            Budget { wall_time: Duration::from_secs(u64::from(u32::MAX)), ..Budget::default() },
         );
         let request = Request {
             prompt: match self.prompt {

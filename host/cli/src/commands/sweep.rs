@@ -9,6 +9,7 @@ use std::time::Duration;
 use comfy_table::{Cell, CellAlignment};
 use harness_core::compare::{self, Unlike};
 use harness_core::format::{Scale, plural};
+use harness_core::input::{self, InputError};
 use harness_core::recording::Status;
 use harness_core::statistics::{CONFIDENCE, mean, mean_interval};
 use harness_core::text::visible_line;
@@ -35,6 +36,8 @@ const CHARTED: &str = "tokens_per_second";
 const CHART: &str = "sweep.svg";
 /// Beside the points: what was swept, so that a folder is not gone on with by another sweep.
 const MANIFEST: &str = "sweep.json";
+/// The most bytes of it.
+const MAX_MANIFEST: u64 = 4 << 20;
 
 /// A point and what is known of it.
 struct Known {
@@ -174,18 +177,25 @@ fn open(folder: &Path, manifest: &Value) -> Result<File, Failure> {
         ))
     };
     let path = folder.join(MANIFEST);
-    let written = match std::fs::read_to_string(&path) {
+    let unread = |error: InputError| {
+        Failure::usage(format!(
+            "can't read the sweep's {}: {}; name another folder with --recording",
+            path.display(),
+            error.fault
+        ))
+    };
+    let written = match input::read_text(&path, MAX_MANIFEST) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.is_missing() => {
             std::fs::create_dir_all(folder).map_err(failed)?;
             match files::create(&path, format!("{manifest:#}\n").as_bytes()) {
                 // Another was a moment faster; what it wrote is looked at like any other.
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
                 written => written.map_err(failed)?,
             }
-            std::fs::read_to_string(&path).map_err(failed)?
+            input::read_text(&path, MAX_MANIFEST).map_err(unread)?
         }
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(unread(error)),
     };
     let other: Value = serde_json::from_str(&written).map_err(|error| {
         Failure::usage(format!(
@@ -212,9 +222,7 @@ fn open(folder: &Path, manifest: &Value) -> Result<File, Failure> {
 /// The sweep's file, locked: two that measure at once would spoil each other's figures, and set aside each other's
 /// recordings.
 fn alone(folder: &Path, manifest: &Path) -> Result<File, Failure> {
-    let file = File::open(manifest).map_err(|error| {
-        Failure::usage(format!("can't read {}: {error}; look at its permissions", manifest.display()))
-    })?;
+    let file = input::open(manifest, MAX_MANIFEST).map_err(Failure::usage)?;
     match file.try_lock() {
         Err(TryLockError::WouldBlock) => Err(Failure::usage(format!(
             "another harness is at work on the sweep in {}; wait for it, or name another folder with --recording",

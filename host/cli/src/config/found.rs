@@ -1,7 +1,6 @@
 //! A configuration that was found in the present folder: in a clone, a stranger's. It writes only below its folder and replaces
 //! nothing that was not written for it, reads plugins and models only from there, lowers limits, and has nothing fetched or sent.
 
-use std::io::ErrorKind;
 use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
@@ -16,8 +15,8 @@ use crate::plugins::Meant;
 pub(super) fn read(path: &Path, own: &Config) -> Result<Config, Failure> {
     let text = match contents(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Config::default()),
-        Err(error) => return Err(unreadable(path, &error)),
+        Err(error) if error.is_missing() => return Ok(Config::default()),
+        Err(error) => return Err(unreadable(path, &error.fault)),
     };
     let mut config = parse(path, &text)?;
     let bounds = Bounds::here().map_err(|error| unreadable(path, &error))?;

@@ -6,8 +6,7 @@ use std::fmt;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use super::{Layer, Size, Time};
-use crate::settings::MOST_ITERATIONS;
+use super::{Layer, RecordingSize, Size, Time};
 use crate::units;
 
 /// How much a limit allows.
@@ -21,6 +20,12 @@ pub(super) enum Amount {
 impl From<Size> for Amount {
     fn from(size: Size) -> Self {
         Self::Size(size)
+    }
+}
+
+impl From<RecordingSize> for Amount {
+    fn from(size: RecordingSize) -> Self {
+        Self::Size(Size(size.0))
     }
 }
 
@@ -79,6 +84,8 @@ limits! {
     pub(crate) max_output: Option<Size>,
     pub(crate) max_log_lines: Option<u64>,
     pub(crate) max_iterations: Option<u64>,
+    pub(crate) max_runs: Option<u64>,
+    pub(crate) max_recording: Option<RecordingSize>,
     pub(crate) max_time: Option<Time>,
 }
 
@@ -87,6 +94,7 @@ impl Limits {
     fn defaults() -> Self {
         let plugins = harness_sandbox::Limits::default();
         let load = harness_sandbox::LoadLimits::default();
+        let budget = harness_core::Budget::default();
         Self {
             max_memory: Some(Size(plugins.memory as u64)),
             max_load_memory: Some(Size(load.memory)),
@@ -97,7 +105,9 @@ impl Limits {
             max_guest_time: Some(Time(plugins.guest_time)),
             max_output: Some(Size(plugins.output as u64)),
             max_log_lines: Some(plugins.log_lines),
-            max_iterations: Some(MOST_ITERATIONS),
+            max_iterations: Some(budget.iterations),
+            max_runs: Some(budget.runs),
+            max_recording: Some(RecordingSize(budget.recording)),
             max_time: Some(Time(plugins.wall_time)),
         }
     }

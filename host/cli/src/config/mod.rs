@@ -10,9 +10,10 @@ mod limits;
 mod own;
 
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, Read};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
+use harness_core::input::{self, InputError};
 use serde::Deserialize;
 
 pub(crate) use self::limits::Limits;
@@ -25,7 +26,7 @@ use crate::sweep::Axis;
 pub(crate) const FILE: &str = "harness.toml";
 
 /// The most bytes that a configuration has.
-const MOST: u64 = 1 << 20;
+const MAX_BYTES: u64 = 1 << 20;
 
 /// What can lie over another of its kind.
 pub(crate) trait Layer {
@@ -160,6 +161,7 @@ macro_rules! unit {
 }
 
 unit!(Size, u64, crate::units::bytes);
+unit!(RecordingSize, u64, crate::units::recording_bytes);
 unit!(Time, std::time::Duration, crate::units::duration);
 
 /// What is configured here: by the file that the user gives or, without one, by `harness.toml` in the present folder, over the
@@ -167,29 +169,20 @@ unit!(Time, std::time::Duration, crate::units::duration);
 pub(crate) fn read(given: Option<&Path>) -> Result<Config, Failure> {
     let own = own::read()?;
     let over = match given {
-        Some(path) => parse(path, &contents(path).map_err(|error| unreadable(path, &error))?)?,
+        Some(path) => parse(path, &contents(path).map_err(|error| unreadable(path, &error.fault))?)?,
         None => found::read(Path::new(FILE), &own)?,
     };
     Ok(over.over(own))
 }
 
 /// The text of a configuration.
-fn contents(path: &Path) -> io::Result<String> {
-    let kind = std::fs::metadata(path)?.file_type();
-    if !kind.is_file() && !kind.is_dir() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    let mut text = String::new();
-    let read = std::fs::File::open(path)?.take(MOST + 1).read_to_string(&mut text)?;
-    match read as u64 > MOST {
-        true => Err(io::Error::new(ErrorKind::FileTooLarge, format!("it is longer than {MOST} bytes"))),
-        false => Ok(text),
-    }
+fn contents(path: &Path) -> Result<String, InputError> {
+    input::read_text(path, MAX_BYTES)
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> Failure {
+fn unreadable(path: &Path, why: &impl Display) -> Failure {
     Failure::usage(format!(
-        "can't read the configuration {}: {error}; name another with --config, or none",
+        "can't read the configuration {}: {why}; name another with --config, or none",
         path.display()
     ))
 }
@@ -246,7 +239,7 @@ mod tests {
     #[test]
     fn every_section_is_read() {
         let text = "[run]\nplugin='x'\nreport=['csv=a']\nseed=3\nquick=true\nprivate=true\n[model]\ndevice='cuda:1'\ndtype='f16'\nbackend='fused'\ntf32=true\n\
-                    [set]\nruns=3\nprompt='a'\n[sweep]\nbatch=[1, 8]\nprompt=['a, b', 'c']\nwarmup='1..4*2'\n[simulate]\njitter=0.5\n[limits]\nmax-memory='1GiB'\nmax-time='1h'\n\
+                    [set]\nruns=3\nprompt='a'\n[sweep]\nbatch=[1, 8]\nprompt=['a, b', 'c']\nwarmup='1..4*2'\n[simulate]\njitter=0.5\n[limits]\nmax-memory='1GiB'\nmax-time='1h'\nmax-runs=7\nmax-recording='1MiB'\n\
                     [report-set.csv]\nsamples=true\n[registries]\noffline=true\nplain-http=['a:1']\ncache='c'\n\
                     [plugins]\na.path='a.wasm'\nb.reference='oci://ghcr.io/team/b:1'\n";
         let config = parse(Path::new("x.toml"), text).unwrap();
@@ -254,6 +247,7 @@ mod tests {
         assert_eq!(config.model.backend.unwrap().0, crate::settings::BackendChoice::Fused);
         assert_eq!((config.model.tf32, config.run.private), (Some(true), Some(true)));
         assert_eq!(config.limits.max_memory.unwrap().0, 1 << 30);
+        assert_eq!((config.limits.max_runs, config.limits.max_recording.map(|size| size.0)), (Some(7), Some(1 << 20)));
         assert_eq!(pairs("x", &config.report_set["csv"]).unwrap(), [("samples".into(), "true".into())]);
         assert_eq!((config.registries.offline, config.registries.plain_http), (Some(true), vec!["a:1".to_owned()]));
         assert_eq!(config.plugins.len(), 2);

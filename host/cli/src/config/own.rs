@@ -23,7 +23,7 @@ pub(super) fn read() -> Result<Config, Failure> {
             return Err(Failure::usage(format!("your own configuration {} is not used: {why}", path.display())));
         }
     }
-    let mut config = parse(&path, &contents(&path).map_err(|error| unreadable(&path, &error))?)?;
+    let mut config = parse(&path, &contents(&path).map_err(|error| unreadable(&path, &error.fault))?)?;
     anchor(&mut config, path.parent().unwrap_or(&path));
     Ok(config)
 }

@@ -64,6 +64,12 @@ pub enum Incomparable {
         /// How it ended.
         status: &'static str,
     },
+    /// Each of too many runs did something else.
+    #[error("{path} has runs of more than {MAX_KINDS} kinds of work, and so many are not compared; record fewer in one", path = .path.display())]
+    TooManyKinds {
+        /// Where.
+        path: PathBuf,
+    },
     /// A side has the same recording twice.
     #[error("{path} and {again} are the same recording: pooled, its runs would count twice; leave one of them out", path = .path.display(), again = .again.display())]
     Twice {
@@ -125,6 +131,9 @@ pub enum Incomparable {
         path: PathBuf,
     },
 }
+
+/// The most kinds of work in one recording that is compared: each is compared by itself.
+const MAX_KINDS: usize = 500;
 
 /// A side's figure for a metric.
 #[derive(Clone, Debug, PartialEq)]
@@ -214,6 +223,9 @@ pub fn compare(base: &[Named], news: &[Vec<Named>], options: &Options) -> Result
     let everything = base.iter().chain(news.iter().flatten());
     if let Some(empty) = everything.clone().find(|named| named.recording.runs.is_empty()) {
         return Err(Incomparable::NoRuns { path: empty.path.clone(), status: empty.recording.status.as_str() });
+    }
+    if let Some(named) = everything.clone().find(|named| work::has_too_many_kinds(named)) {
+        return Err(Incomparable::TooManyKinds { path: named.path.clone() });
     }
     for side in news.iter().map(Vec::as_slice).chain([base]) {
         let again = |(at, named): (usize, &Named)| {

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -17,7 +18,7 @@ fn named(path: &str, facts: &[(&str, &str)], runs: Vec<Run>) -> Named {
     let facts: Facts = facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let mut recording =
         crate::Recorder::in_memory(facts).end(Status::Complete, None, Vec::new(), String::new()).unwrap();
-    recording.runs = runs;
+    recording.runs = runs.into_iter().map(Arc::new).collect();
     Named { path: Path::new(path).to_owned(), recording }
 }
 
@@ -48,6 +49,17 @@ fn a_change_is_called_by_its_direction() {
 #[test]
 fn a_sure_change_under_the_threshold_is_none() {
     assert_eq!(verdicts(&QUIET, &scaled(1.005)), [Some(Verdict::Same); 2]);
+}
+
+#[test]
+fn a_recording_of_too_many_kinds_of_work_is_refused() {
+    let kinds = |count: u32| {
+        let of = |batch| Run { batch, ..run(&[("latency", 1.0)]) };
+        vec![named("a", &[], (0..count).map(of).collect())]
+    };
+    let compared = |count| compare(&kinds(count), &[kinds(count)], &Options::default()).map(|compared| compared.len());
+    assert_eq!(compared(500), Ok(1));
+    assert_eq!(compared(501), Err(Incomparable::TooManyKinds { path: "a".into() }));
 }
 
 /// Recordings in the order A B B A, each with its start, of a machine that gets slower by `drift` from one to the next; B takes
@@ -102,7 +114,7 @@ fn of_nothing_pairs_are_tested_by_their_differences() {
     let [mut base, mut new] = interleaved(3, 1.0, 0.0);
     for (at, (base, new)) in base.iter_mut().zip(&mut new).enumerate() {
         let time = |named: &mut Named, time: f64| {
-            named.recording.runs.iter_mut().for_each(|run| {
+            named.recording.runs.iter_mut().map(Arc::make_mut).for_each(|run| {
                 run.values.shift_remove("latency");
                 run.values.insert("throttled_time".into(), time);
             });
@@ -275,7 +287,7 @@ fn what_is_asked_for_must_be_there() {
         Err(Incomparable::UnknownMetric { .. })
     ));
     let mut new = latencies("b", &QUIET);
-    new[0].recording.runs.iter_mut().for_each(|run| {
+    new[0].recording.runs.iter_mut().map(Arc::make_mut).for_each(|run| {
         run.values.shift_remove("throughput");
         run.absent.insert("throughput".into(), "the clock stood still".into());
     });

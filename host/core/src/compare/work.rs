@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::{Incomparable, Named};
+use super::{Incomparable, MAX_KINDS, Named};
 use crate::metric::name;
 use crate::recording::{Recording, Status};
 use crate::run::Run;
@@ -179,12 +179,24 @@ pub(super) fn listed(differences: &[Difference]) -> String {
 /// Kinds of runs, in the order in which they come.
 fn works(side: &[Named]) -> Vec<Work> {
     let mut works: Vec<Work> = Vec::new();
-    for work in side.iter().flat_map(|named| &named.recording.runs).map(Work::of) {
+    for work in side.iter().flat_map(|named| &named.recording.runs).map(|run| Work::of(run)) {
         if !works.contains(&work) {
             works.push(work);
         }
     }
     works
+}
+
+/// Whether a recording has runs of more kinds than are compared.
+pub(super) fn has_too_many_kinds(named: &Named) -> bool {
+    let mut works: Vec<Work> = Vec::new();
+    named.recording.runs.iter().any(|run| {
+        let work = Work::of(run);
+        if !works.contains(&work) {
+            works.push(work);
+        }
+        works.len() > MAX_KINDS
+    })
 }
 
 /// Runs to be compared with each other.
@@ -208,7 +220,7 @@ impl Kind {
     fn runs<'a>(&self, side: &'a [Named]) -> impl Iterator<Item = &'a Run> {
         let wanted = self.work;
         side.iter()
-            .flat_map(|named| &named.recording.runs)
+            .flat_map(|named| named.recording.runs.iter().map(AsRef::as_ref))
             .filter(move |run| wanted.is_none_or(|work| Work::of(run) == work))
     }
 }

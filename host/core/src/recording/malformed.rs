@@ -9,18 +9,21 @@ const REMEDY: &str = "a figure that was not measured is left out of a recording,
 /// Of what stands where the error is.
 const MOST_SHOWN: usize = 30;
 
-/// Says what `error` means for the line of which it was made.
-pub(super) fn describe(line: &[u8], error: &Error) -> String {
+/// What is wrong with a line that ends too early.
+pub(super) const CUT: &str = "the line ends in the middle; only the last line of a recording may, and not its first";
+
+/// Says what `error` means for the line of which it was made; of a very long one there are no bytes.
+pub(super) fn describe(line: Option<&[u8]>, error: &Error) -> String {
     let what = error.to_string();
     // The line of the file is said by whoever asks; to the parser each is the first.
     let what = what.rsplit_once(" at line ").map_or(what.as_str(), |(what, _)| what);
     if error.is_eof() {
-        return "the line ends in the middle; only the last line of a recording may, and not its first".to_owned();
+        return CUT.to_owned();
     }
     if error.is_data() {
-        return no_number(line).unwrap_or_else(|| what.to_owned());
+        return line.and_then(no_number).unwrap_or_else(|| what.to_owned());
     }
-    let found = found(line, error.column());
+    let found = line.map(|line| found(line, error.column())).unwrap_or_default();
     match found.as_str() {
         "" => format!("{what} at character {}", error.column()),
         found if NO_NUMBERS.contains(&found) => {

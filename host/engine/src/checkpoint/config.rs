@@ -2,10 +2,14 @@
 
 use std::path::Path;
 
+use harness_core::input;
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::LoadError;
+
+/// The most bytes of a config.json.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The MLP's activation function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +96,17 @@ impl Config {
         }
     }
 
+    /// Bytes of the weights with matrices of numbers of `size` bytes; those of vectors are f32.
+    pub(crate) fn weight_bytes(&self, size: u64) -> u64 {
+        let [layers, width, hidden, context, vocabulary] =
+            [self.layers, self.width, self.hidden, self.context, self.vocabulary].map(|number| number as u128);
+        let heads = if self.tied { 1 } else { 2 };
+        let block = 4 * width * width + 2 * width * hidden;
+        let matrices = layers * block + (heads * vocabulary + context) * width;
+        let vectors = layers * (9 * width + hidden) + 2 * width;
+        u64::try_from(matrices * u128::from(size) + 4 * vectors).unwrap_or(u64::MAX)
+    }
+
     /// Numbers of one attention head.
     pub fn head_size(&self) -> usize {
         self.width / self.heads
@@ -106,15 +121,18 @@ impl Config {
 
     pub(crate) fn read(path: &Path) -> Result<Self, LoadError> {
         let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            LoadError::Unusable(if error.kind() == std::io::ErrorKind::NotFound {
+        let text = input::read_text(path, MAX_BYTES).map_err(|error| {
+            LoadError::Unusable(if error.is_missing() {
                 let folder = path.parent().unwrap_or(path).display();
                 format!(
                     "the model folder {folder} has no config.json; give a folder that has config.json and \
                      model.safetensors, as Hugging Face transformers saves them"
                 )
             } else {
-                format!("the model's configuration {shown} can't be read: {error}; make it readable")
+                format!(
+                    "the model's configuration {shown} can't be read: {}; give a folder as Hugging Face transformers saves it",
+                    error.fault
+                )
             })
         })?;
         let json: Json = serde_json::from_str(&text).map_err(|error| {

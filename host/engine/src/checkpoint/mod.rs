@@ -4,12 +4,14 @@ mod config;
 mod tensors;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
 
 pub use self::config::{Activation, Config};
 use self::tensors::Tensors;
 use crate::error::LoadError;
+use crate::memory;
 use crate::options::DTypeChoice;
 use crate::weights::{Affine, Block, Norm, Weights};
 
@@ -29,19 +31,43 @@ pub(crate) fn load(folder: &Path, dtype: Option<DTypeChoice>) -> Result<Loaded, 
     let config = Config::read(&folder.join(CONFIG_FILE))?;
     let path = weights_file(folder)?;
     let tensors = Tensors::open(&path)?;
+    // As many as config.json says, but a file has no more numbers than bytes for them, which are doubled at most.
+    let file = tensors.bytes().len() as u64;
+    let bytes = match dtype {
+        Some(dtype) => config.weight_bytes(dtype.size() as u64).min(2 * file),
+        None => config.weight_bytes(4).min(file),
+    };
+    memory::check_room(bytes, &format!("{bytes} bytes for the weights {}", path.display()), SMALLER)?;
+    let failed = AtomicBool::new(false);
     let (weights, sha256) = std::thread::scope(|scope| {
-        let hash = scope.spawn(|| Sha256::digest(tensors.bytes()));
+        let hash = scope.spawn(|| digest(tensors.bytes(), &failed));
         let weights = read(&tensors, config, dtype);
-        let sha256 = hash.join().map(|digest| digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        failed.store(weights.is_err(), Ordering::Relaxed);
+        let sha256 = hash.join().map(|digest| digest.into_iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         (weights, sha256)
     });
     let sha256 = sha256.map_err(|_| LoadError::Unusable(format!("{} could not be hashed", path.display())))?;
     Ok(Loaded { weights: weights?, sha256 })
 }
 
+/// What to do where weights do not fit the machine.
+pub(crate) const SMALLER: &str = "use a smaller model or --dtype f16";
+
+/// The sha256 of the bytes, unless it is of no use any more: a file of many gigabytes that is no model is refused at once.
+fn digest(bytes: &[u8], failed: &AtomicBool) -> impl IntoIterator<Item = u8> + use<> {
+    let mut hash = Sha256::new();
+    for piece in bytes.chunks(1 << 24) {
+        if failed.load(Ordering::Relaxed) {
+            break;
+        }
+        hash.update(piece);
+    }
+    hash.finalize()
+}
+
 fn weights_file(folder: &Path) -> Result<PathBuf, LoadError> {
     let path = folder.join(WEIGHTS_FILE);
-    if path.is_file() {
+    if path.symlink_metadata().is_ok() {
         return Ok(path);
     }
     let folder_name = folder.display();

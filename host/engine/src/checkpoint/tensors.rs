@@ -1,9 +1,11 @@
 //! The tensors of one memory-mapped safetensors file.
 
-use std::fs::File;
+#![allow(unsafe_code, reason = "a file that is mapped can be changed by others")]
+
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
+use harness_core::input::{self, Fault};
 use memmap2::Mmap;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
@@ -11,6 +13,9 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use crate::error::LoadError;
 use crate::options::DTypeChoice;
 use crate::weights::Matrix;
+
+/// The most bytes of a header; GPT-2's largest has 150 kB.
+const MAX_HEADER: u64 = 4 << 20;
 
 pub(super) struct Tensors {
     path: PathBuf,
@@ -23,10 +28,14 @@ pub(super) struct Tensors {
 impl Tensors {
     pub(super) fn open(path: &Path) -> Result<Self, LoadError> {
         let shown = path.display();
-        let cant_read = |error: std::io::Error| {
-            LoadError::Unusable(format!("the weights {shown} can't be read: {error}; make the file readable"))
+        let cant_read = |fault: Fault| {
+            LoadError::Unusable(format!(
+                "the weights {shown} can't be read: {fault}; give a folder as Hugging Face transformers saves it"
+            ))
         };
-        let file = File::open(path).map_err(cant_read)?;
+        // Mapped and not read, so of any size.
+        let file = input::open(path, u64::MAX).map_err(|error| cant_read(error.fault))?;
+        let cant_read = |error| cant_read(Fault::System(error));
         let length = file.metadata().map_err(cant_read)?.len();
         if length == 0 {
             return Err(LoadError::Unusable(format!(
@@ -36,6 +45,13 @@ impl Tensors {
         // SAFETY: the file is only read. Another process that cuts it meanwhile would end this one, as it would
         // end every program that maps its weights.
         let file = unsafe { Mmap::map(&file) }.map_err(cant_read)?;
+        let header = file.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        if header.is_some_and(|length| length > MAX_HEADER) {
+            return Err(LoadError::Unusable(format!(
+                "the weights {shown} are not in the safetensors format (header too large); give a file that Hugging Face \
+                 transformers or safetensors wrote"
+            )));
+        }
         let (header, metadata) = SafeTensors::read_metadata(&file).map_err(|error| {
             LoadError::Unusable(match error {
                 SafeTensorError::HeaderTooSmall

@@ -1,5 +1,7 @@
 //! Attention of new tokens to a cache of keys and values.
 
+#![allow(unsafe_code, reason = "threads write to parts of one slice")]
+
 use rayon::prelude::*;
 
 use crate::cpu::elementwise::{add_up, softmax};

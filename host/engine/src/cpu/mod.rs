@@ -4,6 +4,8 @@
 //! Generating a token reads every weight once, so it can't be faster than memory. candle's own matrix-vector product
 //! takes twice the time that reading takes, and converts bf16 weights one by one; these functions replace it.
 
+#![allow(unsafe_code, reason = "calls what is compiled for other instructions, and shares a slice between threads")]
+
 pub(crate) mod attention;
 pub(crate) mod elementwise;
 pub(crate) mod ops;

@@ -7,6 +7,8 @@
 //! In these loops every result is summed in the same order whatever m is: 16 partial sums, of every 16th number each,
 //! added pairwise. So a batch gives the same results as its requests one by one.
 
+#![allow(unsafe_code, reason = "calls loops in vector instructions, which write to parts of one slice")]
+
 use half::{bf16, f16};
 use rayon::prelude::*;
 
@@ -20,7 +22,7 @@ pub(super) const FEW: usize = 16;
 const TASK_BYTES: usize = 96 << 10;
 
 /// Rows of W that a task converts for `gemm`.
-const GEMM_ROWS: usize = 128;
+pub(crate) const GEMM_ROWS: usize = 128;
 
 /// A number of W.
 pub(crate) trait Weight: Copy + Send + Sync + 'static {

@@ -1,6 +1,8 @@
 //! The inner loops of [`super::product`] in AVX2 and AVX-512: tiles of a few rows of W by a few rows of X, whose partial
 //! sums stay in registers.
 
+#![allow(unsafe_code, reason = "vector instructions and their pointers")]
+
 macro_rules! kernels {
     ($module:ident, $features:literal, $lanes:ident, $columns:literal by $rows:literal) => {
         pub(super) mod $module {

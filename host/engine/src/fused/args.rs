@@ -1,5 +1,7 @@
 //! What kernels are launched with: `kernels/*.h`, field by field. Addresses are the device's.
 
+#![allow(unsafe_code, reason = "says which structs are plain bytes to the device")]
+
 use super::driver::Plain;
 
 /// An address in the device's memory.

@@ -1,6 +1,8 @@
 //! The NVIDIA GPU that `fused` computes on: its kernels, memory, graphs and events, over CUDA's driver API. Everything
 //! runs in one stream, in order. The only module of `fused` that calls the driver.
 
+#![allow(unsafe_code, reason = "CUDA's driver API is C")]
+
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{CString, c_void};
 use std::marker::PhantomData;

@@ -1,5 +1,7 @@
 //! The kernel that generates a whole sequence in one launch: whether it suits the model and the GPU, and its launch.
 
+#![allow(unsafe_code, reason = "launches kernels, which take addresses of the device")]
+
 use super::args::{Choice, Generate, MOST_BLOCKS, Tiling};
 use super::driver::{DriverError, Gpu, Kernel, Launch};
 use super::layout::Dims;

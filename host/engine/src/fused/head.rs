@@ -1,6 +1,8 @@
 //! The kernel that computes the head of up to 64 sequences and chooses their next tokens: whether the GPU and the model
 //! have it, and its launch.
 
+#![allow(unsafe_code, reason = "launches kernels, which take addresses of the device")]
+
 use super::args::{Address, Choose, Head};
 use super::driver::{DriverError, Gpu, Kernel};
 use super::kernels::launch;

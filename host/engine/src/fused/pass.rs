@@ -1,5 +1,7 @@
 //! The launches that compute the model once: over the tokens of prompts, or over one new token of each sequence.
 
+#![allow(unsafe_code, reason = "launches kernels, which take addresses of the device")]
+
 use super::args::{Address, Cache, Choose, Epilogue, Product, PromptAttention, Rows, StepAttention, StepHeads};
 use super::driver::{DriverError, Gpu, Kernel};
 use super::kernels::{FEW_ROWS, Kernels, launch};

@@ -1,6 +1,8 @@
 //! The kernel that takes a new token of each sequence through all layers in one launch: whether it suits the model, the
 //! batch and the GPU, and its launch.
 
+#![allow(unsafe_code, reason = "launches kernels, which take addresses of the device")]
+
 use super::args::StepLayers;
 use super::driver::{DriverError, Gpu, Kernel, Launch};
 use super::layout::Dims;

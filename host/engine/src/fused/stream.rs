@@ -1,5 +1,7 @@
 //! How fast the GPU's memory can be read.
 
+#![allow(unsafe_code, reason = "launches kernels, which take addresses of the device")]
+
 use harness_core::roofline::Bandwidth;
 
 use super::args::Stream;

@@ -123,7 +123,7 @@ enum Way {
 fn tokens_by(fused: &mut Fused, way: Way, requests: &[TokenRequest]) -> Vec<Vec<u32>> {
     // Memory is taken for the way that may be taken next as well.
     let length = requests.iter().map(|r| r.prompt.len() + r.max_new_tokens as usize).max().unwrap();
-    fused.reserve(requests.len(), length).unwrap();
+    fused.reserve(requests.len(), length, length).unwrap();
     let generator = fused.generator.take();
     let kept = match way {
         Way::Best => {
@@ -455,7 +455,7 @@ fn memory_is_taken_once_and_seen() {
     let config = Config { context: 96, vocabulary: 1009, ..Config::published(2, 4, 64) };
     let mut fused = fused(&config, DTypeChoice::F16, false);
     let before = fused.memory().unwrap();
-    fused.reserve(4, 60).unwrap();
+    fused.reserve(4, 60, 60).unwrap();
     let reserved = fused.memory().unwrap();
     assert!(reserved.allocated > before.allocated);
     fused.reset_peak_memory();

@@ -32,6 +32,9 @@ impl Gpt2 {
     }
 }
 
+/// What to do where work does not fit the machine.
+const SMALLER: &str = "use a smaller batch, shorter sequences or a smaller model";
+
 /// candle's message without a stack trace.
 pub(crate) fn plain_message(error: &candle_core::Error) -> String {
     match error {
@@ -45,23 +48,17 @@ impl Backend for Gpt2 {
         &self.info
     }
 
-    fn reserve(&mut self, batch: usize, length: usize) -> std::result::Result<(), BackendError> {
+    fn reserve(&mut self, batch: usize, prompt: usize, length: usize) -> std::result::Result<(), BackendError> {
         let bytes = self.model.growth_bytes(batch, length);
         let what = format!("{bytes} bytes for keys and values of {batch} sequences of {length} tokens");
-        if bytes > 0
-            && let Some(gpu) = &self.gpu
-        {
-            gpu.check_room(bytes, &what)?;
-        }
-        // Linux kills a process that takes more than there is, and what it has not written is lost.
-        if self.gpu.is_none()
-            && let Some(available) = crate::memory::available()
-            && bytes > available
-        {
-            return Err(BackendError::OutOfMemory(format!(
-                "{what} do not fit this machine, which has {available} bytes of memory available; use a smaller batch, \
-                 shorter sequences or a smaller model"
-            )));
+        match &self.gpu {
+            Some(gpu) if bytes > 0 => gpu.check_room(bytes, &what)?,
+            Some(_) => {}
+            None => {
+                let working = self.model.working_bytes(batch, prompt);
+                let what = format!("{what} and {working} for activations and logits of prompts of {prompt}");
+                memory::check_room(bytes.saturating_add(working), &what, SMALLER)?;
+            }
         }
         self.model.reserve(batch, length).map_err(|error| self.failed(&error, &what))
     }
@@ -92,6 +89,10 @@ impl Backend for Gpt2 {
     fn prompt_logits(&mut self, prompt: &[u32]) -> std::result::Result<Vec<f32>, BackendError> {
         let request = TokenRequest { prompt: prompt.to_vec(), max_new_tokens: 0, end_of_text: None, sampling: None };
         request::check(&request, &self.info)?;
+        if self.gpu.is_none() {
+            let bytes = self.model.growth_bytes(1, prompt.len()) + self.model.working_bytes(1, prompt.len());
+            memory::check_room(bytes, &format!("{bytes} bytes for a prompt of {} tokens", prompt.len()), SMALLER)?;
+        }
         let mut logits = || -> Result<Vec<f32>> {
             self.model
                 .forward(&Batch { ids: prompt, starts: &[0], past: 0 })?

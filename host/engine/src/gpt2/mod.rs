@@ -9,7 +9,7 @@ mod plain;
 use candle_core::{DType, Device, Result, Tensor, bail};
 
 use crate::checkpoint::{Activation, Config};
-use crate::cpu::{attention, ops};
+use crate::cpu::{attention, ops, product};
 use crate::options::DTypeChoice;
 use crate::weights::{self, Data, Matrix, Weights};
 
@@ -169,6 +169,27 @@ impl Model {
         self.growth(batch, length).map_or(0, |grown| bytes(grown).saturating_sub(bytes(self.reserved)))
     }
 
+    /// The most bytes that a pass on a CPU holds at once beside weights and caches, for prompts of `prompt` tokens; those of
+    /// the steps after it, of one token a sequence, are less. It is what [`Model::forward`] allocates.
+    pub(crate) fn working_bytes(&self, batch: usize, prompt: usize) -> u64 {
+        const F32: u64 = 4;
+        let [width, hidden, vocabulary] =
+            [self.config.width, self.config.hidden, self.config.vocabulary].map(|size| size as u64);
+        let (batch, rows) = (batch as u64, (batch as u64).saturating_mul(prompt.max(1) as u64));
+        // At the end of a block: the residual stream, both norms, queries with keys and values, what was attended to and the MLP's
+        // units. `forward` drops none of them before.
+        let block = rows.saturating_mul(F32 * (width + 2 * width + 3 * width + width + hidden));
+        // After the blocks only the last token of each sequence is left: its stream and norm, and the logits.
+        let head = batch.saturating_mul(F32 * (2 * width + vocabulary));
+        // Sampling takes one sequence after the other: candle copies its logits, sorts them and sums them up.
+        let sampling = 10 * F32 * vocabulary;
+        // A thread has the scores of one query, and the rows of a weight that it converts for `gemm`.
+        let thread = F32 * (self.reserved.1.max(prompt) as u64 + product::GEMM_ROWS as u64 * width.max(hidden));
+        let threads = rayon::current_num_threads() as u64 * thread;
+        let ids = rows.saturating_mul(size_of::<u32>() as u64);
+        block.max(head.saturating_add(sampling)).saturating_add(threads).saturating_add(ids)
+    }
+
     /// Makes room for `batch` sequences of `length` tokens.
     pub(crate) fn reserve(&mut self, batch: usize, length: usize) -> Result<()> {
         let Some((sequences, room)) = self.growth(batch, length) else { return Ok(()) };
@@ -325,7 +346,7 @@ fn greedy(logits: &Tensor) -> Result<Vec<u32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::synthetic;
+    use crate::{allocations, synthetic};
 
     fn model(arithmetic: Arithmetic, dtype: DTypeChoice) -> Model {
         let config = Config { vocabulary: 100, context: 64, ..Config::published(2, 4, 32) };
@@ -379,6 +400,23 @@ mod tests {
         assert_eq!(plain::greedy(&logits).unwrap(), [1, 0]);
         let logits = Tensor::new(&[[1f32, f32::NAN]], &Device::Cpu).unwrap();
         assert!(greedy(&logits).is_err());
+    }
+
+    /// What is checked before a run is what a pass takes: enough, and not so much that what fits is refused.
+    #[test]
+    fn a_pass_takes_what_was_foretold() {
+        for (vocabulary, batch, prompt) in [(100, 1, 500), (100, 40, 100), (50_000, 40, 2), (5_000, 7, 1)] {
+            let config = Config { vocabulary, context: 512, ..Config::published(2, 4, 64) };
+            let mut model =
+                Model::new(synthetic::weights(config, DTypeChoice::F32, 3), &Device::Cpu, Arithmetic::Cpu).unwrap();
+            model.reserve(batch, prompt).unwrap();
+            let (ids, starts) = (vec![1; batch * prompt], vec![0; batch]);
+            let foretold = model.working_bytes(batch, prompt);
+            let pass = || model.forward(&Batch { ids: &ids, starts: &starts, past: 0 }).unwrap();
+            let (_, taken) = allocations::peak(pass);
+            let ids = size_of_val(ids.as_slice()) as u64;
+            assert!((taken + ids..2 * (taken + ids) + (2 << 20)).contains(&foretold), "{foretold} of {taken}");
+        }
     }
 
     #[test]

@@ -190,6 +190,9 @@ mod tests {
         if std::env::var_os(INSIDE).is_none() {
             return;
         }
+        let inherited = std::mem::ManuallyDrop::new(std::fs::File::open("/proc/self/status").unwrap());
+        close_inherited();
+        assert!(inherited.metadata().is_err());
         let folder = std::env::temp_dir().join("harness-test-confined");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

@@ -4,6 +4,8 @@
 //! What differs in 0.2.0: `generation` has the time of each token in place of the first one's, plans have a time limit, and
 //! runs say their extent.
 
+#![allow(unsafe_code, reason = "what wasmtime derives reads and writes memory of guests")]
+
 use harness_core::Plan;
 use wasmtime::component::{ComponentType, Lift, Linker, Lower, Resource, ResourceType};
 

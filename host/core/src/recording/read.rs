@@ -1,0 +1,285 @@
+//! Reads recordings, which may be anybody's: line by line and each line piece by piece, so that a refused one has taken
+//! no more memory than one that is read.
+
+use std::io::{self, BufRead, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::extent::Extent;
+use super::{End, Facts, Recording, RecordingError, SCHEMA, malformed};
+use crate::format::{count, plural};
+use crate::input::Fault;
+use crate::run::Run;
+
+/// The most bytes of a line of which more is said than what the parser says.
+const MAX_DESCRIBED: u64 = 1 << 20;
+
+/// The most facts; a harness finds about a hundred.
+const MAX_FACTS: usize = 10_000;
+/// The most readings of a summary; a plugin may return fewer.
+const MAX_READINGS: usize = 10_000;
+
+/// What a line is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Header,
+    Run,
+    End,
+}
+
+/// How lines begin that a harness wrote.
+const WRITTEN: [(&[u8], Kind); 2] = [(br#"{"type":"run","#, Kind::Run), (br#"{"type":"end","#, Kind::End)];
+
+#[derive(Deserialize)]
+struct AnyLine {
+    r#type: Kind,
+}
+
+#[derive(Deserialize)]
+struct AnyHeader {
+    schema: String,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    #[serde(default)]
+    facts: Facts,
+}
+
+/// Why a line is not read.
+enum Why {
+    /// Of the line.
+    Malformed(String),
+    /// It is the file's last, and ends in the middle.
+    Cut,
+    /// The file can't be read any further.
+    Read(io::Error),
+}
+
+/// Reads a recording; `path` is for messages.
+pub(super) fn parse(path: &Path, source: impl BufRead + Seek) -> Result<Recording, RecordingError> {
+    let mut lines = Lines::new(source);
+    let mut number = 1;
+    lines.recording(&mut number).map_err(|error| {
+        let malformed = |what| RecordingError::Malformed { path: path.to_owned(), line: number, what };
+        match error {
+            Refused::Line(Why::Malformed(what)) => malformed(what),
+            Refused::Line(Why::Cut) => malformed(malformed::CUT.to_owned()),
+            Refused::Line(Why::Read(error)) => {
+                RecordingError::Read { path: path.to_owned(), source: Fault::System(error) }
+            }
+            Refused::Schema(found) => RecordingError::Schema { path: path.to_owned(), found },
+        }
+    })
+    .map(|(mut recording, cut)| {
+        if let Some(line) = cut {
+            recording.notes.push(format!(
+                "{}: line {line} is cut, and left out: the process was killed while it wrote; the {} before it are whole",
+                path.display(),
+                plural(recording.runs.len(), "run"),
+            ));
+        }
+        recording
+    })
+}
+
+enum Refused {
+    Line(Why),
+    Schema(String),
+}
+
+impl From<Why> for Refused {
+    fn from(why: Why) -> Self {
+        Self::Line(why)
+    }
+}
+
+/// The lines of a file, of which one at a time is read.
+struct Lines<R> {
+    source: R,
+    extent: Extent,
+    /// Before the present line.
+    before: Extent,
+    /// Where the present line starts.
+    start: u64,
+    /// Bytes of the present line that were read.
+    read: u64,
+    /// Bytes in the source's buffer that are of the present line, and were measured.
+    ready: usize,
+    /// Whether the present line was read to its end.
+    ended: bool,
+}
+
+impl<R: BufRead + Seek> Lines<R> {
+    fn new(source: R) -> Self {
+        let extent = Extent::default();
+        Self { source, extent, before: extent, start: 0, read: 0, ready: 0, ended: false }
+    }
+
+    /// The recording, and the number of a line that was cut. `number` is that of the present line.
+    fn recording(&mut self, number: &mut usize) -> Result<(Recording, Option<usize>), Refused> {
+        if self.is_over()? {
+            return Err(Why::Malformed("the file is empty".into()).into());
+        }
+        let AnyHeader { schema } = self.line()?;
+        if schema != SCHEMA {
+            return Err(Refused::Schema(schema));
+        }
+        self.again()?;
+        let Header { facts } = self.line()?;
+        at_most(MAX_FACTS, facts.len(), "facts").map_err(Why::Malformed)?;
+        let mut recording = Recording::empty(facts);
+        let mut end = None;
+        while self.next()? {
+            *number += 1;
+            let kind = self.kind();
+            if let Some(end) = end {
+                let what = match kind {
+                    Ok(Kind::Run) => format!("a run follows the end, which is line {end}"),
+                    Ok(Kind::End) => format!("a second end; the first is line {end}"),
+                    _ => format!("something follows the end, which is line {end}"),
+                };
+                return Err(Why::Malformed(format!("{what}; {APART}")).into());
+            }
+            let read = kind.and_then(|kind| match kind {
+                Kind::Header => Err(Why::Malformed(format!("a second first line; {APART}"))),
+                Kind::Run => {
+                    let run: Run = self.line()?;
+                    check(&run).map_err(Why::Malformed)?;
+                    recording.runs.push(Arc::new(run));
+                    Ok(())
+                }
+                Kind::End => {
+                    let End { status, message, summary, plugin_cost, time: _ } = self.line()?;
+                    at_most(MAX_READINGS, summary.len(), "readings").map_err(Why::Malformed)?;
+                    (recording.status, recording.message) = (status, message);
+                    (recording.summary, recording.plugin_cost) = (summary, plugin_cost);
+                    end = Some(*number);
+                    Ok(())
+                }
+            });
+            match read {
+                Ok(()) => {}
+                Err(Why::Cut) => return Ok((recording, Some(*number))),
+                Err(why) => return Err(why.into()),
+            }
+        }
+        Ok((recording, None))
+    }
+
+    /// What the present line is; it is read from its start again after this.
+    fn kind(&mut self) -> Result<Kind, Why> {
+        let start = self.source.fill_buf().map_err(Why::Read)?;
+        if let Some((_, kind)) = WRITTEN.iter().find(|(written, _)| start.starts_with(written)) {
+            return Ok(*kind);
+        }
+        let AnyLine { r#type } = self.line()?;
+        self.again()?;
+        Ok(r#type)
+    }
+
+    /// Whether there is no further byte.
+    fn is_over(&mut self) -> Result<bool, Why> {
+        self.source.fill_buf().map(<[u8]>::is_empty).map_err(Why::Read)
+    }
+
+    /// Goes on to the line after the present one, which was read to its end; whether there is one.
+    fn next(&mut self) -> Result<bool, Why> {
+        self.extent.end_line();
+        self.before = self.extent;
+        self.start = self.source.stream_position().map_err(Why::Read)?;
+        (self.read, self.ready, self.ended) = (0, 0, false);
+        Ok(!self.is_over()?)
+    }
+
+    /// Goes back to the present line's start.
+    fn again(&mut self) -> Result<(), Why> {
+        self.source.seek(SeekFrom::Start(self.start)).map_err(Why::Read)?;
+        self.extent = self.before;
+        (self.read, self.ready, self.ended) = (0, 0, false);
+        Ok(())
+    }
+
+    /// Reads the present line.
+    fn line<T: DeserializeOwned>(&mut self) -> Result<T, Why> {
+        let error = match serde_json::from_reader(&mut *self) {
+            Ok(line) => return Ok(line),
+            Err(error) => error,
+        };
+        if self.extent.bytes > Recording::MAX_BYTES {
+            let most = count(Recording::MAX_BYTES);
+            return Err(Why::Malformed(format!("up to here the recording has more than {most} bytes, and none may")));
+        }
+        if let Some(over) = self.extent.over {
+            return Err(Why::Malformed(format!("up to here the recording {over}, and none may")));
+        }
+        if error.is_io() {
+            return Err(Why::Read(error.into()));
+        }
+        if error.is_eof() && self.is_over()? {
+            return Err(Why::Cut);
+        }
+        self.source.seek(SeekFrom::Start(self.start)).map_err(Why::Read)?;
+        let mut line = Vec::new();
+        (&mut self.source).take(MAX_DESCRIBED).read_until(b'\n', &mut line).map_err(Why::Read)?;
+        let whole = line.len() < MAX_DESCRIBED as usize;
+        Err(Why::Malformed(malformed::describe(whole.then(|| line.trim_ascii_end()), &error)))
+    }
+}
+
+/// What to do where there is more than one recording in a file.
+const APART: &str = "a file has one recording: its first line, its runs and its end";
+
+/// The present line.
+impl<R: BufRead + Seek> Read for &mut Lines<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.ended {
+            return Ok(0);
+        }
+        if self.ready == 0 {
+            let buffer = self.source.fill_buf()?;
+            let end = buffer.iter().position(|&byte| byte == b'\n');
+            let ready = end.unwrap_or(buffer.len());
+            if ready == 0 {
+                self.source.consume(usize::from(end.is_some()));
+                self.ended = true;
+                return Ok(0);
+            }
+            self.extent.take(buffer.get(..ready).unwrap_or_default());
+            if self.extent.over.is_some() || self.extent.bytes > Recording::MAX_BYTES {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            self.ready = ready;
+        }
+        let count = self.ready.min(into.len());
+        self.source.read_exact(into.get_mut(..count).unwrap_or_default())?;
+        self.ready -= count;
+        self.read += count as u64;
+        Ok(count)
+    }
+}
+
+fn at_most(most: usize, found: usize, what: &str) -> Result<(), String> {
+    match found > most {
+        true => Err(format!("{} {what}, and a recording has at most {}", count(found as u64), count(most as u64))),
+        false => Ok(()),
+    }
+}
+
+/// What the parts of a run say of each other.
+fn check(run: &Run) -> Result<(), String> {
+    let unequal =
+        run.samples.iter().find(|(_, series)| !series.times.is_empty() && series.times.len() != series.values.len());
+    match unequal {
+        Some((metric, series)) => Err(format!(
+            "{metric} has {} and {}; each sample has its time, or none has",
+            plural(series.values.len(), "sample"),
+            plural(series.times.len(), "time")
+        )),
+        None => Ok(()),
+    }
+}
