@@ -20,6 +20,7 @@ pub mod fuzzing;
 mod gpt2;
 #[cfg(any(feature = "cuda", feature = "candle-cuda"))]
 mod gpu;
+mod guarded;
 mod load;
 mod memory;
 mod options;
