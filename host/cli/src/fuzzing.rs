@@ -19,13 +19,10 @@ pub fn run(arguments: &[&str]) -> Result<usize, String> {
     Ok(sweep::points(&settings.sweep).map_err(said)?.len())
 }
 
-/// Reads an axis and makes the points of it and another; returns their file names.
+/// Reads an axis, and makes file names of its points.
 pub fn sweep(text: &str) -> Option<Vec<String>> {
-    let axes = [Axis::parse("a", text).ok()?, Axis::parse("b", "1,2").ok()?];
-    let points = sweep::points(&axes).ok()?;
-    // Every name is compared with every other.
-    let few = points.get(..points.len().min(100))?;
-    Some(few.iter().map(|point| point.file_name(few)).collect())
+    let points = sweep::points(&[Axis::parse("a", text).ok()?]).ok()?;
+    Some(sweep::file_names(&points))
 }
 
 /// Reads a size, a duration, a share and a pair.

@@ -1,5 +1,6 @@
 //! What a sweep runs: every combination of the values of some settings.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::failure::Failure;
@@ -41,11 +42,12 @@ impl Axis {
 
     /// Of values as they are.
     pub(crate) fn new(setting: &str, values: Vec<String>) -> Result<Self, Failure> {
-        let twice = |(at, value): (usize, &String)| values[..at].contains(value).then(|| value.clone());
+        let mut seen = HashSet::new();
+        let twice = values.iter().find(|value| !seen.insert(value.as_str()));
         if values.is_empty() {
             return Err(Failure::usage(format!("the sweep of '{setting}' has no values; leave it out, or give some")));
         }
-        if let Some(twice) = values.iter().enumerate().find_map(twice) {
+        if let Some(twice) = twice {
             return Err(Failure::usage(format!("the sweep of '{setting}' has the value '{twice}' twice")));
         }
         Ok(Self { setting: setting.to_owned(), values })
@@ -122,24 +124,33 @@ impl fmt::Display for Point {
 }
 
 impl Point {
-    /// A plain file name that no other point of the sweep has.
-    pub(crate) fn file_name(&self, all: &[Self]) -> String {
+    /// As a file name, if no other point has the same.
+    fn plain(&self) -> String {
         const MOST: usize = 120;
-        let plain = |point: &Self| -> String {
-            let text = point.to_string().replace(' ', "_");
-            let plain = |c: char| if c.is_ascii_alphanumeric() || "-.=_".contains(c) { c } else { '_' };
-            text.chars().take(MOST).map(plain).collect()
-        };
-        let name = plain(self);
+        let text = self.to_string().replace(' ', "_");
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-.=_".contains(c) { c } else { '_' };
+        text.chars().take(MOST).map(plain).collect()
+    }
+}
+
+/// Plain file names of all points of a sweep, in their order: no two are the same, also where case is not told apart.
+pub(crate) fn file_names(points: &[Point]) -> Vec<String> {
+    let plain: Vec<String> = points.iter().map(Point::plain).collect();
+    let mut met: HashMap<String, usize> = HashMap::new();
+    for name in &plain {
+        *met.entry(name.to_ascii_lowercase()).or_default() += 1;
+    }
+    let named = |(mut name, place): (String, usize)| {
         // Texts that differ only in what a file name can't hold are told apart by their place.
-        match all.iter().filter(|other| plain(other) == name).count() {
-            0 | 1 => format!("{name}.jsonl"),
-            _ => {
-                let place = all.iter().position(|other| other == self).unwrap_or(all.len());
-                format!("{name}-{}.jsonl", place + 1)
+        if met.get(&name.to_ascii_lowercase()).is_some_and(|&points| points > 1) {
+            name = format!("{name}-{place}");
+            while met.contains_key(&name.to_ascii_lowercase()) {
+                name.push('_');
             }
         }
-    }
+        format!("{name}.jsonl")
+    };
+    plain.into_iter().zip(1..).map(named).collect()
 }
 
 #[cfg(test)]
@@ -197,8 +208,24 @@ mod tests {
                 "batch=8 prompt-tokens=32"
             ]
         );
-        assert_eq!(points[3].file_name(&points), "batch=8_prompt-tokens=32.jsonl");
+        assert_eq!(file_names(&points)[3], "batch=8_prompt-tokens=32.jsonl");
         assert!(super::points(&[axes[0].clone(), axes[0].clone()]).is_err());
+    }
+
+    #[test]
+    fn file_names_differ_whatever_the_values_are() {
+        let long = "x".repeat(300);
+        for values in [
+            &["x!", "x?", "x_-1", "x_-2"][..],
+            &["a", "A"],
+            &["x!", "X?", "x_-1", "x_-1_"],
+            &[&long, &(long.clone() + "y")],
+        ] {
+            let axis = Axis::new("b", values.iter().map(|value| (*value).to_owned()).collect()).unwrap();
+            let names = file_names(&points(&[axis]).unwrap());
+            let different: HashSet<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+            assert_eq!(different.len(), values.len(), "{names:?}");
+        }
     }
 
     proptest! {
@@ -210,7 +237,7 @@ mod tests {
         #[test]
         fn file_names_are_plain_and_differ(values in prop::collection::hash_set("[^,]{1,12}", 1..8)) {
             let points: Vec<Point> = values.into_iter().map(|value| Point(vec![("prompt".into(), value)])).collect();
-            let mut names: Vec<String> = points.iter().map(|point| point.file_name(&points)).collect();
+            let mut names = file_names(&points);
             prop_assert!(names.iter().all(|name| !name.contains('/') && !name.starts_with('.')));
             names.sort();
             names.dedup();

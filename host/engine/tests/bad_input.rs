@@ -184,7 +184,10 @@ fn a_tokenizer_that_cant_be_used() {
     );
     let panics = br#"{"normalizer": {"type": "Precompiled", "precompiled_charsmap": 1}}"#;
     let message = message(&tiny(), write("tokenizer.json", panics));
-    assert!(message.contains("tokenizer.json can't be used: the library that reads it failed (Precompiled: "), "{message}");
+    assert!(
+        message.contains("tokenizer.json can't be used: the library that reads it failed (Precompiled: "),
+        "{message}"
+    );
 }
 
 #[test]

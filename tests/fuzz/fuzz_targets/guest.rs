@@ -58,7 +58,7 @@ fn run(program: &[u8]) -> Recording {
     let loaded = load_simulated(&SimulatedSettings::default(), 0);
     let sensors = Box::new(NoSensors { reason: "there are none".into() });
     let recorder = Recorder::in_memory(Facts::from([("gpu.name".to_owned(), "none".to_owned())]));
-    let budget = Budget { iterations: 300, wall_time: Duration::from_secs(2) };
+    let budget = Budget { iterations: 300, wall_time: Duration::from_secs(2), runs: 20, recording: 1 << 20 };
     let session = Session::new(loaded.backend, loaded.tokenizer, loaded.clock, sensors, recorder, 0, budget);
     let settings = [("program".to_owned(), guest::program(program))];
     let (session, result) = PLUGIN.run(session, Arc::new(Played), &settings, &limits(), Arc::new(Checked));

@@ -50,7 +50,9 @@ fn led(host: &str, plain_http: bool, realm: &str) {
     match fuzzing::realm(host, plain_http, realm) {
         Ok(led) => {
             assert!(plain_http || led.address.starts_with("https://"), "{}", led.address);
-            assert!(!led.address.contains('@') || !led.address[..].split('/').nth(2).is_some_and(|at| at.contains('@')));
+            assert!(
+                !led.address.contains('@') || !led.address[..].split('/').nth(2).is_some_and(|at| at.contains('@'))
+            );
         }
         Err(error) => plain(&error),
     }
