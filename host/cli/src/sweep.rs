@@ -147,25 +147,33 @@ impl fmt::Display for Point {
 }
 
 impl Point {
-    /// A plain file name for each, which no other point of the sweep has.
-    pub(crate) fn file_names(all: &[Self]) -> Vec<String> {
-        let plain: Vec<String> = all.iter().map(Self::plain_name).collect();
-        let mut times: HashMap<&str, usize> = HashMap::new();
-        plain.iter().for_each(|name| *times.entry(name).or_default() += 1);
-        // Texts that differ only in what a file name can't hold are told apart by their place.
-        let name = |(place, name): (usize, &String)| match times.get(name.as_str()) {
-            None | Some(1) => format!("{name}.jsonl"),
-            Some(_) => format!("{name}-{}.jsonl", place + 1),
-        };
-        plain.iter().enumerate().map(name).collect()
-    }
-
-    fn plain_name(&self) -> String {
+    /// As a file name, if no other point has the same.
+    fn plain(&self) -> String {
         const MOST: usize = 120;
         let text = self.to_string().replace(' ', "_");
         let plain = |c: char| if c.is_ascii_alphanumeric() || "-.=_".contains(c) { c } else { '_' };
         text.chars().take(MOST).map(plain).collect()
     }
+}
+
+/// Plain file names of all points of a sweep, in their order: no two are the same, also where case is not told apart.
+pub(crate) fn file_names(points: &[Point]) -> Vec<String> {
+    let plain: Vec<String> = points.iter().map(Point::plain).collect();
+    let mut met: HashMap<String, usize> = HashMap::new();
+    for name in &plain {
+        *met.entry(name.to_ascii_lowercase()).or_default() += 1;
+    }
+    let named = |(mut name, place): (String, usize)| {
+        // Texts that differ only in what a file name can't hold are told apart by their place.
+        if met.get(&name.to_ascii_lowercase()).is_some_and(|&points| points > 1) {
+            name = format!("{name}-{place}");
+            while met.contains_key(&name.to_ascii_lowercase()) {
+                name.push('_');
+            }
+        }
+        format!("{name}.jsonl")
+    };
+    plain.into_iter().zip(1..).map(named).collect()
 }
 
 #[cfg(test)]
@@ -223,8 +231,24 @@ mod tests {
                 "batch=8 prompt-tokens=32"
             ]
         );
-        assert_eq!(Point::file_names(&points)[3], "batch=8_prompt-tokens=32.jsonl");
+        assert_eq!(file_names(&points)[3], "batch=8_prompt-tokens=32.jsonl");
         assert!(super::points(&[axes[0].clone(), axes[0].clone()]).is_err());
+    }
+
+    #[test]
+    fn file_names_differ_whatever_the_values_are() {
+        let long = "x".repeat(300);
+        for values in [
+            &["x!", "x?", "x_-1", "x_-2"][..],
+            &["a", "A"],
+            &["x!", "X?", "x_-1", "x_-1_"],
+            &[&long, &(long.clone() + "y")],
+        ] {
+            let axis = Axis::new("b", values.iter().map(|value| (*value).to_owned()).collect()).unwrap();
+            let names = file_names(&points(&[axis]).unwrap());
+            let different: HashSet<String> = names.iter().map(|name| name.to_ascii_lowercase()).collect();
+            assert_eq!(different.len(), values.len(), "{names:?}");
+        }
     }
 
     proptest! {
@@ -236,7 +260,7 @@ mod tests {
         #[test]
         fn file_names_are_plain_and_differ(values in prop::collection::hash_set("[^,]{1,12}", 1..8)) {
             let points: Vec<Point> = values.into_iter().map(|value| Point(vec![("prompt".into(), value)])).collect();
-            let mut names: Vec<String> = Point::file_names(&points);
+            let mut names = file_names(&points);
             prop_assert!(names.iter().all(|name| !name.contains('/') && !name.starts_with('.')));
             names.sort();
             names.dedup();

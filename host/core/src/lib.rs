@@ -9,6 +9,9 @@ pub mod clock;
 pub mod compare;
 mod cost;
 pub mod doctor;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod input;
 pub mod metric;
 pub mod plan;

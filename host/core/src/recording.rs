@@ -361,7 +361,7 @@ impl Recording {
     }
 
     /// Marks a reading that bears the name of a host metric and is not the host's figure.
-    fn audit(&self, reading: &mut Reading) {
+    pub(crate) fn audit(&self, reading: &mut Reading) {
         let Some(definition) = metric::definition(&reading.metric.name) else { return };
         let mean = self.mean(&reading.metric.name).filter(|_| definition.unit == reading.metric.unit);
         reading.unmeasured = mean.is_none();

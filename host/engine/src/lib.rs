@@ -14,9 +14,13 @@ mod cuda;
 mod error;
 #[cfg(feature = "cuda")]
 mod fused;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gpt2;
 #[cfg(any(feature = "cuda", feature = "candle-cuda"))]
 mod gpu;
+mod guarded;
 mod load;
 mod memory;
 mod options;

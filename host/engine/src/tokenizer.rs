@@ -6,11 +6,13 @@ use std::sync::{Arc, OnceLock};
 
 use harness_core::format::count;
 use harness_core::{Tokenizer, input};
+use serde::de::IgnoredAny;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as HuggingFace};
 
 use crate::error::LoadError;
+use crate::guarded::guarded;
 
 /// GPT-2's token that ends a text; a tokenizer that has it reads it as one token.
 const END_OF_TEXT: &str = "<|endoftext|>";
@@ -30,9 +32,8 @@ struct Loaded(HuggingFace);
 
 impl Tokenizer for Loaded {
     fn encode(&self, text: &str) -> Result<Vec<u32>, String> {
-        let encoding =
-            self.0.encode_fast(text, false).map_err(|error| format!("the text can't be encoded: {error}"))?;
-        Ok(encoding.get_ids().to_vec())
+        let encoding = guarded(|| self.0.encode_fast(text, false).map_err(|error| error.to_string()));
+        Ok(encoding.map_err(|error| format!("the text can't be encoded: {error}"))?.get_ids().to_vec())
     }
 
     fn decode(&self, tokens: &[u32]) -> Result<String, String> {
@@ -41,7 +42,8 @@ impl Tokenizer for Loaded {
                 "the tokenizer has no token {token}; use a tokenizer and a model that belong together"
             ));
         }
-        self.0.decode(tokens, false).map_err(|error| format!("the tokens can't be decoded: {error}"))
+        guarded(|| self.0.decode(tokens, false).map_err(|error| error.to_string()))
+            .map_err(|error| format!("the tokens can't be decoded: {error}"))
     }
 }
 
@@ -91,17 +93,14 @@ pub(crate) fn of_folder(folder: &Path) -> Result<Arc<dyn Tokenizer>, LoadError> 
     if there(&json) {
         let text = read(&json)?;
         check(&text).map_err(|error| damaged(&json, error))?;
-        let mut tokenizer = HuggingFace::from_bytes(text).map_err(|error| damaged(&json, error.to_string()))?;
-        // A prompt is encoded as it is, whatever the file was saved with.
-        tokenizer.with_padding(None);
-        tokenizer.with_truncation(None).map_err(|error| damaged(&json, error.to_string()))?;
+        let tokenizer = guarded(|| parse_tokenizer(&text)).map_err(|error| damaged(&json, error))?;
         return Ok(Arc::new(Loaded(tokenizer)));
     }
     let (vocab, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
     if there(&vocab) && there(&merges) {
         let (vocabulary, pairs) = (read(&vocab)?, read(&merges)?);
         let tokenizer = parse_vocabulary(&vocabulary)
-            .and_then(|vocabulary| byte_level(vocabulary, parse_merges(&pairs)?))
+            .and_then(|vocabulary| guarded(|| byte_level(vocabulary, parse_merges(&pairs)?)))
             .map_err(|error| damaged(&vocab, error))?;
         return Ok(Arc::new(Loaded(tokenizer)));
     }
@@ -149,6 +148,16 @@ fn gpt2_vocabulary(merges: &Merges) -> Vocab {
     let mut vocabulary = Vocab::with_capacity(merges.len() + 257);
     vocabulary.extend(tokens.chain(merged).chain([END_OF_TEXT.to_owned()]).zip(0..));
     vocabulary
+}
+
+fn parse_tokenizer(json: &str) -> Result<HuggingFace, String> {
+    // The library panics on text in some places that is no JSON.
+    serde_json::from_str::<IgnoredAny>(json).map_err(|error| format!("it is no JSON: {error}"))?;
+    let mut tokenizer = HuggingFace::from_bytes(json).map_err(|error| error.to_string())?;
+    // A prompt is encoded as it is, whatever the file was saved with.
+    tokenizer.with_padding(None);
+    tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
+    Ok(tokenizer)
 }
 
 fn parse_vocabulary(json: &str) -> Result<Vocab, String> {

@@ -176,6 +176,22 @@ fn a_tokenizer_that_cant_be_used() {
         "the tokenizer FOLDER/tokenizer.json can't be used: Model missing. at line 1 column 2; copy it again \
          from the model's source, or remove it to use GPT-2's own"
     );
+    // On both of these the library panics.
+    assert_eq!(
+        message(&tiny(), write("tokenizer.json", br#"{"decoder": {"type": ByteLevel}}"#)),
+        "the tokenizer FOLDER/tokenizer.json can't be used: it is no JSON: expected value at line 1 column 22; copy it again \
+         from the model's source, or remove it to use GPT-2's own"
+    );
+    let panics = br#"{"normalizer": {"type": "Precompiled", "precompiled_charsmap": 1}}"#;
+    let message = message(&tiny(), write("tokenizer.json", panics));
+    assert!(
+        message.contains("tokenizer.json can't be used: the library that reads it failed (Precompiled: "),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_vocabulary_that_cant_be_used() {
     let broken = |folder: &Path| {
         std::fs::write(folder.join("vocab.json"), "{\"a\": 0}").unwrap();
         std::fs::write(folder.join("merges.txt"), "#version: 0.2\na b\n").unwrap();

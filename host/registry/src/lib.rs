@@ -16,6 +16,9 @@ mod credentials;
 mod digest;
 mod error;
 mod file;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod layout;
 mod network;
 mod private_folder;

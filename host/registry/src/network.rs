@@ -1,9 +1,9 @@
 //! The wire: the requests of one pull or push.
 
-mod address;
-mod challenge;
+pub(crate) mod address;
+pub(crate) mod challenge;
 mod http;
-mod token;
+pub(crate) mod token;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

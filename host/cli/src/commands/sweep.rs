@@ -27,7 +27,7 @@ use crate::estimate::Pace;
 use crate::failure::Failure;
 use crate::progress::Screen;
 use crate::settings::{ModelSettings, Recording as Place, RunSettings};
-use crate::sweep::{Axis, Point, points};
+use crate::sweep::{Axis, Point, file_names, points};
 use crate::{Outcome, deliver, files, interrupt, model, plugins, sensors, units};
 
 /// What the table shows of each point.
@@ -65,7 +65,7 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     };
     let folder = place.for_new()?;
     let mut known = Vec::new();
-    for (point, name) in all.iter().zip(Point::file_names(&all)) {
+    for (point, name) in all.iter().zip(file_names(&all)) {
         let mut of_point = settings.clone();
         of_point.set.extend(point.0.iter().cloned());
         // An unknown setting is refused before anything is run.
