@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group, criterion_main};
 use harness_core::{Budget, Facts, NoGpus, NoSensors, Plan, Prompt, Recorder, Request, Session};
 use harness_engine::{Loaded, SimulatedSettings, load_simulated};
-use harness_sandbox::{Limits, NoLog, Sandbox};
+use harness_sandbox::{Compiler, Limits, NoLog, Sandbox};
 use harness_tests::{HOSTILE, Place};
 
 fn instant() -> Loaded {
@@ -63,8 +63,9 @@ fn iteration(criterion: &mut Criterion) {
 }
 
 fn host_call(criterion: &mut Criterion) {
-    let sandbox = Sandbox::new(None).expect("a sandbox");
-    let plugin = sandbox.load_file(HOSTILE.as_ref()).expect("the guest loads");
+    let sandbox = Sandbox::new(Compiler::InProcess, None).expect("a sandbox");
+    let plugin =
+        sandbox.load("hostile", &std::fs::read(HOSTILE).expect("the guest is there")).expect("the guest loads");
     let run = |calls: u64| {
         let settings = [("act".to_owned(), "calls".to_owned()), ("count".to_owned(), calls.to_string())];
         let started = Instant::now();
