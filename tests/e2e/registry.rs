@@ -3,17 +3,17 @@
 //!
 //! What else a registry can do wrong is tried in `host/registry/tests`.
 
-#![allow(unsafe_code, reason = "waits for a process and asks what it took, which the standard library can't")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 #[allow(dead_code, reason = "host/registry's own tests use the rest")]
 #[path = "../../host/registry/tests/lying/server.rs"]
 mod lying;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
+use harness_tests::peak::{self, Ended};
 use harness_tests::{EXAMPLE, Place, stderr, stdout, told};
 use lying::Answer;
 use serde_json::{Value, json};
@@ -502,23 +502,6 @@ fn a_password_for_a_registry_in_plain_http_stays_there() {
     assert_eq!(shown(&plain), [Some(LOGIN.to_owned())]);
 }
 
-/// The most that the process and those under it held, in bytes, and what it printed.
-#[allow(clippy::zombie_processes, reason = "wait4 waits for it")]
-fn peak(command: &mut Command) -> (u64, Output) {
-    use std::os::unix::process::ExitStatusExt;
-
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = Vec::new();
-    child.stderr.take().unwrap().read_to_end(&mut said).unwrap();
-    let (mut status, pid) = (0, libc::pid_t::try_from(child.id()).unwrap());
-    // SAFETY: a structure of integers may be all zero.
-    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers are to locals that outlive the call, and nobody else waits for this child.
-    assert_eq!(unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) }, pid);
-    let output = Output { status: std::process::ExitStatus::from_raw(status), stdout: Vec::new(), stderr: said };
-    (u64::try_from(usage.ru_maxrss).unwrap() << 10, output)
-}
-
 #[test]
 fn an_endless_answer_takes_no_memory() {
     const MAX_COMPONENT: usize = 256 << 20;
@@ -549,7 +532,7 @@ fn an_endless_answer_takes_no_memory() {
         wants_token(&server, &server.url("/token"), &server);
         server.answer("/v2/team/mine/manifests/1", Answer::ok(manifest.to_string()).only_for("Bearer t0ken"));
         server.answer(path, if path == "/token" { answer } else { answer.only_for("Bearer t0ken") });
-        let (bytes, output) = peak(&mut pull(&logged_in(&[]), &server, &[]));
+        let Ended { memory: bytes, output, .. } = peak::run(&mut pull(&logged_in(&[]), &server, &[]));
         assert_eq!(output.status.code(), Some(code), "{}", told(&output));
         assert!(stderr(&output).contains(word) && stderr(&output).len() < 2000, "{}", told(&output));
         assert!(bytes < 512 << 20, "{path} ({word}): {bytes} bytes");

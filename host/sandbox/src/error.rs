@@ -1,18 +1,8 @@
 //! What can be wrong with a plugin, said once for the person who runs it and once for its author.
 
-use std::path::PathBuf;
-
 /// Why a plugin can't be used, or what it did wrong. Each message is whole: what, where, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
-    /// No file.
-    #[error("can't read the plugin {path}: {source}; `harness plugin list` names the built-in ones")]
-    Unreadable {
-        /// Where.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// The file is no component.
     #[error("{plugin} is {what}, and a plugin is a WebAssembly component. {remedy}")]
     NotAComponent {
@@ -155,8 +145,7 @@ impl PluginError {
     /// Whether the plugin can't be used at all, or not as asked, rather than failed at its work.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Unreadable { .. }
-            | Self::NotAComponent { .. }
+            Self::NotAComponent { .. }
             | Self::LoadLimit { .. }
             | Self::Compiler { .. }
             | Self::NotAPlugin { .. }
