@@ -96,13 +96,21 @@ fn refused(name: &str, took: &Ended, says: &[&str]) {
 #[test]
 fn a_component_takes_no_more_than_it_may_by_being_looked_at() {
     const MEMORY: &str = "bytes of memory; allow more with --max-load-memory";
+    const SIZE: &str = "bytes of memory that compiling it may take; allow more with --max-load-memory";
     const TIME: &str = "allow more with --max-load-time";
     // A machine's speed decides whether time or memory is used up first, or whether it is only found to be no plugin.
     const NO_PLUGIN: &str = "it exports neither";
     let locals =
         format!("(func {} {})", "(local i32 i64 f32 f64)".repeat(12_250), "(local.set 0 (i32.const 1))".repeat(5));
     let loops = format!("(func {} {})", "loop ".repeat(400_000), "end ".repeat(400_000));
+    // A section that means nothing, of as many bytes as a plugin may have.
+    let mut padded = parsed("(component)");
+    padded.extend([0, 0x80, 0x80, 0x80, 0x7d]);
+    let padding = 0x7d << 21;
+    padded.extend([1, b'x']);
+    padded.resize(padded.len() + padding - 2, 0);
     for (name, component) in [
+        ("padding", padded),
         ("instances of instances", laughs(6, 30, "")),
         (
             "instances of instances of a module",
@@ -115,7 +123,7 @@ fn a_component_takes_no_more_than_it_may_by_being_looked_at() {
         ("statements", module(&statements(60_000))),
     ] {
         let took = checked(&["plugin", "check"], &component, &["--max-load-time", "15s"]);
-        refused(name, &took, &[MEMORY, TIME, NO_PLUGIN, "is damaged"]);
+        refused(name, &took, &[MEMORY, SIZE, TIME, NO_PLUGIN, "is damaged"]);
     }
 }
 
@@ -164,6 +172,11 @@ fn an_honest_plugin_loads_and_a_low_limit_is_named() {
     assert!(stderr(&low).contains(said), "{}", told(&low));
     let enough = check(&["--max-load-memory", "128MiB"]);
     assert!(enough.status.success(), "{}", told(&enough));
+    // Some supervisors ignore the signal that tells of a child's end, and what they start inherits that.
+    let mut ignoring = place.command("env");
+    ignoring.args(["--ignore-signal=CHLD", BINARY, "plugin", "check", "default"]);
+    let ignored = ignoring.env("XDG_CACHE_HOME", place.path("other")).output().unwrap();
+    assert!(ignored.status.success(), "{}", told(&ignored));
     // What is in the cache is not compiled.
     let again = check(&["--max-load-memory", "1MiB"]);
     assert!(again.status.success(), "{}", told(&again));

@@ -32,6 +32,7 @@ mod report_target;
 mod samples;
 mod sensors;
 mod settings;
+mod signals;
 mod sweep;
 mod units;
 mod written;
@@ -45,6 +46,7 @@ use crate::failure::Failure;
 
 /// The program: what its arguments ask for, and the code that it ends with.
 pub fn main() -> ExitCode {
+    signals::settle();
     // This binary is also the process that compiles plugins.
     if let Some(code) = harness_sandbox::compiler_main(std::env::args_os()) {
         return code;

@@ -72,6 +72,14 @@ impl ChildCompiler {
     }
 
     pub(super) fn compile(&self, component: &[u8]) -> Result<Compiled, CompileError> {
+        // It is in the memory of both processes.
+        if component.len() as u64 > self.limits.memory / 2 {
+            return Err(CompileError::Limit(LimitError(format!(
+                "it has {} bytes, more than half of the {} bytes of memory that compiling it may take; allow more with --max-load-memory",
+                component.len(),
+                self.limits.memory
+            ))));
+        }
         let (told, status) = self.ask(component)?;
         if let Some(confinement) = told.confinement
             && !(confinement.files && confinement.system_calls)
