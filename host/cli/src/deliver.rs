@@ -63,7 +63,7 @@ impl Ready {
     /// Has the report show a recording without a run: a setting that it refuses, and files that have no place, are said
     /// before the test, not after it.
     pub(crate) fn rehearse(&self, limits: &Limits) -> Result<(), Failure> {
-        let empty = Recorder::in_memory(Facts::new()).end(Status::Complete, None, Vec::new(), String::new())?;
+        let empty = Recorder::in_memory(Facts::new()).end(Status::Complete, None, Vec::new(), String::new()).recording;
         match (self.plugin.render(Arc::new(empty), &self.settings, limits, Arc::new(NoLog)), &self.out) {
             (Err(error @ PluginError::BadSetting { .. }), _) => {
                 let name = self.plugin.name();

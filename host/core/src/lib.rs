@@ -35,7 +35,7 @@ pub use clock::{Clock, VirtualClock, WallClock};
 pub use cost::PluginCost;
 pub use metric::{Direction, Metric, Reading};
 pub use plan::Plan;
-pub use recording::{Facts, Recorder, Recording, Status};
+pub use recording::{Ended, Facts, Kept, Recorder, Recording, Status};
 pub use request::{Finish, Prompt, Request, Sampling, TokenRequest};
 pub use run::{Run, Series};
 pub use sensors::{GpuDevice, GpuState, Gpus, NoGpus, NoSensors, SensorLog, Sensors};

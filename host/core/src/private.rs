@@ -93,7 +93,7 @@ mod tests {
         let message = "/home/me/mine.wasm gave up".to_owned();
         let mut ended = Recorder::in_memory(Facts::from(given))
             .end(Status::Failed, Some(message), Vec::new(), String::new())
-            .unwrap();
+            .recording;
         recording(&mut ended);
         let left: Vec<(&str, &str)> = ended.facts.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let expected =

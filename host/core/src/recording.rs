@@ -7,9 +7,10 @@
 mod extent;
 mod malformed;
 mod read;
+mod recorder;
+mod sink;
 
-use std::fs::File;
-use std::io::{BufReader, BufWriter, ErrorKind, Write};
+use std::io::{BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -17,12 +18,11 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::PluginCost;
-use crate::format::count;
 use crate::input::{self, Fault, InputError};
 use crate::metric::{self, Reading};
 use crate::run::Run;
 use crate::statistics::{differs, mean};
-use extent::Extent;
+pub use recorder::{Ended, Kept, Recorder};
 
 /// The schema this version writes and reads.
 pub const SCHEMA: &str = "harness-recording/1";
@@ -65,7 +65,7 @@ impl Status {
 enum Line<'a> {
     Header { schema: &'a str, facts: &'a Facts },
     Run(&'a Run),
-    End(End),
+    End(&'a End),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -140,149 +140,6 @@ pub enum RecordingError {
         /// The file's schema.
         found: String,
     },
-}
-
-/// Writes a recording line by line.
-pub struct Recorder {
-    sink: Option<(File, PathBuf)>,
-    recording: Recording,
-    /// Of what was written.
-    extent: Extent,
-    max_bytes: u64,
-}
-
-/// A line is written at once up to so many bytes, and a longer one in pieces of so many.
-const PIECE: usize = 1 << 20;
-
-impl Recorder {
-    /// Creates the file and writes the first line. A file that is there is never replaced.
-    pub fn create(path: &Path, facts: Facts) -> Result<Self, RecordingError> {
-        let failed = |source| RecordingError::Write { path: path.to_owned(), source };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        let file = create(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => RecordingError::Exists { path: path.to_owned() },
-            _ => failed(error),
-        })?;
-        let mut recorder = Self { sink: Some((file, path.to_owned())), ..Self::in_memory(facts) };
-        let header = Line::Header { schema: SCHEMA, facts: &recorder.recording.facts };
-        write(recorder.sink.as_mut(), &header)?;
-        recorder.extent = Extent::of(&header);
-        Ok(recorder)
-    }
-
-    /// Refuses a path that [`Recorder::create`] would refuse because of what is there already: to be asked before what
-    /// takes long.
-    pub fn check_vacant(path: &Path) -> Result<(), RecordingError> {
-        match is_taken(path) {
-            true => Err(RecordingError::Exists { path: path.to_owned() }),
-            false => Ok(()),
-        }
-    }
-
-    /// Keeps the recording in memory only, for a rehearsal.
-    pub fn in_memory(facts: Facts) -> Self {
-        Self {
-            sink: None,
-            recording: Recording::empty(facts),
-            extent: Extent::default(),
-            max_bytes: Recording::MAX_BYTES,
-        }
-    }
-
-    /// Takes no run with which the recording would have more bytes.
-    pub fn limit(&mut self, max_bytes: u64) {
-        self.max_bytes = max_bytes.min(Recording::MAX_BYTES);
-    }
-
-    /// Where it is written.
-    pub fn path(&self) -> Option<&Path> {
-        self.sink.as_ref().map(|(_, path)| path.as_path())
-    }
-
-    /// What was recorded so far.
-    pub fn recording(&self) -> &Recording {
-        &self.recording
-    }
-
-    /// Appends a run; on disk when this returns. What is written can be read again: a run that is too much for that is not
-    /// written.
-    pub fn run(&mut self, run: Arc<Run>) -> Result<(), RecordingError> {
-        let line = Line::Run(&run);
-        let extent = self.extent.with(&line);
-        if extent.bytes > self.max_bytes {
-            return Err(RecordingError::Full(format!(
-                "with one more run the recording would have {} bytes, and it may have {}; allow more with --max-recording, up to \
-                 {} bytes, or ask for fewer runs, iterations or new tokens",
-                count(extent.bytes),
-                count(self.max_bytes),
-                count(Recording::MAX_BYTES)
-            )));
-        }
-        if let Some(over) = extent.over {
-            return Err(RecordingError::Full(format!(
-                "with one more run the recording {over}; ask for fewer runs, iterations or new tokens"
-            )));
-        }
-        write(self.sink.as_mut(), &line)?;
-        self.extent = extent;
-        self.recording.runs.push(run);
-        Ok(())
-    }
-
-    /// Keeps what the workload cost, for the last line.
-    pub fn plugin_cost(&mut self, cost: PluginCost) {
-        self.recording.plugin_cost = Some(cost);
-    }
-
-    /// Writes the last line. Readings that bear the name of a host metric are checked against the runs; those that differ
-    /// by over 0.1% get the host's figure beside them. `time` is now, in RFC 3339.
-    pub fn end(
-        mut self,
-        status: Status,
-        message: Option<String>,
-        mut summary: Vec<Reading>,
-        time: String,
-    ) -> Result<Recording, RecordingError> {
-        for reading in &mut summary {
-            self.recording.audit(reading);
-        }
-        let plugin_cost = self.recording.plugin_cost;
-        let end = End { status, message: message.clone(), time, summary: summary.clone(), plugin_cost };
-        write(self.sink.as_mut(), &Line::End(end))?;
-        Ok(Recording { status, message, summary, ..self.recording })
-    }
-}
-
-fn write(sink: Option<&mut (File, PathBuf)>, line: &Line<'_>) -> Result<(), RecordingError> {
-    let Some((file, path)) = sink else { return Ok(()) };
-    let failed = |source| RecordingError::Write { path: path.clone(), source };
-    // One write where the line is not very long; a kill can cut at most the last line.
-    let mut lines = BufWriter::with_capacity(PIECE, &*file);
-    serde_json::to_writer(&mut lines, line).map_err(|error| failed(error.into()))?;
-    lines.write_all(b"\n").and_then(|()| lines.flush()).map_err(failed)?;
-    drop(lines);
-    // Onto the disk, not only to the kernel.
-    file.sync_data().map_err(failed)
-}
-
-/// A new file; or what is there, where that is a device or a pipe and no file.
-fn create(path: &Path) -> std::io::Result<File> {
-    match File::create_new(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && !is_taken(path) => {
-            File::options().write(true).open(path)
-        }
-        result => result,
-    }
-}
-
-/// A link to nothing is taken, too.
-fn is_taken(path: &Path) -> bool {
-    match std::fs::metadata(path) {
-        Ok(there) => there.is_file() || there.is_dir(),
-        Err(_) => path.is_symlink(),
-    }
 }
 
 /// A recording as read back.
@@ -370,33 +227,33 @@ impl Recording {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn run(label: &str, latency: f64) -> Arc<Run> {
+    pub(super) fn run(label: &str, latency: f64) -> Arc<Run> {
         let mut run = Run { label: label.into(), iterations: 1, batch: 1, ..Run::default() };
         run.values.insert("latency".into(), latency);
         Arc::new(run)
     }
 
-    fn reading(name: &str, value: f64) -> Reading {
+    pub(super) fn reading(name: &str, value: f64) -> Reading {
         let metric = metric::definition(name).unwrap().metric();
         Reading { metric, value, host_value: None, unmeasured: false }
     }
 
-    fn facts() -> Facts {
+    pub(super) fn facts() -> Facts {
         Facts::from([("gpu.name".to_owned(), "a \"quoted\" GPU".to_owned())])
     }
 
-    fn recorded(folder: &Path) -> PathBuf {
+    pub(super) fn recorded(folder: &Path) -> PathBuf {
         let path = folder.join("deep/recording.jsonl");
         let mut recorder = Recorder::create(&path, facts()).unwrap();
         recorder.run(run("a", 0.25)).unwrap();
         recorder.run(run("b", 0.75)).unwrap();
         recorder.plugin_cost(PluginCost { host_calls: 7, ..PluginCost::default() });
         let summary = vec![reading("latency", 0.5)];
-        recorder.end(Status::Complete, None, summary, "2026-01-01T00:00:00Z".into()).unwrap();
+        recorder.end(Status::Complete, None, summary, "2026-01-01T00:00:00Z".into());
         path
     }
 
@@ -412,40 +269,62 @@ mod tests {
     }
 
     #[test]
-    fn a_summary_that_differs_gets_the_hosts_figure() {
-        let mut recorder = Recorder::in_memory(Facts::new());
-        recorder.run(run("a", 1.0)).unwrap();
-        let ended = recorder.end(Status::Complete, None, vec![reading("latency", 1.01)], String::new()).unwrap();
-        assert_eq!(ended.summary[0].host_value, Some(1.0));
-    }
-
-    #[test]
-    fn a_host_metric_that_no_run_recorded_is_marked() {
-        let mut recorder = Recorder::in_memory(Facts::new());
-        recorder.run(run("a", 1.0)).unwrap();
-        let mut milliseconds = reading("latency", 1000.0);
-        milliseconds.metric.unit = "ms".into();
-        let summary = vec![reading("gpu_utilization", 0.99), milliseconds];
-        let ended = recorder.end(Status::Complete, None, summary, String::new()).unwrap();
-        assert!(ended.summary.iter().all(|reading| reading.unmeasured));
-    }
-
-    #[test]
-    fn an_existing_file_is_never_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = recorded(folder.path());
-        let before = std::fs::read(&path).unwrap();
-        assert!(Recorder::create(&path, facts()).is_err());
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-    }
-
-    #[test]
     fn another_schema_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r.jsonl");
         std::fs::write(&path, r#"{"type":"header","schema":"harness-recording/9","new":[]}"#).unwrap();
         let error = Recording::read(&path).unwrap_err().to_string();
         assert!(error.contains("'harness-recording/9'") && error.contains("'harness-recording/1'"), "{error}");
+    }
+
+    /// What an editor, or a system that lost its power, leaves at the end or between.
+    #[test]
+    fn what_is_whole_is_read_and_what_is_not_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = recorded(folder.path());
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = whole.lines().collect();
+        let [header, first, second, end] = lines[..] else { panic!("{whole}") };
+        let half = &second[..second.len() / 2];
+        let zeros = "\0".repeat(4096);
+        for (text, runs, notes) in [
+            (format!("{whole}{zeros}"), 2, &["at the end, 4,096 bytes of zero are left out"][..]),
+            (format!("{header}\n{first}\n{zeros}"), 1, &["at the end, 4,096 bytes of zero are left out"]),
+            (
+                format!("{header}\n{first}\n{half}{zeros}"),
+                1,
+                &[
+                    "line 3 ends in the middle and is left out; before it is 1 run",
+                    "at the end, 4,096 bytes of zero are left out",
+                ],
+            ),
+            (
+                format!("{header}\n{first}\n{half}"),
+                1,
+                &["line 3 ends in the middle and is left out; before it is 1 run"],
+            ),
+            (
+                format!("{header}\n{first}\n{half}\n\n \n"),
+                1,
+                &["line 3 ends in the middle and is left out; before it is 1 run"],
+            ),
+            (format!("{header}\n\n{first}\r\n  \n\t{second}\n{end}\n\n"), 2, &["3 blank lines are left out"]),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            let recording = Recording::read(&path).unwrap();
+            assert_eq!(recording.runs.len(), runs, "{}", text.trim_end_matches('\0'));
+            let notes: Vec<String> = notes.iter().map(|note| format!("{}: {note}", path.display())).collect();
+            assert_eq!(recording.notes, notes, "{}", text.trim_end_matches('\0'));
+        }
+        for (text, why) in [
+            (format!("{header}\n{first}\n\0\0{second}\n"), "line 3: 2 bytes of zero stand before it"),
+            (format!("{header}\n{half}\n{second}\n{end}\n"), "line 2: the line ends in the middle"),
+            (format!("{header}\n\n{half}\n{second}\n{end}\n"), "line 3: the line ends in the middle"),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            let error = Recording::read(&path).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
     }
 
     #[test]

@@ -155,7 +155,7 @@ mod tests {
             run.values.insert("latency".into(), latency);
             recorder.run(Arc::new(run)).unwrap();
         }
-        recorder.end(Status::Complete, None, Vec::new(), String::new()).unwrap()
+        recorder.end(Status::Complete, None, Vec::new(), String::new()).recording
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn run(
     let work = session.work();
     let runs = session.runs().len();
     let summary = result?;
-    let recording = session.into_recorder().end(harness_core::Status::Complete, None, summary, String::new())?;
+    let recording = session.into_recorder().end(harness_core::Status::Complete, None, summary, String::new()).recording;
     deliver::line(&format!(
         "workload: {runs} {} of {} iterations in all, {} new tokens asked for, in {}",
         if runs == 1 { "run" } else { "runs" },

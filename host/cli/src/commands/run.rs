@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use harness_core::doctor::Verdict;
+use harness_core::format::plural;
 use harness_core::roofline::Roofline;
 use harness_core::session::Broken;
-use harness_core::{MeasureError, Recorder, Recording, Session, Status, StopFlag, Warning, Work, private};
+use harness_core::{Ended, Kept, MeasureError, Recorder, Recording, Session, Status, StopFlag, Warning, Work, private};
 use harness_engine::Loaded;
 use harness_sandbox::{Description, Plugin, PluginError};
 
@@ -105,13 +106,17 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         private::facts(&mut facts);
     }
     // Looked at again, now that it is written to.
-    let path = match &settings.recording {
-        Place::At(place) => place.for_new()?,
-        Place::Among(folder) => folder.join(new_name(settings, &start, &description)).for_new()?,
-    };
     // Before there is a recording that an interrupt could leave without its end.
     let stop = interrupt::watch()?;
-    let recorder = Recorder::create(&path, facts)?;
+    let recorder = match &settings.recording {
+        Place::At(place) => Recorder::create(&place.for_new()?, facts)?,
+        // Another that started at the same moment has the same name.
+        Place::Among(folder) => {
+            let path = folder.join(new_name(settings, &start, &description)).for_new()?;
+            Recorder::create_among(&path, &facts)?
+        }
+    };
+    let path = recorder.path().map(Path::to_owned).unwrap_or_default();
 
     let display =
         Arc::new(Display::new(screen.clone(), work.map(|work| Total { runs: work.runs, iterations: work.iterations })));
@@ -135,8 +140,12 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         plugin.run(session, telemetry.gpus, &values, &settings.limits, Arc::<PluginLog>::clone(&log));
     display.stop();
 
-    let (recording, failure) = end(session, result, &stop, &path, settings)?;
+    let (Ended { recording, kept }, failure) = end(session, result, &stop, &path, settings);
     let recording = Arc::new(recording);
+    if let Kept::Anew { from, fault, path } = &kept {
+        let (from, path) = (from.display(), path.display());
+        screen.warn(&format!("the recording {from} {fault} meanwhile; all of it is written again, to {path}"));
+    }
     for reading in &recording.summary {
         if reading.unmeasured {
             screen.warn(&format!("the plugin gives {}, {}", reading.metric.name, reading.why_unmeasured()));
@@ -152,7 +161,10 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         screen.warn(&warning.to_string());
     }
     // What was recorded is shown also where the rest failed, and one report's failure is not another's.
-    let mut failure = failure;
+    let mut failure = failure.or_else(|| match &kept {
+        Kept::Part { error: Some(error), .. } => Some(Failure::failed(error)),
+        _ => None,
+    });
     if failure.is_none() || !recording.runs.is_empty() {
         for report in &reports {
             match report.deliver(&recording, &settings.limits, Arc::<PluginLog>::clone(&log)) {
@@ -165,10 +177,12 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     }
     match failure {
         None => {
-            screen.say(&format!("recorded in {}", path.display()));
+            if let Kept::All(path) | Kept::Anew { path, .. } = &kept {
+                screen.say(&format!("recorded in {}", path.display()));
+            }
             Ok(recording)
         }
-        Some(failure) => Err(failure.and(&kept(&path, recording.runs.len()))),
+        Some(failure) => Err(failure.and(&what_is_kept(&kept, recording.runs.len()))),
     }
 }
 
@@ -263,16 +277,12 @@ fn end(
     stop: &StopFlag,
     path: &Path,
     settings: &RunSettings,
-) -> Result<(Recording, Option<Failure>), Failure> {
+) -> (Ended, Option<Failure>) {
     let broken = session.broken().cloned();
-    let runs = session.runs().len();
     let recorder = session.into_recorder();
     let (status, summary, failure) = match (broken, result) {
         // What the plugin makes of it matters less than what happened to the host.
-        (Some(Broken::Recording(error)), _) => {
-            let failure = Failure::failed(error);
-            return Err(failure.and(&kept(path, runs)));
-        }
+        (Some(Broken::Recording(error)), _) => (Status::Failed, Vec::new(), Some(Failure::failed(error))),
         (Some(Broken::Measure(MeasureError::Stopped(_))), _) if stop.is_set() => {
             (Status::Interrupted, Vec::new(), Some(Failure::Interrupted("interrupted".into())))
         }
@@ -290,7 +300,7 @@ fn end(
     let message = message
         .map(|text| if settings.private { private::message(text, &named(settings, path)) } else { text.to_owned() });
     let time = jiff::Timestamp::now().to_string();
-    Ok((recorder.end(status, message, summary, time)?, failure))
+    (recorder.end(status, message, summary, time), failure)
 }
 
 /// Paths and names of this invocation that a message may have in it.
@@ -306,10 +316,21 @@ fn named(settings: &RunSettings, recording: &Path) -> Vec<String> {
     folders.chain(given).chain(facts::host_name()).collect()
 }
 
-fn kept(path: &Path, runs: usize) -> String {
-    match runs {
+/// Of so many runs that were measured.
+fn what_is_kept(kept: &Kept, runs: usize) -> String {
+    let (there, path) = match kept {
+        Kept::All(path) | Kept::Anew { path, .. } => (runs, path),
+        Kept::Part { path, runs, .. } => (*runs, path),
+        Kept::InMemory => return String::new(),
+    };
+    let path = path.display();
+    let lost = match runs - there.min(runs) {
         0 => String::new(),
-        1 => format!("1 finished run is kept in {}", path.display()),
-        runs => format!("{runs} finished runs are kept in {}", path.display()),
+        lost => format!("; {} more could not be written, and {} only in what is shown here", plural(lost, "run"), if lost == 1 { "is" } else { "are" }),
+    };
+    match there {
+        0 if lost.is_empty() => String::new(),
+        1 => format!("1 finished run is kept in {path}{lost}"),
+        there => format!("{} kept in {path}{lost}", if there == 0 { "no finished run is".into() } else { format!("{there} finished runs are") }),
     }
 }

@@ -17,7 +17,7 @@ fn run(values: &[(&str, f64)]) -> Run {
 fn named(path: &str, facts: &[(&str, &str)], runs: Vec<Run>) -> Named {
     let facts: Facts = facts.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     let mut recording =
-        crate::Recorder::in_memory(facts).end(Status::Complete, None, Vec::new(), String::new()).unwrap();
+        crate::Recorder::in_memory(facts).end(Status::Complete, None, Vec::new(), String::new()).recording;
     recording.runs = runs.into_iter().map(Arc::new).collect();
     Named { path: Path::new(path).to_owned(), recording }
 }

@@ -75,16 +75,36 @@ pub(super) fn parse(path: &Path, source: impl BufRead + Seek) -> Result<Recordin
             Refused::Schema(found) => RecordingError::Schema { path: path.to_owned(), found },
         }
     })
-    .map(|(mut recording, cut)| {
-        if let Some(line) = cut {
-            recording.notes.push(format!(
-                "{}: line {line} is cut, and left out: the process was killed while it wrote; the {} before it are whole",
-                path.display(),
-                plural(recording.runs.len(), "run"),
-            ));
-        }
+    .map(|mut recording| {
+        recording.notes = lines.left_out.notes(path, recording.runs.len());
         recording
     })
+}
+
+/// What is in a file beside its lines: an editor's blank lines, and what a system leaves that loses power while it writes.
+#[derive(Clone, Copy, Debug, Default)]
+struct LeftOut {
+    /// The line that ends in the middle.
+    cut: Option<usize>,
+    blank_lines: usize,
+    /// Bytes of zero at the end.
+    zeros: u64,
+}
+
+impl LeftOut {
+    fn notes(self, path: &Path, runs: usize) -> Vec<String> {
+        let path = path.display();
+        let before = plural(runs, "run");
+        let cut =
+            self.cut.map(|line| format!("{path}: line {line} ends in the middle and is left out; before it is {before}"));
+        let blank = (self.blank_lines > 0).then(|| match self.blank_lines {
+            1 => format!("{path}: a blank line is left out"),
+            lines => format!("{path}: {} blank lines are left out", count(lines as u64)),
+        });
+        let zeros = (self.zeros > 0)
+            .then(|| format!("{path}: at the end, {} of zero are left out", plural(self.zeros as usize, "byte")));
+        [cut, blank, zeros].into_iter().flatten().collect()
+    }
 }
 
 enum Refused {
@@ -112,16 +132,17 @@ struct Lines<R> {
     ready: usize,
     /// Whether the present line was read to its end.
     ended: bool,
+    left_out: LeftOut,
 }
 
 impl<R: BufRead + Seek> Lines<R> {
     fn new(source: R) -> Self {
         let extent = Extent::default();
-        Self { source, extent, before: extent, start: 0, read: 0, ready: 0, ended: false }
+        Self { source, extent, before: extent, start: 0, read: 0, ready: 0, ended: false, left_out: LeftOut::default() }
     }
 
-    /// The recording, and the number of a line that was cut. `number` is that of the present line.
-    fn recording(&mut self, number: &mut usize) -> Result<(Recording, Option<usize>), Refused> {
+    /// `number` is that of the present line.
+    fn recording(&mut self, number: &mut usize) -> Result<Recording, Refused> {
         if self.is_over()? {
             return Err(Why::Malformed("the file is empty".into()).into());
         }
@@ -134,8 +155,7 @@ impl<R: BufRead + Seek> Lines<R> {
         at_most(MAX_FACTS, facts.len(), "facts").map_err(Why::Malformed)?;
         let mut recording = Recording::empty(facts);
         let mut end = None;
-        while self.next()? {
-            *number += 1;
+        while self.next(number)? {
             let kind = self.kind();
             if let Some(end) = end {
                 let what = match kind {
@@ -164,11 +184,14 @@ impl<R: BufRead + Seek> Lines<R> {
             });
             match read {
                 Ok(()) => {}
-                Err(Why::Cut) => return Ok((recording, Some(*number))),
+                Err(Why::Cut) => {
+                    self.left_out.cut = Some(*number);
+                    break;
+                }
                 Err(why) => return Err(why.into()),
             }
         }
-        Ok((recording, None))
+        Ok(recording)
     }
 
     /// What the present line is; it is read from its start again after this.
@@ -187,13 +210,70 @@ impl<R: BufRead + Seek> Lines<R> {
         self.source.fill_buf().map(<[u8]>::is_empty).map_err(Why::Read)
     }
 
-    /// Goes on to the line after the present one, which was read to its end; whether there is one.
-    fn next(&mut self) -> Result<bool, Why> {
+    /// Goes on to the line after the present one, which was read to its end; whether there is one. `number` becomes its number.
+    fn next(&mut self, number: &mut usize) -> Result<bool, Why> {
         self.extent.end_line();
         self.before = self.extent;
+        *number += 1;
+        let filler = self.filler()?;
+        *number += filler.lines;
+        self.left_out.blank_lines += filler.lines;
         self.start = self.source.stream_position().map_err(Why::Read)?;
         (self.read, self.ready, self.ended) = (0, 0, false);
-        Ok(!self.is_over()?)
+        let over = self.is_over()?;
+        match filler.zeros {
+            zeros if over => self.left_out.zeros = zeros,
+            0 => {}
+            zeros => {
+                let what = format!("{} of zero stand before it", plural(zeros as usize, "byte"));
+                return Err(Why::Malformed(what));
+            }
+        }
+        Ok(!over)
+    }
+
+    /// Passes over blanks, line ends and bytes of zero, up to something else or the file's end.
+    fn filler(&mut self) -> Result<Filler, Why> {
+        let mut filler = Filler::default();
+        loop {
+            let buffer = self.source.fill_buf().map_err(Why::Read)?;
+            let length = buffer.iter().position(|byte| !b" \t\r\n\0".contains(byte)).unwrap_or(buffer.len());
+            let passed = buffer.get(..length).unwrap_or_default();
+            filler.lines += passed.iter().filter(|&&byte| byte == b'\n').count();
+            filler.zeros += passed.iter().filter(|&&byte| byte == 0).count() as u64;
+            let whole = length == buffer.len() && length > 0;
+            self.source.consume(length);
+            if !whole {
+                return Ok(filler);
+            }
+        }
+    }
+
+    /// Passes over the present line up to a byte of zero; whether there is one.
+    fn skip_to_zero(&mut self) -> Result<bool, Why> {
+        loop {
+            let buffer = self.source.fill_buf().map_err(Why::Read)?;
+            let at = buffer.iter().position(|byte| b"\n\0".contains(byte));
+            let found = at.and_then(|at| buffer.get(at)).map(|&byte| byte == 0);
+            let length = at.unwrap_or(buffer.len());
+            if buffer.is_empty() {
+                return Ok(false);
+            }
+            self.source.consume(length);
+            if let Some(zero) = found {
+                return Ok(zero);
+            }
+        }
+    }
+
+    /// Whether nothing but filler follows from here on; if so, it is left out.
+    fn ends_here(&mut self) -> Result<bool, Why> {
+        let filler = self.filler()?;
+        let over = self.is_over()?;
+        if over {
+            self.left_out.zeros = filler.zeros;
+        }
+        Ok(over)
     }
 
     /// Goes back to the present line's start.
@@ -220,7 +300,12 @@ impl<R: BufRead + Seek> Lines<R> {
         if error.is_io() {
             return Err(Why::Read(error.into()));
         }
-        if error.is_eof() && self.is_over()? {
+        if error.is_eof() && self.ends_here()? {
+            return Err(Why::Cut);
+        }
+        self.source.seek(SeekFrom::Start(self.start)).map_err(Why::Read)?;
+        // It may go over into bytes of zero.
+        if self.skip_to_zero()? && self.ends_here()? {
             return Err(Why::Cut);
         }
         self.source.seek(SeekFrom::Start(self.start)).map_err(Why::Read)?;
@@ -231,6 +316,15 @@ impl<R: BufRead + Seek> Lines<R> {
         let shown = whole && self.start > 0;
         Err(Why::Malformed(malformed::describe(shown.then(|| line.trim_ascii_end()), &error)))
     }
+}
+
+/// What a line is not.
+#[derive(Clone, Copy, Debug, Default)]
+struct Filler {
+    /// Ends of lines.
+    lines: usize,
+    /// Bytes of zero.
+    zeros: u64,
 }
 
 /// What to do where there is more than one recording in a file.

@@ -1,0 +1,222 @@
+//! The file of a recording while it is written: each line is on the disk when it was written, a line that fails leaves
+//! nothing of itself, and at the end it is looked at.
+
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::input;
+
+/// A line is written at once up to so many bytes, and a longer one in pieces of so many.
+const PIECE: usize = 1 << 20;
+/// How many names are tried where a name is taken.
+const NAMES: u32 = 10_000;
+
+pub(super) struct Sink {
+    file: File,
+    path: PathBuf,
+    /// A device or a pipe can't be looked at.
+    regular: bool,
+    /// Of what was written.
+    bytes: u64,
+    sum: crc32fast::Hasher,
+}
+
+impl Sink {
+    /// A new file, with the folders above it; or what is there, where that is a device or a pipe and no file.
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        // What somebody else writes to the file, or cuts of it, moves no line of ours.
+        let file = match File::options().append(true).create_new(true).open(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && !is_taken(path) => {
+                File::options().write(true).open(path)?
+            }
+            file => file?,
+        };
+        let regular = file.metadata()?.is_file();
+        Ok(Self { file, path: path.to_owned(), regular, bytes: 0, sum: crc32fast::Hasher::new() })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a line onto the disk, or nothing of it.
+    pub(super) fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
+        // One write where the line is not very long; a kill can cut at most the last line.
+        let mut lines = BufWriter::with_capacity(
+            PIECE,
+            Counted { file: &self.file, bytes: self.bytes, sum: self.sum.clone() },
+        );
+        let written = serde_json::to_writer(&mut lines, line).map_err(io::Error::from);
+        let written = written.and_then(|()| lines.write_all(b"\n")).and_then(|()| lines.flush());
+        // What a failed write left in the buffer is not tried again.
+        let (Counted { bytes, sum, .. }, _) = lines.into_parts();
+        // Onto the disk, not only to the kernel. A pipe has no disk.
+        let written = written.and_then(|()| match self.file.sync_data() {
+            Err(error) if !self.regular && error.kind() == ErrorKind::InvalidInput => Ok(()),
+            synced => synced,
+        });
+        match written {
+            Ok(()) => (self.bytes, self.sum) = (bytes, sum),
+            // The lines before it are whole, and so is the file again.
+            Err(_) if self.regular && self.file.metadata().is_ok_and(|there| there.len() > self.bytes) => {
+                let _ = self.file.set_len(self.bytes);
+            }
+            Err(_) => {}
+        }
+        written
+    }
+
+    /// What became of the file since, if what was written is not what is there.
+    pub(super) fn fault(&self) -> Option<String> {
+        if !self.regular {
+            return None;
+        }
+        let there = match input::open(&self.path, u64::MAX) {
+            Ok(there) => there,
+            Err(error) if error.is_missing() => return Some("was removed, moved or renamed".into()),
+            Err(error) => return Some(format!("can't be read any more: {}", error.fault)),
+        };
+        match checksum(there, self.bytes) {
+            Ok(Some(sum)) if sum == self.sum.clone().finalize() => None,
+            Ok(_) if self.is_another() => Some("has another file in its place".into()),
+            Ok(_) => Some("was changed by something else".into()),
+            Err(error) => Some(format!("can't be read any more: {error}")),
+        }
+    }
+
+    /// Removes the file, in which there is nothing that is worth to be kept.
+    pub(super) fn remove(self) {
+        if self.regular && !self.is_another() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
+    /// Whether what lies at the path is not the file that was written.
+    #[cfg(unix)]
+    fn is_another(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let id = |there: std::fs::Metadata| (there.dev(), there.ino());
+        let (there, ours) = (self.path.metadata().map(id), self.file.metadata().map(id));
+        !matches!((there, ours), (Ok(there), Ok(ours)) if there == ours)
+    }
+
+    #[cfg(not(unix))]
+    fn is_another(&self) -> bool {
+        !self.path.exists()
+    }
+}
+
+/// Writes to a file, and knows what.
+struct Counted<'a> {
+    file: &'a File,
+    bytes: u64,
+    sum: crc32fast::Hasher,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(buffer)?;
+        self.sum.update(buffer.get(..written).unwrap_or_default());
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Of a file that has so many bytes; `None` of one that has not.
+fn checksum(file: File, bytes: u64) -> io::Result<Option<u32>> {
+    let (mut sum, mut found) = (crc32fast::Hasher::new(), 0);
+    let mut rest = file.take(bytes.saturating_add(1));
+    let mut piece = vec![0; PIECE];
+    loop {
+        match rest.read(&mut piece)? {
+            0 => return Ok((found == bytes).then(|| sum.finalize())),
+            read => {
+                sum.update(piece.get(..read).unwrap_or_default());
+                found += read as u64;
+            }
+        }
+    }
+}
+
+/// Whether a recording there would take the place of something; a link to nothing is something, too.
+pub(super) fn is_taken(path: &Path) -> bool {
+    match std::fs::metadata(path) {
+        Ok(there) => there.is_file() || there.is_dir(),
+        Err(_) => path.is_symlink(),
+    }
+}
+
+/// The name, and others like it for where it is taken: `a.jsonl`, `a-2.jsonl`, `a-3.jsonl` and so on.
+pub(super) fn names(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let stem = path.file_stem().unwrap_or_default().to_os_string();
+    let extension = path.extension().map(|extension| extension.to_os_string());
+    let numbered = move |number: u32| {
+        let mut name = stem.clone();
+        name.push(format!("-{number}"));
+        if let Some(extension) = &extension {
+            name.push(".");
+            name.push(extension);
+        }
+        path.with_file_name(name)
+    };
+    std::iter::once(path.to_owned()).chain((2..NAMES).map(numbered))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(path: &Path) -> Sink {
+        let mut sink = Sink::create(path).unwrap();
+        for line in ["one", "two"] {
+            sink.line(&line).unwrap();
+        }
+        sink
+    }
+
+    #[test]
+    fn what_became_of_the_file_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/a.jsonl");
+        let sink = written(&path);
+        assert_eq!(sink.fault(), None);
+        let whole = std::fs::read(&path).unwrap();
+        for spoilt in [&b""[..], b"\"one\"\n", b"\"one\"\n\"twu\"\n", b"\"one\"\n\"two\"\n\n"] {
+            std::fs::write(&path, spoilt).unwrap();
+            assert_eq!(sink.fault().unwrap(), "was changed by something else");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(sink.fault().unwrap(), "was removed, moved or renamed");
+        std::fs::write(&path, "another").unwrap();
+        assert_eq!(sink.fault().unwrap(), "has another file in its place");
+        std::fs::write(&path, whole).unwrap();
+        assert_eq!(sink.fault(), None, "what was written is there");
+    }
+
+    #[test]
+    fn a_line_after_a_cut_is_at_the_end_and_not_behind_a_hole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let mut sink = written(&path);
+        File::options().write(true).open(&path).unwrap().set_len(6).unwrap();
+        sink.line(&"three").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "\"one\"\n\"three\"\n");
+    }
+
+    #[test]
+    fn names_that_are_taken_are_counted_on() {
+        let of = |path: &str| names(Path::new(path)).take(3).map(|name| name.display().to_string()).collect::<Vec<_>>();
+        assert_eq!(of("x/a.b.jsonl"), ["x/a.b.jsonl", "x/a.b-2.jsonl", "x/a.b-3.jsonl"]);
+        assert_eq!(of("a"), ["a", "a-2", "a-3"]);
+    }
+}
