@@ -1,5 +1,6 @@
 //! Recordings kept under a name, and how a side of a comparison is found.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use harness_core::Recording;
@@ -60,12 +61,11 @@ impl Baselines {
             )));
         }
         let path = self.path(name)?;
+        let taken = || {
+            Failure::usage(format!("there is a baseline '{name}'; --replace takes its place, or choose another name"))
+        };
         match (self.kept(name)?, replace) {
-            (Some(_), false) => {
-                return Err(Failure::usage(format!(
-                    "there is a baseline '{name}'; --replace takes its place, or choose another name"
-                )));
-            }
+            (Some(_), false) => return Err(taken()),
             (Some(there), true) if !files::is_recording(&there) => {
                 return Err(Failure::usage(format!(
                     "{} is no recording, and --replace takes the place of nothing else; move it away, or choose another name",
@@ -75,14 +75,19 @@ impl Baselines {
             _ => {}
         }
         let failed = |error: std::io::Error| {
-            Failure::failed(format!(
+            let told = format!(
                 "can't keep the baseline as {}: {error}; {}name another folder with HARNESS_RECORDINGS",
                 path.display(),
                 freeing(&error)
-            ))
+            );
+            Failure::of_place(error.kind(), told)
         };
         std::fs::create_dir_all(self.folder()?).map_err(failed)?;
-        files::copy(recording, &path, replace).map_err(failed)?;
+        match files::copy(recording, &path, replace) {
+            // Another was a moment faster.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(taken()),
+            copied => copied.map_err(failed)?,
+        }
         Ok((path, read))
     }
 
@@ -141,16 +146,6 @@ fn valid(name: &str) -> bool {
     name.len() <= 100
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-}
-
-/// The newest recording of a folder; an error where there is none.
-pub(crate) fn latest(recordings: &Path) -> Result<PathBuf, Failure> {
-    places::list(recordings)?.into_iter().next().ok_or_else(|| {
-        Failure::usage(format!(
-            "there is no recording in {}; `harness run --quick` makes one, or name a file",
-            recordings.display()
-        ))
-    })
 }
 
 #[cfg(test)]

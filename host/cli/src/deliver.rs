@@ -1,10 +1,11 @@
 //! Renders recordings with report plugins and puts the results where the user wants them.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use harness_core::recording::freeing;
 use harness_core::text::visible;
 use harness_core::{Facts, Recorder, Recording, Status};
 use harness_sandbox::file_name::folded;
@@ -72,9 +73,25 @@ impl Ready {
                 )))
             }
             (Ok(Output::Files(_)), None) => Err(self.no_folder()),
-            (Ok(Output::Files(files)), Some(_)) => named(self.plugin.name(), &files),
+            (Ok(Output::Files(made)), Some(out)) => {
+                named(self.plugin.name(), &made)?;
+                self.writable(out, files::check_folder)
+            }
+            (Ok(Output::Text(_)), Some(out)) => self.writable(out, files::check),
             _ => Ok(()),
         }
+    }
+
+    fn writable(&self, out: &Destination, check: impl Fn(&Path) -> io::Result<()>) -> Result<(), Failure> {
+        let place = out.resolved().map_err(|error| self.unwritten(out.path(), &error))?;
+        check(&place).map_err(|error| {
+            let (name, path) = (self.plugin.name(), out.path().display());
+            let told = format!(
+                "the report '{name}' can't be written to {path}: {error}; {}name another place: {name}=OUT",
+                freeing(&error)
+            );
+            Failure::of_place(error.kind(), told)
+        })
     }
 
     /// Renders and writes.
@@ -149,7 +166,7 @@ impl Ready {
         let elsewhere = match error {
             Unwritable::Refused(_) => String::new(),
             Unwritable::Failed(_) => format!(
-                "; the recording is kept, and `harness report --with {}=OUT` writes it elsewhere",
+                "; `harness report --with {}=OUT` makes it of the recording and writes it elsewhere",
                 self.plugin.name()
             ),
         };

@@ -56,7 +56,7 @@ impl Unwritable {
     pub(crate) fn failure(&self, message: impl ToString) -> Failure {
         match self {
             Self::Refused(_) => Failure::usage(message),
-            Self::Failed(_) => Failure::failed(message),
+            Self::Failed(error) => Failure::of_place(error.kind(), message),
         }
     }
 }

@@ -37,6 +37,19 @@ impl Failure {
         Self::Usage(message.to_string())
     }
 
+    /// Of a write that failed: a place that can't be written to is the user's to change; a disk that is full or fails is not.
+    pub(crate) fn of_place(kind: ErrorKind, message: impl ToString) -> Self {
+        match kind {
+            ErrorKind::NotFound
+            | ErrorKind::PermissionDenied
+            | ErrorKind::AlreadyExists
+            | ErrorKind::NotADirectory
+            | ErrorKind::IsADirectory
+            | ErrorKind::ReadOnlyFilesystem => Self::usage(message),
+            _ => Self::failed(message),
+        }
+    }
+
     /// Adds where the reader finds what was kept.
     pub(crate) fn and(self, more: &str) -> Self {
         let join = |message: String| if more.is_empty() { message } else { format!("{message}\n{more}") };
@@ -121,16 +134,7 @@ impl From<Incomparable> for Failure {
 impl From<RecordingError> for Failure {
     fn from(error: RecordingError) -> Self {
         match error {
-            // A place that can't be written to is the user's to change; a disk that is full or fails is not.
-            RecordingError::Write { ref source, .. } => match source.kind() {
-                ErrorKind::NotFound
-                | ErrorKind::PermissionDenied
-                | ErrorKind::AlreadyExists
-                | ErrorKind::NotADirectory
-                | ErrorKind::IsADirectory
-                | ErrorKind::ReadOnlyFilesystem => Self::usage(error),
-                _ => Self::failed(error),
-            },
+            RecordingError::Write { ref source, .. } => Self::of_place(source.kind(), &error),
             RecordingError::Full(_) => Self::failed(error),
             RecordingError::Exists { .. }
             | RecordingError::Read { .. }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use harness_core::{Recording, input};
 
+use crate::temporaries::Temporary;
+
 /// Puts `contents` in the place of what is at `path`, at once: who reads beside it, as node_exporter does, sees what was
 /// there before or all of the new. A link's target is what is replaced; a pipe or a device is written to.
 pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
@@ -22,7 +24,7 @@ pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
         }
         Err(_) => None,
     };
-    let mut new = match beside(&path) {
+    let mut new = match Temporary::beside(&path) {
         // One may write to a file in a folder that one may not write to.
         Err(error) if error.kind() == ErrorKind::PermissionDenied && there.is_some() => {
             return std::fs::write(&path, contents);
@@ -31,29 +33,25 @@ pub(crate) fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
     };
     new.write_all(contents)?;
     if let Some(permissions) = there {
-        new.as_file().set_permissions(permissions)?;
+        new.file().set_permissions(permissions)?;
     }
-    new.persist(&path).map(drop).map_err(|error| error.error)
+    new.put(&path, true)
 }
 
 /// Writes a file that is not there yet, whole or not at all; `AlreadyExists` if it is there.
 pub(crate) fn create(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let mut new = beside(path)?;
+    let mut new = Temporary::beside(path)?;
     new.write_all(contents)?;
-    new.persist_noclobber(path).map(drop).map_err(|error| error.error)
+    new.put(path, false)
 }
 
 /// Copies a file, whole or not at all; `AlreadyExists` if one is there and is not to be replaced.
 pub(crate) fn copy(from: &Path, to: &Path, replace: bool) -> io::Result<()> {
-    let mut new = beside(to)?;
+    let mut new = Temporary::beside(to)?;
     // Something else may have taken its place since it was looked at.
     let from = input::open(from, Recording::MAX_BYTES).map_err(io::Error::other)?;
     io::copy(&mut from.take(Recording::MAX_BYTES), &mut new)?;
-    match replace {
-        true => new.persist(to).map(drop),
-        false => new.persist_noclobber(to).map(drop),
-    }
-    .map_err(|error| error.error)
+    new.put(to, replace)
 }
 
 /// Puts `contents` at `path`, at once, in the place of a file of this program's own; a link that lies there instead is not followed.
@@ -61,23 +59,34 @@ pub(crate) fn replace_own(path: &Path, contents: &[u8]) -> io::Result<()> {
     match path.symlink_metadata() {
         Ok(there) if !there.is_file() => Err(io::Error::new(ErrorKind::AlreadyExists, "what is there is no file")),
         _ => {
-            let mut new = beside(path)?;
+            let mut new = Temporary::beside(path)?;
             new.write_all(contents)?;
-            new.persist(path).map(drop).map_err(|error| error.error)
+            new.put(path, true)
         }
     }
 }
 
-/// A new file in the same folder, with the permissions that a file gets there.
-fn beside(path: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".harness-").suffix(".new");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    builder.tempfile_in(folder(path))
+/// Whether a file could be put at `path`, of which nothing is changed.
+pub(crate) fn check(path: &Path) -> io::Result<()> {
+    match std::fs::metadata(path) {
+        Ok(there) if there.is_dir() => {
+            Err(io::Error::new(ErrorKind::IsADirectory, "it is a folder, and a file is wanted"))
+        }
+        // Opening a pipe waits for a reader.
+        Ok(there) if !there.is_file() => Ok(()),
+        Ok(_) => std::fs::OpenOptions::new().write(true).open(path).map(drop),
+        Err(error) if error.kind() == ErrorKind::NotFound => Temporary::beside(path).map(drop),
+        Err(error) => Err(error),
+    }
 }
 
-fn folder(path: &Path) -> &Path {
+/// Whether files could be put into the folder `path`, which need not be there.
+pub(crate) fn check_folder(path: &Path) -> io::Result<()> {
+    let there = path.ancestors().find(|folder| folder.symlink_metadata().is_ok());
+    Temporary::in_folder(there.unwrap_or(Path::new("."))).map(drop)
+}
+
+pub(crate) fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -10,6 +10,7 @@ use harness_core::StopFlag;
 
 use crate::failure::Failure;
 use crate::log::tell;
+use crate::temporaries;
 
 /// In the environment of a process that is to end with its parent.
 const TIED: &str = "HARNESS_ENDS_WITH_STDIN";
@@ -35,6 +36,7 @@ pub(crate) fn watch() -> Result<StopFlag, Failure> {
     ctrlc::set_handler(move || {
         if SEEN.swap(true, Ordering::SeqCst) {
             // Finished runs are on disk; a guest or a GPU that does not come back is left behind.
+            temporaries::remove_all();
             std::process::exit(130);
         }
         set.set();
@@ -48,6 +50,7 @@ pub(crate) fn watch() -> Result<StopFlag, Failure> {
             set.set();
             tell("\nwhat started this has ended: stopping after this iteration");
             std::thread::sleep(PATIENCE);
+            temporaries::remove_all();
             std::process::exit(130);
         };
         std::thread::Builder::new()

@@ -27,6 +27,7 @@ mod model;
 mod places;
 mod plugins;
 mod progress;
+mod recordings;
 mod report_set;
 mod report_target;
 mod samples;
@@ -34,6 +35,7 @@ mod sensors;
 mod settings;
 mod signals;
 mod sweep;
+mod temporaries;
 mod units;
 mod written;
 

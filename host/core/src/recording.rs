@@ -187,6 +187,12 @@ impl Recording {
         read::parse(path, BufReader::new(file))
     }
 
+    /// Reads the first line of a file, which has the facts.
+    pub fn read_facts(path: &Path) -> Result<Facts, RecordingError> {
+        let failed = |error: InputError| RecordingError::Read { path: path.to_owned(), source: error.fault };
+        read::facts(path, BufReader::new(input::open(path, Self::MAX_BYTES).map_err(failed)?))
+    }
+
     /// Without samples, which take most of its memory: for who needs each run's values alone.
     #[must_use]
     pub fn without_samples(mut self) -> Self {

@@ -32,7 +32,7 @@ impl Sandbox {
     /// compiles each time.
     pub fn new(compiler: Compiler, cache: Option<&Path>) -> Result<Self, PluginError> {
         let failed = |error: wasmtime::Error| PluginError::Sandbox(format!("{error:#}"));
-        let engine = Engine::new(&compile::config()).map_err(failed)?;
+        let engine = Engine::new(&compile::config(compile::memory_images())).map_err(failed)?;
         let mut linker = Linker::<State>::new(&engine);
         wasi::add_to_linker(&mut linker).map_err(failed)?;
         versions::add_to_linker(&mut linker).map_err(failed)?;

@@ -6,8 +6,9 @@ use harness_core::compare::Named;
 use super::compare::warn;
 use super::plugin::plain_table;
 use crate::args::{Baseline, BaselineAction};
-use crate::baselines::{Baselines, latest};
+use crate::baselines::Baselines;
 use crate::log::tell;
+use crate::recordings::latest;
 use crate::{Outcome, config, deliver, settings};
 
 impl Baseline {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use harness_core::recording::freeing;
 use harness_core::text::visible_line;
 
 use crate::args::{PluginKind, PluginLanguage, PluginNew};
@@ -314,6 +315,11 @@ fn check_free(folder: &Path) -> Outcome {
 fn write(path: &Path, contents: &str) -> Outcome {
     let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
     folder.and_then(|()| files::create(path, contents.as_bytes())).map_err(|error| {
-        Failure::usage(format!("{} can't be written: {error}; go to a folder that can be written to", path.display()))
+        let told = format!(
+            "{} can't be written: {error}; {}go to a folder that can be written to",
+            path.display(),
+            freeing(&error)
+        );
+        Failure::of_place(error.kind(), told)
     })
 }

@@ -5,7 +5,7 @@ use harness_sandbox::sha256;
 
 use super::plugin::describe;
 use crate::args::{PluginPull, PluginPush};
-use crate::destination::Destination;
+use crate::destination::{Destination, Unwritable};
 use crate::failure::Failure;
 use crate::log::tell;
 use crate::progress::Screen;
@@ -18,15 +18,19 @@ impl PluginPull {
         let output = self.output.map(Destination::named);
         let cant =
             |file: &Destination, why: &str| Failure::usage(format!("can't write {}: {why}", file.path().display()));
+        let unwritten = |file: &Destination, error: &Unwritable| {
+            error.failure(format!("can't write {}: {error}", file.path().display()))
+        };
         if let Some(file) = &output {
-            let place = file.check().map_err(|error| cant(file, &error.to_string()))?;
+            let place = file.check().map_err(|error| unwritten(file, &error))?;
+            files::check(&place).map_err(|error| unwritten(file, &Unwritable::Failed(error)))?;
             if files::is_recording(&place) {
                 return Err(cant(file, "that is a recording, which is not replaced; name another file"));
             }
         }
         let pulled = plugins.registry()?.pull(&reference)?;
         if let Some(file) = &output {
-            file.put(&pulled.component).map_err(|error| cant(file, &error.to_string()))?;
+            file.put(&pulled.component).map_err(|error| unwritten(file, &error))?;
         }
         let place = match output.as_ref().map(Destination::path).or(pulled.path.as_deref()) {
             Some(path) => format!("in {}", path.display()),

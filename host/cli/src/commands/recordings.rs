@@ -4,12 +4,12 @@ use harness_core::text::visible_line;
 
 use crate::args::Recordings;
 use crate::log::tell;
-use crate::{Outcome, config, deliver, places, settings};
+use crate::{Outcome, config, deliver, recordings, settings};
 
 impl Recordings {
     pub(crate) fn execute(self) -> Outcome {
         let folder = settings::recordings(&config::read(self.config.as_deref())?)?.for_new()?;
-        let found = places::list(&folder)?;
+        let found = recordings::of(&folder)?;
         if found.is_empty() {
             tell(&format!("no recordings in {}; `harness run --quick` makes one", folder.display()));
         }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use harness_core::{Recording, private};
 
 use crate::args::Report;
-use crate::baselines::latest;
 use crate::deliver::Ready;
 use crate::log::PluginLog;
 use crate::progress::Screen;
+use crate::recordings::latest;
 use crate::report_set::ReportSets;
 use crate::{Outcome, plugins, settings};
 

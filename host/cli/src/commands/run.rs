@@ -323,14 +323,25 @@ fn what_is_kept(kept: &Kept, runs: usize) -> String {
         Kept::Part { path, runs, .. } => (*runs, path),
         Kept::InMemory => return String::new(),
     };
+    // Nobody knows what became of what went into a pipe or a device.
+    if !path.is_file() {
+        return String::new();
+    }
     let path = path.display();
     let lost = match runs - there.min(runs) {
         0 => String::new(),
-        lost => format!("; {} more could not be written, and {} only in what is shown here", plural(lost, "run"), if lost == 1 { "is" } else { "are" }),
+        lost => format!(
+            "; {} more could not be written, and {} only in what is shown here",
+            plural(lost, "run"),
+            if lost == 1 { "is" } else { "are" }
+        ),
     };
     match there {
         0 if lost.is_empty() => String::new(),
         1 => format!("1 finished run is kept in {path}{lost}"),
-        there => format!("{} kept in {path}{lost}", if there == 0 { "no finished run is".into() } else { format!("{there} finished runs are") }),
+        there => format!(
+            "{} kept in {path}{lost}",
+            if there == 0 { "no finished run is".into() } else { format!("{there} finished runs are") }
+        ),
     }
 }

@@ -10,7 +10,7 @@ use comfy_table::{Cell, CellAlignment};
 use harness_core::compare::{self, Unlike};
 use harness_core::format::{Scale, plural};
 use harness_core::input::{self, InputError};
-use harness_core::recording::Status;
+use harness_core::recording::{Status, freeing};
 use harness_core::statistics::{CONFIDENCE, mean, mean_interval};
 use harness_core::text::visible_line;
 use harness_core::{Recording, metric, private};
@@ -180,10 +180,12 @@ fn manifest(settings: &RunSettings, sha256: &str) -> Value {
 /// Makes the folder, or finds that it is this sweep's. While what it returns is held, no other sweep works in the folder.
 fn open(folder: &Path, manifest: &Value) -> Result<File, Failure> {
     let failed = |error: std::io::Error| {
-        Failure::usage(format!(
-            "can't make a sweep in {}: {error}; name another folder with --recording",
-            folder.display()
-        ))
+        let told = format!(
+            "can't make a sweep in {}: {error}; {}name another folder with --recording",
+            folder.display(),
+            freeing(&error)
+        );
+        Failure::of_place(error.kind(), told)
     };
     let path = folder.join(MANIFEST);
     let unread = |error: InputError| {

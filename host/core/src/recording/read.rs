@@ -64,21 +64,14 @@ enum Why {
 pub(super) fn parse(path: &Path, source: impl BufRead + Seek) -> Result<Recording, RecordingError> {
     let mut lines = Lines::new(source);
     let mut number = 1;
-    lines.recording(&mut number).map_err(|error| {
-        let malformed = |what| RecordingError::Malformed { path: path.to_owned(), line: number, what };
-        match error {
-            Refused::Line(Why::Malformed(what)) => malformed(what),
-            Refused::Line(Why::Cut) => malformed(malformed::CUT.to_owned()),
-            Refused::Line(Why::Read(error)) => {
-                RecordingError::Read { path: path.to_owned(), source: Fault::System(error) }
-            }
-            Refused::Schema(found) => RecordingError::Schema { path: path.to_owned(), found },
-        }
-    })
-    .map(|mut recording| {
-        recording.notes = lines.left_out.notes(path, recording.runs.len());
-        recording
-    })
+    let mut recording = lines.recording(&mut number).map_err(|refused| refused.of(path, number))?;
+    recording.notes = lines.left_out.notes(path, recording.runs.len());
+    Ok(recording)
+}
+
+/// Reads the first line alone: what is known of an invocation before its first run.
+pub(super) fn facts(path: &Path, source: impl BufRead + Seek) -> Result<Facts, RecordingError> {
+    Lines::new(source).facts().map_err(|refused| refused.of(path, 1))
 }
 
 /// What is in a file beside its lines: an editor's blank lines, and what a system leaves that loses power while it writes.
@@ -95,8 +88,9 @@ impl LeftOut {
     fn notes(self, path: &Path, runs: usize) -> Vec<String> {
         let path = path.display();
         let before = plural(runs, "run");
-        let cut =
-            self.cut.map(|line| format!("{path}: line {line} ends in the middle and is left out; before it is {before}"));
+        let cut = self
+            .cut
+            .map(|line| format!("{path}: line {line} ends in the middle and is left out; before it is {before}"));
         let blank = (self.blank_lines > 0).then(|| match self.blank_lines {
             1 => format!("{path}: a blank line is left out"),
             lines => format!("{path}: {} blank lines are left out", count(lines as u64)),
@@ -110,6 +104,18 @@ impl LeftOut {
 enum Refused {
     Line(Why),
     Schema(String),
+}
+
+impl Refused {
+    fn of(self, path: &Path, line: usize) -> RecordingError {
+        let path = path.to_owned();
+        match self {
+            Self::Line(Why::Malformed(what)) => RecordingError::Malformed { path, line, what },
+            Self::Line(Why::Cut) => RecordingError::Malformed { path, line, what: malformed::CUT.to_owned() },
+            Self::Line(Why::Read(error)) => RecordingError::Read { path, source: Fault::System(error) },
+            Self::Schema(found) => RecordingError::Schema { path, found },
+        }
+    }
 }
 
 impl From<Why> for Refused {
@@ -143,17 +149,7 @@ impl<R: BufRead + Seek> Lines<R> {
 
     /// `number` is that of the present line.
     fn recording(&mut self, number: &mut usize) -> Result<Recording, Refused> {
-        if self.is_over()? {
-            return Err(Why::Malformed("the file is empty".into()).into());
-        }
-        let AnyHeader { schema } = self.line()?;
-        if schema != SCHEMA {
-            return Err(Refused::Schema(schema));
-        }
-        self.again()?;
-        let Header { facts } = self.line()?;
-        at_most(MAX_FACTS, facts.len(), "facts").map_err(Why::Malformed)?;
-        let mut recording = Recording::empty(facts);
+        let mut recording = Recording::empty(self.facts()?);
         let mut end = None;
         while self.next(number)? {
             let kind = self.kind();
@@ -192,6 +188,21 @@ impl<R: BufRead + Seek> Lines<R> {
             }
         }
         Ok(recording)
+    }
+
+    /// Those of the first line.
+    fn facts(&mut self) -> Result<Facts, Refused> {
+        if self.is_over()? {
+            return Err(Why::Malformed("the file is empty".into()).into());
+        }
+        let AnyHeader { schema } = self.line()?;
+        if schema != SCHEMA {
+            return Err(Refused::Schema(schema));
+        }
+        self.again()?;
+        let Header { facts } = self.line()?;
+        at_most(MAX_FACTS, facts.len(), "facts").map_err(Why::Malformed)?;
+        Ok(facts)
     }
 
     /// What the present line is; it is read from its start again after this.

@@ -158,13 +158,7 @@ impl Recorder {
     /// Writes the last line, and looks whether all that was written is there; what is not, is written again from memory.
     /// Readings that bear the name of a host metric are checked against the runs; those that differ by over 0.1% get the
     /// host's figure beside them. `time` is now, in RFC 3339.
-    pub fn end(
-        mut self,
-        status: Status,
-        message: Option<String>,
-        mut summary: Vec<Reading>,
-        time: String,
-    ) -> Ended {
+    pub fn end(mut self, status: Status, message: Option<String>, mut summary: Vec<Reading>, time: String) -> Ended {
         for reading in &mut summary {
             self.recording.audit(reading);
         }

@@ -48,10 +48,8 @@ impl Sink {
     /// Writes a line onto the disk, or nothing of it.
     pub(super) fn line(&mut self, line: &impl Serialize) -> io::Result<()> {
         // One write where the line is not very long; a kill can cut at most the last line.
-        let mut lines = BufWriter::with_capacity(
-            PIECE,
-            Counted { file: &self.file, bytes: self.bytes, sum: self.sum.clone() },
-        );
+        let mut lines =
+            BufWriter::with_capacity(PIECE, Counted { file: &self.file, bytes: self.bytes, sum: self.sum.clone() });
         let written = serde_json::to_writer(&mut lines, line).map_err(io::Error::from);
         let written = written.and_then(|()| lines.write_all(b"\n")).and_then(|()| lines.flush());
         // What a failed write left in the buffer is not tried again.

@@ -12,7 +12,8 @@ use wasmtime::Engine;
 use super::confine::{self, BEFORE_INPUT};
 use super::{Answer, CompileError, LoadLimits};
 
-/// By which the binary knows that it is to compile; the limits follow: bytes, and seconds of processor time.
+/// By which the binary knows that it is to compile; what follows is in numbers: bytes, seconds of processor time, and whether there are memory
+/// images.
 pub(super) const ARGUMENT: &str = "--compile-a-component";
 
 /// Most threads that compile: each has some memory of its own.
@@ -26,7 +27,8 @@ pub fn main(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<E
     let mut number = || arguments.next()?.to_str()?.parse().ok();
     let limits =
         number().zip(number()).map(|(memory, seconds)| LoadLimits { memory, time: Duration::from_secs(seconds) });
-    Some(match limits.ok_or_else(|| "no limits".to_owned()).and_then(|limits| serve(&limits)) {
+    let memory_images = number() == Some(1);
+    Some(match limits.ok_or_else(|| "no limits".to_owned()).and_then(|limits| serve(&limits, memory_images)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "{error}");
@@ -35,9 +37,9 @@ pub fn main(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<E
     })
 }
 
-fn serve(limits: &LoadLimits) -> Result<(), String> {
+fn serve(limits: &LoadLimits, memory_images: bool) -> Result<(), String> {
     confine::close_inherited();
-    let engine = Engine::new(&super::config()).map_err(|error| format!("{error:#}"))?;
+    let engine = Engine::new(&super::config(memory_images)).map_err(|error| format!("{error:#}"))?;
     // Threads are started while that is allowed.
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|error| error.to_string())?;

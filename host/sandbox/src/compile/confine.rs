@@ -7,6 +7,15 @@ use super::{Confinement, LoadLimits};
 /// The first byte that the child sends.
 pub(super) const BEFORE_INPUT: u8 = 0xc0;
 
+/// Whether a guest's memory may start as the image of a file in memory, which a limit on the size of files forbids. A child must be
+/// told, since it may write no file at all.
+pub(crate) fn memory_images() -> bool {
+    #[cfg(unix)]
+    return resources::files_of_any_size();
+    #[cfg(not(unix))]
+    true
+}
+
 /// Closes what the parent had open for others.
 pub(super) fn close_inherited() {
     #[cfg(target_os = "linux")]
@@ -61,6 +70,13 @@ mod resources {
         let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
         let field = |number: usize| pages.get(number).copied().unwrap_or(0).saturating_mul(page);
         (field(0), field(5))
+    }
+
+    pub(super) fn files_of_any_size() -> bool {
+        let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: the call takes a valid pointer to a struct that lives on this stack.
+        let known = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut now) == 0 };
+        known && now.rlim_cur == libc::RLIM_INFINITY
     }
 
     #[cfg(target_env = "gnu")]

@@ -13,6 +13,7 @@ use wasmtime::{Config, Engine};
 
 use child::ARGUMENT;
 pub use child::main as compiler_main;
+pub(crate) use confine::memory_images;
 pub(crate) use footprint::Footprint;
 pub use parent::{ChildCompiler, Confinement};
 
@@ -70,12 +71,14 @@ enum Answer {
     OutOfMemory,
 }
 
-/// The configuration of every engine: code is only taken where it was compiled for the same.
-pub(crate) fn config() -> Config {
+/// The configuration of every engine: code is only taken where it was compiled for the same. `memory_images` is what
+/// [`memory_images`] says.
+pub(crate) fn config(memory_images: bool) -> Config {
     let mut config = Config::new();
     config.epoch_interruption(true);
     // No backtrace of a guest is ever shown, so what would make one need not be read, unpacked and registered at each load.
     config.generate_address_map(false);
+    config.memory_init_cow(memory_images);
     // Windows needs it whatever is shown.
     config.native_unwind_info(cfg!(windows));
     config

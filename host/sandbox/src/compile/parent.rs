@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::confine::BEFORE_INPUT;
+use super::confine::{BEFORE_INPUT, memory_images};
 use super::{ARGUMENT, Answer, CompileError, Compiled, LoadLimits};
 use crate::limits::LimitError;
 
@@ -152,6 +152,7 @@ impl ChildCompiler {
             .arg(ARGUMENT)
             .arg(self.limits.memory.to_string())
             .arg(self.limits.time.as_secs().max(1).to_string())
+            .arg(u8::from(memory_images()).to_string())
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())

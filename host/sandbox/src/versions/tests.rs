@@ -37,7 +37,8 @@ fn every_version_is_served_whole() {
         let limits = Limits::default();
         trapped(plugin.describe_workload(&limits).map(drop));
         trapped(plugin.describe_report(&limits).map(drop));
-        let recording = Recorder::in_memory(Facts::new()).end(Status::Complete, None, Vec::new(), String::new()).recording;
+        let recording =
+            Recorder::in_memory(Facts::new()).end(Status::Complete, None, Vec::new(), String::new()).recording;
         trapped(plugin.render(Arc::new(recording), &[], &limits, Arc::new(NoLog)).map(drop));
     }
 }

@@ -1,0 +1,43 @@
+//! The recordings of a folder, by when what they record was started: a copy or a touch makes no recording newer.
+
+use std::path::{Path, PathBuf};
+
+use harness_core::Recording;
+
+use crate::failure::Failure;
+use crate::log::tell;
+use crate::places;
+
+/// How many files that are passed over are named.
+const MOST_NAMED: usize = 5;
+
+/// Those of a folder, the newest first. What lies there and is none is told of. A folder that isn't there has none.
+pub(crate) fn of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    let mut none = Vec::new();
+    for path in places::list(folder)? {
+        match Recording::read_facts(&path) {
+            Ok(facts) => found.push((facts.get("start").and_then(|start| start.parse::<jiff::Timestamp>().ok()), path)),
+            Err(error) => none.push(error),
+        }
+    }
+    // Of those without a start, the newest file is first, behind all others.
+    found.sort_by_key(|(start, _)| std::cmp::Reverse(*start));
+    for error in none.iter().take(MOST_NAMED) {
+        tell(&format!("warning: passed over: {error}"));
+    }
+    if none.len() > MOST_NAMED {
+        tell(&format!("warning: {} more files there are no recordings", none.len() - MOST_NAMED));
+    }
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The newest recording of a folder; an error where there is none.
+pub(crate) fn latest(folder: &Path) -> Result<PathBuf, Failure> {
+    of(folder)?.into_iter().next().ok_or_else(|| {
+        Failure::usage(format!(
+            "there is no recording in {}; `harness run --quick` makes one, or name a file",
+            folder.display()
+        ))
+    })
+}

@@ -1,0 +1,144 @@
+//! Files that are written beside the place that they are put into when they are whole. None is left behind: not by an error, not by an
+//! interrupt, and what a killed process left goes with the next file that is written there.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::files;
+
+const PREFIX: &str = ".harness-";
+const SUFFIX: &str = ".new";
+/// How old one is that nobody writes any more.
+const LEFT: Duration = Duration::from_secs(3600);
+
+/// Those that there are.
+static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// A file that is being written.
+pub(crate) struct Temporary(tempfile::NamedTempFile);
+
+impl Temporary {
+    /// In the folder of `path`, with the permissions that a file gets there.
+    pub(crate) fn beside(path: &Path) -> io::Result<Self> {
+        Self::in_folder(files::folder(path))
+    }
+
+    pub(crate) fn in_folder(folder: &Path) -> io::Result<Self> {
+        sweep(folder);
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(PREFIX).suffix(SUFFIX);
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        // None is made while all are removed.
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = builder.tempfile_in(folder)?;
+        open.insert(file.path().to_owned());
+        Ok(Self(file))
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        self.0.as_file()
+    }
+
+    /// Puts it at `path`, at once and on the disk; `AlreadyExists` if something is there that is not to be replaced.
+    pub(crate) fn put(self, path: &Path, replace: bool) -> io::Result<()> {
+        self.file().sync_all()?;
+        let name = self.0.path().to_owned();
+        let put = match replace {
+            true => self.0.persist(path).map(drop),
+            false => self.0.persist_noclobber(path).map(drop),
+        };
+        forget(&name);
+        put.map_err(|error| error.error)?;
+        sync_folder(files::folder(path))
+    }
+}
+
+impl Write for Temporary {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        // Not by its own `write`, whose errors name a file that nobody knows.
+        self.0.as_file_mut().write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.as_file_mut().flush()
+    }
+}
+
+/// Removes those that there are: for who ends the process without going back.
+pub(crate) fn remove_all() {
+    let open = std::mem::take(&mut *OPEN.lock().unwrap_or_else(PoisonError::into_inner));
+    for path in open {
+        let _ = std::fs::remove_file(path);
+    }
+}
+
+fn forget(path: &Path) {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
+}
+
+/// The new name is on the disk, too.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    // Not every system opens folders, and not every file system syncs them.
+    let Ok(folder) = File::open(folder) else { return Ok(()) };
+    match folder.sync_all() {
+        Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
+        synced => synced,
+    }
+}
+
+/// Removes what killed processes left in the folder.
+fn sweep(folder: &Path) {
+    let now = SystemTime::now();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_one = entry.file_name().to_str().is_some_and(is_name);
+        let is_left = || {
+            let there = entry.metadata().ok().filter(std::fs::Metadata::is_file)?;
+            now.duration_since(there.modified().ok()?).ok().filter(|age| *age > LEFT)
+        };
+        if is_one && is_left().is_some() {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let middle = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
+    middle.is_some_and(|middle| middle.len() == 6 && middle.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_process_left_goes_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let old = SystemTime::now() - 2 * LEFT;
+        for name in [".harness-aB3dE6.new", ".harness-ab.new", "a.new", ".harness-abcdef.old"] {
+            File::create(at(name)).unwrap().set_modified(old).unwrap();
+        }
+        std::fs::write(at(".harness-young1.new"), "").unwrap();
+        let mut new = Temporary::beside(&at("a")).unwrap();
+        new.write_all(b"whole").unwrap();
+        new.put(&at("a"), false).unwrap();
+        let mut left: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, [".harness-ab.new", ".harness-abcdef.old", ".harness-young1.new", "a", "a.new"]);
+    }
+
+    #[test]
+    fn one_that_is_dropped_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        drop(Temporary::in_folder(folder.path()).unwrap());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,215 @@
+//! What was measured is kept, whatever happens to the files meanwhile, and nothing is said of them before it was looked for.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use harness_tests::{Place, lines, stderr, stdout, told};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_harness");
+
+fn harness(place: &Place, arguments: &[&str]) -> Output {
+    place.command(BINARY).args(arguments).output().unwrap()
+}
+
+/// Starts a run of about 2 s, and returns once it has recorded some runs of its 100.
+fn running(place: &Place) -> Child {
+    let mut command = place.command(BINARY);
+    command
+        .args(["run", "--backend", "simulated", "--simulate", "real-time=true", "--simulate", "time-per-token=4ms"])
+        .args(["--set", "runs=100", "--set", "iterations=2", "--set", "warmup=0", "--set", "max-new-tokens=2"])
+        .args(["--recording", "r.jsonl", "--report", "csv"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while std::fs::read_to_string(place.path("r.jsonl")).unwrap_or_default().matches(r#""type":"run""#).count() < 3 {
+        assert!(Instant::now() < deadline, "no runs were recorded");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+/// Header, 100 runs and end.
+fn whole(path: &Path) -> bool {
+    let lines = lines(path);
+    lines.len() == 102 && lines[101]["status"] == "complete" && lines[0]["schema"] == "harness-recording/1"
+}
+
+#[test]
+fn a_recording_that_goes_while_it_is_made_is_written_again() {
+    for (spoil, why, now_at) in [
+        (
+            (|place| std::fs::remove_file(place.path("r.jsonl")).unwrap()) as fn(&Place),
+            "was removed, moved or renamed",
+            "r.jsonl",
+        ),
+        (
+            |place| std::fs::rename(place.path("r.jsonl"), place.path("elsewhere")).unwrap(),
+            "was removed, moved or renamed",
+            "r.jsonl",
+        ),
+        (
+            |place| std::fs::File::options().write(true).open(place.path("r.jsonl")).unwrap().set_len(100).unwrap(),
+            "was changed by something else",
+            "r-2.jsonl",
+        ),
+        (
+            |place| {
+                place.write("mine", "mine");
+                std::fs::rename(place.path("mine"), place.path("r.jsonl")).unwrap();
+            },
+            "has another file in its place",
+            "r-2.jsonl",
+        ),
+    ] {
+        let place = Place::new();
+        let child = running(&place);
+        spoil(&place);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+        let warning =
+            format!("warning: the recording r.jsonl {why} meanwhile; all of it is written again, to {now_at}\n");
+        assert!(stderr(&output).contains(&warning), "{}", told(&output));
+        assert!(stderr(&output).ends_with(&format!("recorded in {now_at}\n")), "{}", told(&output));
+        assert!(whole(&place.path(now_at)), "{why}");
+        if now_at != "r.jsonl" && why.starts_with("has") {
+            assert_eq!(std::fs::read(place.path("r.jsonl")).unwrap(), b"mine");
+        }
+    }
+}
+
+/// Files of this process may have so many blocks of 512 bytes.
+fn with_small_files(place: &Place, blocks: u32, arguments: &[&str]) -> Output {
+    let mut command: Command = place.command("sh");
+    command.args(["-c", &format!(r#"ulimit -f {blocks}; exec "$@""#), "sh", BINARY]).args(arguments);
+    command.output().unwrap()
+}
+
+#[test]
+fn a_write_that_fails_keeps_what_is_whole_and_shows_the_rest() {
+    let place = Place::new();
+    let run = ["run", "--backend", "simulated", "--recording", "r.jsonl", "--report", "csv"];
+    let output = with_small_files(&place, 512, &run);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let kept = lines(&place.path("r.jsonl"));
+    let runs = kept.iter().filter(|line| line["type"] == "run").count();
+    assert!((1..10).contains(&runs), "{runs} runs");
+    let said = stderr(&output);
+    assert!(said.contains("error: can't write the recording r.jsonl: File too large"), "{said}");
+    assert!(
+        said.contains(&format!(
+            "finished run{} kept in r.jsonl; 1 run more could not be written",
+            if runs == 1 { " is" } else { "s are" }
+        )),
+        "{said}"
+    );
+    // The run that could not be written is shown all the same.
+    let shown = stdout(&output);
+    assert!(
+        shown.lines().any(|line| line.starts_with("tokens_per_second,") || line.contains("tokens_per_second")),
+        "{shown}"
+    );
+    let again = harness(&place, &["report", "r.jsonl", "--with", "json"]);
+    assert!(again.status.success(), "{}", told(&again));
+}
+
+#[test]
+fn a_recording_that_can_not_be_begun_leaves_no_file() {
+    let place = Place::new();
+    let output = with_small_files(&place, 0, &["run", "--backend", "simulated", "--quick", "--recording", "r.jsonl"]);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(stderr(&output).contains("can't write the recording r.jsonl: File too large"), "{}", told(&output));
+    assert!(!place.path("r.jsonl").exists());
+}
+
+#[test]
+fn a_report_that_can_not_be_written_is_found_before_the_test() {
+    let place = Place::new();
+    place.write("a_file", "");
+    std::fs::create_dir(place.path("a_folder")).unwrap();
+    for out in ["/sys/kernel/figures.csv", "/proc/figures.csv", "a_folder", "a_file/figures.csv", "nowhere/figures.csv"]
+    {
+        let report = format!("csv={out}");
+        let run = ["run", "--backend", "simulated", "--quick", "--recording", "r.jsonl", "--report", &report];
+        let output = harness(&place, &run);
+        assert_eq!(output.status.code(), Some(2), "{out}: {}", told(&output));
+        let start = format!("error: the report 'csv' can't be written to {out}: ");
+        assert!(stderr(&output).starts_with(&start), "{out}: {}", told(&output));
+        assert!(!place.path("r.jsonl").exists(), "{out}");
+    }
+}
+
+#[test]
+fn of_two_that_save_one_baseline_one_does() {
+    let place = Place::new();
+    let run = ["run", "--backend", "simulated", "--quick", "--quiet", "--recording", "r.jsonl"];
+    assert!(harness(&place, &run).status.success());
+    let save = || {
+        let mut command = place.command(BINARY);
+        command.args(["baseline", "save", "main", "r.jsonl"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let all: Vec<Child> = (0..8).map(|_| save()).collect();
+    let ended: Vec<Output> = all.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
+    let (saved, refused): (Vec<_>, Vec<_>) = ended.iter().partition(|output| output.status.success());
+    assert_eq!(saved.len(), 1);
+    for output in refused {
+        assert_eq!(output.status.code(), Some(2), "{}", told(output));
+        let said = "error: there is a baseline 'main'; --replace takes its place, or choose another name\n";
+        assert_eq!(stderr(output), said);
+    }
+    assert_eq!(
+        lines(&place.path("r.jsonl")),
+        lines(&place.path(".local/share/harness/recordings/baselines/main.jsonl"))
+    );
+}
+
+#[test]
+fn the_latest_recording_is_the_one_that_was_started_last() {
+    let place = Place::new();
+    let run = ["run", "--backend", "simulated", "--quick", "--quiet", "--report", "csv=/dev/null"];
+    for _ in 0..2 {
+        assert!(harness(&place, &run).status.success());
+    }
+    let found = place.recordings();
+    let [second, first] = &found[..] else { panic!("{found:?}") };
+    // As by a copy, which is written later than what it is of.
+    std::fs::File::options().append(true).open(first).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
+    let folder = first.parent().unwrap();
+    std::fs::write(folder.join("zz-empty.jsonl"), "").unwrap();
+    std::fs::write(folder.join("zz-foreign.jsonl"), "{\"event\":1}\n").unwrap();
+    assert!(Command::new("mkfifo").arg(folder.join("zz-pipe.jsonl")).status().unwrap().success());
+    let output = harness(&place, &["recordings"]);
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(stdout(&output), format!("{}\n{}\n", second.display(), first.display()));
+    let said = stderr(&output);
+    for passed_over in [
+        "zz-empty.jsonl is no recording: line 1: the file is empty",
+        "zz-foreign.jsonl is no recording",
+        "zz-pipe.jsonl: it is a pipe",
+    ] {
+        assert!(
+            said.lines().any(|line| line.starts_with("warning: passed over: ") && line.contains(passed_over)),
+            "{said}"
+        );
+    }
+    let output = harness(&place, &["baseline", "save", "main"]);
+    assert!(stderr(&output).contains(&format!("kept {} as", second.display())), "{}", told(&output));
+}
+
+/// Nothing that was written beside its place is left there.
+#[test]
+fn a_report_that_is_cut_off_leaves_what_was_there() {
+    let place = Place::new();
+    place.write("out/figures.csv", "before");
+    let run = ["run", "--backend", "simulated", "--recording", "/dev/null", "--report", "html=out/figures.csv"];
+    let output = with_small_files(&place, 8, &run);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let start = "error: the report 'html' can't be written to out/figures.csv: File too large";
+    assert!(stderr(&output).contains(start), "{}", told(&output));
+    let left: Vec<_> = std::fs::read_dir(place.path("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["figures.csv"]);
+    assert_eq!(std::fs::read(place.path("out/figures.csv")).unwrap(), b"before");
+}
