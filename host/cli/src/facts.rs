@@ -3,11 +3,14 @@
 use harness_core::{Facts, ModelInfo};
 use harness_sandbox::{Description, Plugin};
 
-/// What is true before the first run.
+use crate::machine::Machine;
+
+/// What is true before the first run. `model_threads` are those that the model computes with on the CPU.
 pub(crate) fn gather(
     start: &str,
     seed: u64,
     model: &ModelInfo,
+    model_threads: Option<usize>,
     plugin: &Plugin,
     description: &Description,
     settings: &[(String, String)],
@@ -18,8 +21,11 @@ pub(crate) fn gather(
         facts.insert(name.to_owned(), value);
     };
     add("start", start.to_owned());
-    for (name, value) in machine() {
+    for (name, value) in machine().into_iter().chain(Machine::this().processors()) {
         add(name, value);
+    }
+    if let Some(threads) = model_threads {
+        add("cpu.threads", threads.to_string());
     }
     for (name, value) in gpu {
         add(&name, value);

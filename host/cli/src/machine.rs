@@ -1,6 +1,6 @@
 //! What `doctor` asks of the machine: the files of Linux's `/proc` and `/sys`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use harness_core::doctor::{MachineHealth, Reading};
@@ -27,6 +27,44 @@ impl Machine {
             virtual_machine: self.virtual_machine(),
             debug_build: cfg!(debug_assertions),
         }
+    }
+
+    /// Which processors this process may run on, and how many of them its control groups leave it, where they leave it fewer than all.
+    pub(crate) fn processors(&self) -> Vec<(&'static str, String)> {
+        let status = self.read("proc/self/status").unwrap_or_default();
+        let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+        let affinity = allowed.map(|list| ("cpu.affinity", list.trim().to_owned()));
+        affinity.into_iter().chain(self.quota().map(|cores| ("cpu.quota", cores.to_string()))).collect()
+    }
+
+    /// Processors by the least quota of this process's control groups, of either version, and of those around them.
+    fn quota(&self) -> Option<f64> {
+        let groups = self.read("proc/self/cgroup").ok()?;
+        let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| *number > 0.0);
+        let of = |line: &str| {
+            let (_, line) = line.split_once(':')?;
+            let (controls, own) = line.split_once(":/")?;
+            // Of version 1 a line has the names of what it controls, of version 2 none.
+            let v2 = controls.is_empty();
+            if !v2 && !controls.split(',').any(|control| control == "cpu") {
+                return None;
+            }
+            let top = if v2 { Path::new("sys/fs/cgroup") } else { Path::new("sys/fs/cgroup/cpu") };
+            let quota = |group: &Path| {
+                let file = |name: &str| self.read(group.join(name).to_str()?).ok();
+                let (quota, period) = if v2 {
+                    let both = file("cpu.max")?;
+                    let (quota, period) = both.split_once(' ')?;
+                    (number(quota)?, number(period)?)
+                } else {
+                    (number(&file("cpu.cfs_quota_us")?)?, number(&file("cpu.cfs_period_us")?)?)
+                };
+                Some(quota / period)
+            };
+            let own = top.join(own);
+            own.ancestors().take_while(|group| group.starts_with(top)).filter_map(quota).reduce(f64::min)
+        };
+        groups.lines().filter_map(of).reduce(f64::min)
     }
 
     fn read(&self, path: &str) -> Reading<String> {
@@ -150,6 +188,33 @@ mod tests {
         assert_eq!(supply("Mains", "", ""), Ok(false));
         let (_folder, none) = machine(&[]);
         assert_eq!(none.on_battery(), Ok(false));
+    }
+
+    #[test]
+    fn processors_are_those_that_the_process_may_use() {
+        let status = ("proc/self/status", "Name:\tharness\nCpus_allowed:\tf\nCpus_allowed_list:\t0-1,4\n");
+        let of = |files: &[(&str, &str)]| {
+            let files: Vec<_> = files.iter().copied().chain([status]).collect();
+            let (_folder, machine) = machine(&files);
+            machine
+                .processors()
+                .into_iter()
+                .map(|(name, value)| format!("{name} {value}"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        assert_eq!(of(&[]), "cpu.affinity 0-1,4");
+        let v2 = ("proc/self/cgroup", "0::/a/b\n");
+        let max = |text| ("sys/fs/cgroup/a/b/cpu.max", text);
+        assert_eq!(of(&[v2, max("150000 100000\n")]), "cpu.affinity 0-1,4, cpu.quota 1.5");
+        assert_eq!(of(&[v2, max("max 100000\n")]), "cpu.affinity 0-1,4");
+        let around = ("sys/fs/cgroup/a/cpu.max", "50000 100000");
+        assert_eq!(of(&[v2, max("150000 100000\n"), around]), "cpu.affinity 0-1,4, cpu.quota 0.5");
+        let v1 = ("proc/self/cgroup", "3:cpuset:/\n2:cpu,cpuacct:/a\n0::/\n");
+        let quota = |text| ("sys/fs/cgroup/cpu/a/cpu.cfs_quota_us", text);
+        let period = ("sys/fs/cgroup/cpu/a/cpu.cfs_period_us", "100000\n");
+        assert_eq!(of(&[v1, quota("200000\n"), period]), "cpu.affinity 0-1,4, cpu.quota 2");
+        assert_eq!(of(&[v1, quota("-1\n"), period]), "cpu.affinity 0-1,4");
     }
 
     #[test]

@@ -25,6 +25,7 @@ mod runner;
 pub mod sensors;
 pub mod session;
 pub mod tokenizer;
+pub mod vigil;
 mod warmup;
 pub mod warning;
 
@@ -41,4 +42,5 @@ pub use run::{Run, Series};
 pub use sensors::{GpuDevice, GpuState, Gpus, NoGpus, NoSensors, SensorLog, Sensors};
 pub use session::{Budget, Generation, MeasureError, Observer, Progress, Session, StopFlag, Work};
 pub use tokenizer::Tokenizer;
+pub use vigil::{Standstill, Vigil};
 pub use warning::{Throttled, Warning};

@@ -3,6 +3,8 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use crate::vigil::Standstill;
+
 /// Samples of one metric, in the order in which they were taken.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Series {
@@ -36,6 +38,9 @@ pub struct Run {
     pub warmup_steady: Option<bool>,
     /// Requests an iteration served together.
     pub batch: u32,
+    /// Time in which nothing ran, from before warm-up to after the last iteration; none where that was not seen, or was not watched for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standstill: Option<Standstill>,
     /// Seconds from the first measured iteration's start to the last one's end.
     pub wall_time: f64,
     /// The run's single figure for each metric.

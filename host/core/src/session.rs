@@ -16,6 +16,7 @@ use crate::run::Run;
 use crate::runner::{self, Window};
 use crate::sensors::Sensors;
 use crate::tokenizer::Tokenizer;
+use crate::vigil::{Standstill, Vigil};
 
 /// Why the host did not serve or record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -154,6 +155,7 @@ pub struct Session {
     clock: Arc<dyn Clock>,
     sensors: Box<dyn Sensors>,
     roofline: Option<Roofline>,
+    vigil: Option<Vigil>,
     recorder: Recorder,
     observer: Option<Arc<dyn Observer>>,
     stop: StopFlag,
@@ -205,6 +207,7 @@ impl Session {
             clock,
             sensors,
             roofline: None,
+            vigil: None,
             recorder,
             observer: None,
             stop: StopFlag::default(),
@@ -222,6 +225,11 @@ impl Session {
     /// Measures every run's decoding against it.
     pub fn measure_against(&mut self, roofline: Roofline) {
         self.roofline = Some(roofline);
+    }
+
+    /// Notes in every run whether the process stood still in it.
+    pub fn watch_by(&mut self, vigil: Vigil) {
+        self.vigil = Some(vigil);
     }
 
     /// Tells `observer` of every run.
@@ -388,13 +396,17 @@ impl Session {
             wall_time: self.budget.wall_time,
             samples: MOST_SAMPLES.saturating_sub(self.samples),
         };
+        let before = self.vigil.as_ref().map(Vigil::so_far);
         let result = runner::run(plan, requests, window);
+        let standstill = self.vigil.as_ref().zip(before).map(|(vigil, before)| vigil.since(before));
         self.work.first_prompt = self.work.first_prompt.or(requests.first().map(|r| r.prompt.len()));
         self.work.first_batch.get_or_insert(plan.batch);
         self.work.iterations += u64::from(progress.iterations.load(Ordering::Relaxed));
         self.work.open |= plan.is_open();
         self.work.new_tokens += progress.tokens.load(Ordering::Relaxed);
-        let run = Arc::new(result.map_err(in_run)?);
+        let mut run = result.map_err(in_run)?;
+        run.standstill = standstill.filter(Standstill::any);
+        let run = Arc::new(run);
         self.samples += run.samples.values().map(|series| series.values.len() as u64).sum::<u64>();
         if let Err(error) = self.recorder.run(Arc::clone(&run)) {
             if let RecordingError::Full(message) = error {

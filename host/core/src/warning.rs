@@ -10,6 +10,7 @@ use crate::metric::name;
 use crate::recording::Recording;
 use crate::run::Run;
 use crate::statistics::{modified_z_score, quantile};
+use crate::vigil::Standstill;
 
 /// Something that spoils figures without making them wrong.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,15 @@ pub enum Warning {
         of: usize,
         /// Iterations of the longest such warm-up.
         most: u32,
+    },
+    /// Nothing ran for a while.
+    StoodStill {
+        /// In so many runs.
+        runs: usize,
+        /// Of so many.
+        of: usize,
+        /// All of it together.
+        time: Standstill,
     },
     /// Clocks were held down.
     Throttled(Throttled),
@@ -55,10 +65,15 @@ const WORTH_A_WORD: f64 = 0.01;
 impl Warning {
     /// All that a recording gives reason for.
     pub fn of(recording: &Recording) -> Vec<Self> {
-        [slow_first_run(recording), unsteady(&recording.runs), Throttled::of(&recording.runs).map(Self::Throttled)]
-            .into_iter()
-            .flatten()
-            .collect()
+        [
+            slow_first_run(recording),
+            unsteady(&recording.runs),
+            stood_still(&recording.runs),
+            Throttled::of(&recording.runs).map(Self::Throttled),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 }
 
@@ -109,6 +124,17 @@ fn unsteady(runs: &[Arc<Run>]) -> Option<Warning> {
     Some(Warning::Unsteady { runs: unsteady.count(), of: runs.len(), most })
 }
 
+fn stood_still(runs: &[Arc<Run>]) -> Option<Warning> {
+    let times: Vec<Standstill> = runs.iter().filter_map(|run| run.standstill).collect();
+    let sum = |of: fn(&Standstill) -> f64| times.iter().map(of).sum();
+    let time = Standstill {
+        stopped: sum(|time| time.stopped),
+        suspended: sum(|time| time.suspended),
+        clock_jump: sum(|time| time.clock_jump),
+    };
+    (!times.is_empty()).then_some(Warning::StoodStill { runs: times.len(), of: runs.len(), time })
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -130,6 +156,24 @@ impl fmt::Display for Warning {
                 "in {runs} of {of} runs latency was not steady yet when warm-up met its limit of {most} iterations: the figures have \
                  some of the way to the level in them; allow more with a higher limit, or look for what goes on changing: `harness doctor`"
             ),
+            Self::StoodStill { runs, of, time } => {
+                let Standstill { stopped, suspended, clock_jump } = time;
+                let what = [
+                    (*stopped, "the process did not run for"),
+                    (*suspended, "the machine was suspended for"),
+                    (*clock_jump, "the time of day jumped, as when a paused virtual machine goes on, by"),
+                ];
+                let what: Vec<String> = what
+                    .iter()
+                    .filter(|(time, _)| *time > 0.0)
+                    .map(|(time, what)| format!("{what} {time:.1} s"))
+                    .collect();
+                write!(
+                    f,
+                    "in {runs} of {of} runs {}: their figures are not those of the work alone; do the test again without it",
+                    what.join(", ")
+                )
+            }
             Self::Throttled(throttled @ Throttled { runs, of, .. }) => {
                 let why = throttled.why();
                 write!(

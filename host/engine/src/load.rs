@@ -38,6 +38,8 @@ pub struct Loaded {
     pub gpu_uuid: Option<String>,
     /// What the user should know about the choices that were made, a sentence each.
     pub notes: Vec<String>,
+    /// Threads that the model computes with on the CPU; `None` where it computes elsewhere, or nothing.
+    pub threads: Option<usize>,
     /// Whether the CPU was taken because no GPU can be used.
     pub auto_cpu: bool,
 }
@@ -105,6 +107,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         Place::Cpu => traffic::of(&weights, 4),
         _ => traffic::of(&weights, weights.dtype.size()),
     };
+    let threads = matches!(place, Place::Cpu).then(rayon::current_num_threads);
     let (backend, gpu_uuid): (Box<dyn Backend>, _) = match place {
         Place::Cpu => {
             let info = info("candle", "cpu".into());
@@ -129,7 +132,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         }
     };
     let traffic = Some(traffic);
-    Ok(Loaded { backend, tokenizer, traffic, clock: Arc::new(WallClock::new()), gpu_uuid, notes, auto_cpu })
+    Ok(Loaded { backend, tokenizer, traffic, clock: Arc::new(WallClock::new()), gpu_uuid, notes, threads, auto_cpu })
 }
 
 /// Opens what the model is to compute on, and says whether that is the CPU for want of a GPU.
@@ -235,6 +238,7 @@ pub fn load_simulated(settings: &SimulatedSettings, seed: u64) -> Loaded {
         clock,
         gpu_uuid: None,
         notes: vec!["the model is simulated: times are as set, and the text means nothing".into()],
+        threads: None,
         auto_cpu: false,
     }
 }

@@ -118,6 +118,14 @@ pub enum PluginError {
         /// Which limit, and how to raise it.
         limit: String,
     },
+    /// The system gives the sandbox too little, whatever the plugin does.
+    #[error("{plugin} can't be run here: {what}")]
+    System {
+        /// Which.
+        plugin: String,
+        /// What is missing, and what to do.
+        what: String,
+    },
     /// It panicked or trapped.
     #[error("{plugin} failed in `{function}`: {message}")]
     Trap {
@@ -158,6 +166,7 @@ impl PluginError {
             | Self::Limit { .. }
             | Self::Trap { .. }
             | Self::Returned { .. }
+            | Self::System { .. }
             | Self::Sandbox(_) => false,
         }
     }

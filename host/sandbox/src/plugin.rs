@@ -9,6 +9,7 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Instance, InstancePre, Linker, Resource};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
+use crate::compile;
 use crate::compile::Footprint;
 use crate::convert;
 use crate::description::Description;
@@ -365,6 +366,9 @@ impl Call<'_> {
                 return PluginError::Limit { plugin, limit: format!("it has more than {most} {what}") };
             }
         }
+        if compile::out_of_memory(error) {
+            return PluginError::System { plugin, what: no_addresses(compile::address_space()) };
+        }
         let state = self.store.data();
         let trap =
             error.downcast_ref::<wasmtime::Trap>().map_or_else(|| error.root_cause().to_string(), ToString::to_string);
@@ -384,5 +388,18 @@ impl Call<'_> {
             written => format!("{}\n({trap})", cut(written, MOST_MESSAGE)),
         };
         PluginError::Trap { plugin, function, message }
+    }
+}
+
+/// Why a sandbox can't be made where the system refuses addresses; `limit` is that of this process.
+fn no_addresses(limit: Option<u64>) -> String {
+    let wanted = "the sandbox reserves some 4 GiB of addresses for each memory of a plugin, of which it uses little";
+    match limit {
+        Some(limit) => format!(
+            "{wanted}, and this process may have {limit} bytes of them in all; raise or lift that limit (ulimit -v, RLIMIT_AS)"
+        ),
+        None => format!(
+            "{wanted}, and the system refuses them; see to it that it may overcommit (vm.overcommit_memory, vm.max_map_count), or has more memory"
+        ),
     }
 }

@@ -7,7 +7,9 @@ use harness_core::doctor::Verdict;
 use harness_core::format::plural;
 use harness_core::roofline::Roofline;
 use harness_core::session::Broken;
-use harness_core::{Ended, Kept, MeasureError, Recorder, Recording, Session, Status, StopFlag, Warning, Work, private};
+use harness_core::{
+    Ended, Kept, MeasureError, Recorder, Recording, Session, Status, StopFlag, Vigil, Warning, Work, private,
+};
 use harness_engine::Loaded;
 use harness_sandbox::{Description, Plugin, PluginError};
 
@@ -97,6 +99,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         &start.to_string(),
         settings.seed,
         loaded.backend.info(),
+        loaded.threads,
         &plugin,
         &description,
         &values,
@@ -131,6 +134,12 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     );
     if let Some(roofline) = roofline {
         session.measure_against(roofline);
+    }
+    if watches(&settings.model) {
+        match Vigil::start() {
+            Ok(vigil) => session.watch_by(vigil),
+            Err(why) => screen.say(&format!("whether the process stands still in a run is not seen: {why}")),
+        }
     }
     session.observe(Arc::<Display>::clone(&display));
     session.stop_on(stop.clone());
@@ -183,6 +192,14 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
             Ok(recording)
         }
         Some(failure) => Err(failure.and(&what_is_kept(&kept, recording.runs.len()))),
+    }
+}
+
+/// Whether the model's time is this machine's.
+fn watches(model: &ModelSettings) -> bool {
+    match model {
+        ModelSettings::Gpt2(_) => true,
+        ModelSettings::Simulated(simulated) => simulated.real_time,
     }
 }
 

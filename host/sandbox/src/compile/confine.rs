@@ -11,9 +11,17 @@ pub(super) const BEFORE_INPUT: u8 = 0xc0;
 /// told, since it may write no file at all.
 pub(crate) fn memory_images() -> bool {
     #[cfg(unix)]
-    return resources::files_of_any_size();
+    return resources::most(libc::RLIMIT_FSIZE).is_none();
     #[cfg(not(unix))]
     true
+}
+
+/// The most bytes of addresses that this process may have, if there is a limit (`ulimit -v`).
+pub(crate) fn address_space() -> Option<u64> {
+    #[cfg(unix)]
+    return resources::most(libc::RLIMIT_AS);
+    #[cfg(not(unix))]
+    None
 }
 
 /// Closes what the parent had open for others.
@@ -72,11 +80,12 @@ mod resources {
         (field(0), field(5))
     }
 
-    pub(super) fn files_of_any_size() -> bool {
+    /// The present limit, if there is one.
+    pub(super) fn most(resource: Resource) -> Option<u64> {
         let mut now = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: the call takes a valid pointer to a struct that lives on this stack.
-        let known = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut now) == 0 };
-        known && now.rlim_cur == libc::RLIM_INFINITY
+        let known = unsafe { libc::getrlimit(resource, &raw mut now) == 0 };
+        (known && now.rlim_cur != libc::RLIM_INFINITY).then_some(now.rlim_cur)
     }
 
     #[cfg(target_env = "gnu")]

@@ -13,7 +13,7 @@ use wasmtime::{Config, Engine};
 
 use child::ARGUMENT;
 pub use child::main as compiler_main;
-pub(crate) use confine::memory_images;
+pub(crate) use confine::{address_space, memory_images};
 pub(crate) use footprint::Footprint;
 pub use parent::{ChildCompiler, Confinement};
 
@@ -106,7 +106,7 @@ fn compile(engine: &Engine, component: &[u8]) -> Result<Compiled, CompileError> 
 }
 
 /// Whether the system refused memory.
-fn out_of_memory(error: &wasmtime::Error) -> bool {
+pub(crate) fn out_of_memory(error: &wasmtime::Error) -> bool {
     let refused = |error: &std::io::Error| error.kind() == std::io::ErrorKind::OutOfMemory;
     error.chain().any(|cause| cause.downcast_ref::<std::io::Error>().is_some_and(refused))
         || error.is::<wasmtime::error::OutOfMemory>()

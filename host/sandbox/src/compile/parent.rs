@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::confine::{BEFORE_INPUT, memory_images};
+use super::confine::{BEFORE_INPUT, address_space, memory_images};
 use super::{ARGUMENT, Answer, CompileError, Compiled, LoadLimits};
 use crate::limits::LimitError;
 
@@ -167,6 +167,11 @@ impl ChildCompiler {
     }
 
     fn too_much_memory(&self) -> CompileError {
+        if let Some(most) = address_space().filter(|most| *most < self.limits.memory.saturating_mul(2)) {
+            return CompileError::Broken(format!(
+                "it may have {most} bytes of addresses, which is too little; raise or lift that limit (ulimit -v, RLIMIT_AS)"
+            ));
+        }
         CompileError::Limit(LimitError(format!(
             "compiling it takes more than {} bytes of memory; allow more with --max-load-memory",
             self.limits.memory

@@ -1,0 +1,115 @@
+//! What a machine does to a process that measures: stops it, gives it fewer processors, or too little memory.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use harness_tests::{Place, golden, lines, signal, stderr, stdout, told};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_harness");
+
+fn harness(place: &Place, arguments: &[&str]) -> Output {
+    place.command(BINARY).args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_stop_inside_a_run_is_told_and_recorded() {
+    let place = Place::new();
+    let run = |recording: &str| {
+        let mut command = place.command(BINARY);
+        command
+            .args(["run", "--backend", "simulated", "--simulate", "real-time=true", "--simulate", "time-per-token=2ms"])
+            .args(["--set", "runs=4", "--set", "iterations=100", "--set", "warmup=0", "--set", "max-new-tokens=2"])
+            .args(["--report", "csv=/dev/null", "--recording", recording]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let undisturbed = run("a.jsonl").wait_with_output().unwrap();
+    assert!(undisturbed.status.success(), "{}", told(&undisturbed));
+    let child = run("b.jsonl");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while std::fs::read_to_string(place.path("b.jsonl")).unwrap_or_default().matches(r#""type":"run""#).count() < 1 {
+        assert!(Instant::now() < deadline, "no run was recorded");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    signal(&child, "STOP");
+    std::thread::sleep(Duration::from_millis(1500));
+    signal(&child, "CONT");
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    let warning = "warning: in 1 of 4 runs the process did not run for ";
+    assert!(stderr(&output).contains(warning), "{}", told(&output));
+    let stopped: Vec<f64> =
+        lines(&place.path("b.jsonl")).iter().filter_map(|line| line["standstill"]["stopped"].as_f64()).collect();
+    let [stopped] = stopped[..] else { panic!("{stopped:?}") };
+    assert!((1.0..60.0).contains(&stopped), "{stopped} s");
+    let compared = harness(&place, &["compare", "a.jsonl", "b.jsonl"]);
+    assert!(stderr(&compared).contains("in 1 of 4 runs the process did not run for "), "{}", told(&compared));
+    let reported = harness(&place, &["report", "b.jsonl", "--with", "json"]);
+    assert!(reported.status.success(), "{}", told(&reported));
+}
+
+#[test]
+fn processors_are_facts_and_conditions() {
+    let place = Place::new();
+    let model = golden().join("prefixed-f32");
+    let run = |threads: &str, recording: &str| {
+        let mut command = place.command(BINARY);
+        command
+            .args([
+                "run",
+                "--device",
+                "cpu",
+                "--quick",
+                "--quiet",
+                "--set",
+                "max-new-tokens=2",
+                "--set",
+                "prompt-tokens=5",
+                "--model",
+            ])
+            .arg(&model);
+        command.args(["--report", "csv=/dev/null", "--recording", recording]).env("RAYON_NUM_THREADS", threads);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        let facts = lines(&place.path(recording))[0]["facts"].clone();
+        assert_eq!(facts["cpu.threads"], threads);
+        assert!(facts["cpu.affinity"].is_string(), "{facts}");
+    };
+    run("1", "one.jsonl");
+    run("2", "two.jsonl");
+    let compared = harness(&place, &["compare", "one.jsonl", "two.jsonl"]);
+    let told_of = format!("{}{}", stdout(&compared), stderr(&compared));
+    assert!(
+        told_of.lines().any(|line| line.contains("cpu.threads") && line.contains('1') && line.contains('2')),
+        "{told_of}"
+    );
+}
+
+/// The sandbox reserves more addresses than it uses. A limit on them is the machine's matter, and no plugin's fault.
+#[test]
+fn too_few_addresses_are_said_with_what_to_raise() {
+    let place = Place::new();
+    // Compiled before, and here.
+    for cache in ["warm", "cold"] {
+        if cache == "warm" {
+            assert!(harness(&place, &["plugin", "check", "default"]).status.success());
+        }
+        for kib in [400_000, 3_000_000] {
+            let mut command = place.command("sh");
+            let limited = format!(r#"ulimit -v {kib}; exec "$@""#);
+            command.args(["-c", &limited, "sh", BINARY, "run", "--backend", "simulated", "--quick"]);
+            command.args(["--recording", "r.jsonl"]);
+            if cache == "cold" {
+                command.env("XDG_CACHE_HOME", place.path("cold"));
+            }
+            let output = command.output().unwrap();
+            assert!(matches!(output.status.code(), Some(1 | 2)), "{cache} {kib}: {}", told(&output));
+            let said = stderr(&output);
+            assert!(said.contains("raise or lift that limit (ulimit -v, RLIMIT_AS)"), "{cache} {kib}: {said}");
+            assert!(!said.contains("failed in") && !said.contains("panicked"), "{cache} {kib}: {said}");
+            assert!(!place.path("r.jsonl").exists(), "{cache} {kib}");
+        }
+    }
+}
