@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 import scipy
-from scipy import stats
+from scipy import optimize, stats
 
 rng = np.random.Generator(np.random.PCG64(6))
 SETS = {
@@ -81,6 +81,17 @@ def crossover(forth, back):
     }
 
 
+def detectable(a, b, level):
+    """Bloom's minimum detectable effect of Welch's test, and the exact one: where the noncentral t distribution has the power 0.8."""
+    error = np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
+    freedom = stats.ttest_ind(b, a, equal_var=False).df
+    critical = stats.t.ppf(1 - level / 2, freedom)
+    power = lambda effect: stats.nct.sf(critical, freedom, effect)
+    exact = optimize.brentq(lambda effect: power(effect) - 0.8, 0, critical + 3)
+    bloom = (critical + stats.t.ppf(0.8, freedom)) * error
+    return {"error": error, "freedom": freedom, "level": level, "bloom": bloom, "exact": exact * error}
+
+
 def holm(p):
     order, corrected, least = np.argsort(p, kind="stable"), [0.0] * len(p), 0.0
     for rank, index in enumerate(order):
@@ -94,6 +105,11 @@ result = {
     "sets": {name: describe(x) for name, x in SETS.items()},
     "pairs": [
         {"first": a, "second": b, **compare(SETS[a], SETS[b]), "ratio": bisected(SETS[a], SETS[b])} for a, b in PAIRS
+    ],
+    "detectable": [
+        detectable(SETS[a], SETS[b], level)
+        for a, b in [("normal", "skewed"), ("heavy", "long"), ("tied", "normal"), ("tiny", "normal")]
+        for level in (0.05, 0.05 / 12)
     ],
     "crossovers": [crossover(*pair) for pair in CROSSOVERS],
     "t": [{"freedom": f, "quantile": stats.t.ppf(0.975, f)} for f in (1, 2, 9, 30, 99, 999)],

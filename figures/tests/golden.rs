@@ -97,6 +97,16 @@ fn welchs_test_is_scipys() {
 }
 
 #[test]
+fn the_detectable_effect_is_blooms_and_near_to_the_exact_one() {
+    for case in golden()["detectable"].as_array().unwrap() {
+        let of = |key: &str| case[key].as_f64().unwrap();
+        let ours = statistics::detectable(of("error"), of("freedom"), of("level"), 0.0).unwrap();
+        near(ours, &case["bloom"], "Bloom");
+        assert!((ours / of("exact") - 1.0).abs() < 0.06, "{ours} {case}");
+    }
+}
+
+#[test]
 fn holms_correction_is_the_published_one() {
     for case in golden()["holm"].as_array().unwrap() {
         for (ours, theirs) in statistics::holm(&numbers(&case["p"])).iter().zip(case["corrected"].as_array().unwrap()) {

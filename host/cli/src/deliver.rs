@@ -12,7 +12,7 @@ use harness_sandbox::{Artifact, Limits, LogSink, NoLog, Output, Plugin, PluginEr
 
 use crate::destination::{Destination, Unwritable};
 use crate::failure::Failure;
-use crate::log::tell;
+use crate::log::note;
 use crate::plugins::Plugins;
 use crate::report_target::ReportTarget;
 use crate::{file_names, files};
@@ -123,7 +123,7 @@ impl Ready {
         made.iter().try_for_each(|file| {
             let path = out.path().join(&file.name);
             files::create(&folder.join(&file.name), &file.contents).map_err(|error| failed(&path, error))?;
-            tell(&format!("wrote {}", path.display()));
+            note(&format!("wrote {}", path.display()));
             Ok(())
         })
     }

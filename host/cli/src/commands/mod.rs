@@ -3,6 +3,7 @@
 mod baseline;
 mod compare;
 mod compare_forest;
+mod compare_gate;
 mod compare_page;
 mod compare_show;
 mod devices;

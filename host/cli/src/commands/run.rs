@@ -20,12 +20,15 @@ use crate::progress::{Display, Screen, Total};
 use crate::report_target::ReportTarget;
 use crate::sensors::Telemetry;
 use crate::settings::{ModelSettings, Recording as Place, RunSettings};
-use crate::{Outcome, facts, files, health, idle, interrupt, model, plugins, sensors, units};
+use crate::{Outcome, facts, files, health, idle, interrupt, log, model, plugins, sensors, units};
 
 impl Run {
     pub(crate) fn execute(self) -> Outcome {
         let settings = RunSettings::resolve(self)?;
-        let screen = Screen::new(settings.quiet);
+        if settings.quiet {
+            log::hush();
+        }
+        let screen = Screen::new();
         if settings.dry_run || !settings.sweep.is_empty() {
             return sweep::run(&settings, &screen);
         }
@@ -58,7 +61,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     apart(named.as_deref(), &reports)?;
     let mut loaded = model::ready(&settings.model, settings.seed)?;
     // A CPU that was not asked for is said in one line with the time that it will take.
-    let held_back = usize::from(loaded.auto_cpu && !settings.quiet);
+    let held_back = usize::from(loaded.auto_cpu);
     for note in loaded.notes.iter().skip(held_back) {
         screen.say(note);
     }
@@ -211,9 +214,6 @@ pub(super) fn rehearse(
     loaded: &Loaded,
     telemetry: &Telemetry,
 ) -> Result<Option<Work>, PluginError> {
-    if settings.quiet {
-        return Ok(None);
-    }
     let info = loaded.backend.info();
     estimate::work(plugin, values, info, &loaded.tokenizer, &telemetry.gpus, settings.seed, &settings.limits)
 }
