@@ -71,7 +71,7 @@ impl Shown<'_> {
             parts.push([head, rule].into_iter().chain(rows).collect::<Vec<_>>().join("\n"));
             parts.extend(self.notes(new, comparison, paragraph, |fact| format!("- {}", markdown::text(fact))));
         }
-        parts.push(format!("{}: {}.", HEAD[DETECTABLE], detectable_words()));
+        parts.push(format!("Detectable: {}.", detectable_words()));
         parts.push(self.method());
         parts.extend(self.decision.map(|decision| markdown::text(&decision.line())));
         parts.join("\n\n")
