@@ -211,9 +211,15 @@ pub(crate) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
     }
 }
 
+/// Prints what is ours alone to stdout.
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+}
+
 /// Prints a line to stdout.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     // Names in it may be a stranger's.
-    written(writeln!(stdout, "{}", visible(text)))
+    written(writeln!(stdout, "{}", visible(text)).and_then(|()| stdout.flush()))
 }

@@ -20,13 +20,16 @@ use crate::progress::{Display, Screen, Total};
 use crate::report_target::ReportTarget;
 use crate::sensors::Telemetry;
 use crate::settings::{ModelSettings, Recording as Place, RunSettings};
-use crate::{Outcome, facts, files, health, idle, interrupt, log, model, plugins, sensors, units};
+use crate::{Outcome, facts, files, health, idle, interrupt, log, model, now, panics, plugins, sensors, units};
 
 impl Run {
     pub(crate) fn execute(self) -> Outcome {
         let settings = RunSettings::resolve(self)?;
         if settings.quiet {
             log::hush();
+        }
+        if settings.private {
+            panics::keep_private();
         }
         let screen = Screen::new();
         if settings.dry_run || !settings.sweep.is_empty() {
@@ -94,7 +97,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
 
     telemetry.facts.extend(roofline.iter().flat_map(Roofline::facts));
 
-    let start = jiff::Timestamp::now();
+    let start = now::now();
     let mut facts = facts::gather(
         &start.to_string(),
         settings.seed,
@@ -115,6 +118,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     // Before there is a recording that an interrupt could leave without its end.
     let stop = interrupt::watch()?;
     let recorder = Recorder::create(&path, facts)?;
+    let _kept = panics::recording_to(&path);
 
     let display =
         Arc::new(Display::new(screen.clone(), work.map(|work| Total { runs: work.runs, iterations: work.iterations })));
@@ -247,7 +251,7 @@ fn new_name(settings: &RunSettings, start: &jiff::Timestamp, description: &Descr
         ModelSettings::Simulated(_) => "simulated",
     };
     let model = Path::new(model).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let time = start.strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
+    let time = now::in_names(*start);
     format!("{time}-{}-{}.jsonl", plain(&description.name), plain(&model))
 }
 
@@ -289,7 +293,7 @@ fn end(
     let message = failure.as_ref().and_then(Failure::message);
     let message = message
         .map(|text| if settings.private { private::message(text, &named(settings, path)) } else { text.to_owned() });
-    let time = jiff::Timestamp::now().to_string();
+    let time = now::now().to_string();
     Ok((recorder.end(status, message, summary, time)?, failure))
 }
 

@@ -28,7 +28,7 @@ use crate::failure::Failure;
 use crate::progress::Screen;
 use crate::settings::{ModelSettings, Recording as Place, RunSettings};
 use crate::sweep::{Axis, Point, file_names, points};
-use crate::{Outcome, deliver, files, interrupt, model, plugins, sensors, units};
+use crate::{Outcome, deliver, files, interrupt, model, now, plugins, sensors, units};
 
 /// What the table shows of each point.
 const SHOWN: [&str; 4] = ["tokens_per_second", "latency", "time_to_first_token", "inter_token_latency"];
@@ -157,7 +157,7 @@ fn tidy(folder: &Path) {
 }
 
 fn new_folder(description: &Description) -> String {
-    let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
+    let time = now::in_names(now::now());
     format!("{time}-{}-sweep", plain(&description.name))
 }
 
