@@ -199,9 +199,8 @@ impl Decision {
                 tell(&format!("not compared, so not held against it: {}", self.uncompared.join(", ")));
             }
         }
-        match (self.failure.is_none(), format) {
-            (true, CompareFormat::Json | CompareFormat::Html) => tell(&self.line()),
-            _ => {}
+        if self.passes() && matches!(format, CompareFormat::Json | CompareFormat::Html) {
+            tell(&self.line());
         }
         self.failure.map_or(Ok(()), Err)
     }

@@ -6,9 +6,10 @@ use harness_core::format::{Scale, count, plural};
 use harness_figures::page::{Escaped, Tone, badge, code, document, drawing, figure, note, section, table};
 
 use super::compare::{cautions, repeated};
+use super::compare_detectable::detectable_words;
 use super::compare_forest::forest;
 use super::compare_gate::Decision;
-use super::compare_show::{Shown, detectable_words, held_down, named, number, shown, side, signed, size, within};
+use super::compare_show::{Shown, held_down, named, number, shown, side, signed, size, within};
 
 const VERDICTS: [Verdict; 4] = [Verdict::Worse, Verdict::Better, Verdict::Ambiguous, Verdict::Same];
 /// Columns of words.

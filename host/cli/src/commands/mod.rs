@@ -2,6 +2,7 @@
 
 mod baseline;
 mod compare;
+mod compare_detectable;
 mod compare_forest;
 mod compare_gate;
 mod compare_page;
