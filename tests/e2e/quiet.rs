@@ -13,6 +13,9 @@ const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 const RUN: [&str; 2] = ["run", "--quick"];
 const SIMULATED: [&str; 2] = ["--backend", "simulated"];
 
+/// Its name, what is there before, the arguments, and the exit code.
+type Case = (&'static str, fn(&Place), Vec<&'static str>, i32);
+
 /// What a command left behind, but for what no two invocations have in common.
 #[derive(Debug, PartialEq)]
 struct Done {
@@ -74,7 +77,7 @@ fn quiet_changes_what_is_shown_and_nothing_else() {
     };
     let act = |act: &'static str| [&SIMULATED[..], &["--plugin", HOSTILE, "--set", act]].concat();
     let simulated = |more: &[&'static str]| [&SIMULATED[..], more].concat();
-    let cases: Vec<(&str, fn(&Place), Vec<&str>, i32)> = vec![
+    let cases: Vec<Case> = vec![
         ("all is well", nothing, simulated(&[]), 0),
         ("a plan past the context", nothing, simulated(&["--set", "prompt-tokens=5000"]), 2),
         ("a plan without runs", nothing, simulated(&["--set", "runs=0"]), 2),
