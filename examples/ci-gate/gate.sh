@@ -6,10 +6,12 @@
 #
 # HARNESS   the binary [harness]
 # PERCENT   what may get worse, in percent [3]
+# STRICT    if set, what the runs don't tell fails, too (exit code 4)
 # RECORDING where to record, a file that is not there yet [a new one in a temporary folder]
 #
 # Exit codes are those of harness: 0 done, 1 it ran and failed, 2 something can't be used, 3 a regression, 4 the baseline did
-# other work or another shape of model, so that it has to be made anew.
+# other work or another shape of model or is not complete, so that it has to be made anew. The comparison's last line begins with PASS
+# or FAIL.
 set -eu
 
 if [ $# -lt 1 ]; then
@@ -43,7 +45,7 @@ fi
 
 # Not the condition of an if: its exit code is wanted.
 set +e
-"$harness" compare "$baseline" "$recording" --fail-on-regression "$percent" --format markdown >"$work/comparison.md"
+"$harness" compare "$baseline" "$recording" --fail-on-regression "$percent" ${STRICT:+--fail-on-inconclusive} --format markdown >"$work/comparison.md"
 code=$?
 set -e
 cat "$work/comparison.md"

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 import scipy
-from scipy import stats
+from scipy import integrate, optimize, stats
 
 rng = np.random.Generator(np.random.PCG64(6))
 SETS = {
@@ -81,6 +81,24 @@ def crossover(forth, back):
     }
 
 
+def detectable(a, b, level, least):
+    """The difference that Welch's test finds with the power 0.8: by the noncentral t distribution, or, where it must be over some
+    standard errors, by its definition, integrated over the distribution of the estimated error."""
+    error = np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
+    freedom = stats.ttest_ind(b, a, equal_var=False).df
+    critical = stats.t.ppf(1 - level / 2, freedom)
+
+    def power(effect):
+        if least == 0:
+            return stats.nct.sf(critical, freedom, effect)
+        kink = least / critical
+        of = lambda s: stats.norm.sf(max(critical * s, least) - effect) * stats.chi.pdf(s * np.sqrt(freedom), freedom) * np.sqrt(freedom)
+        return sum(integrate.quad(of, *ends, epsabs=1e-13)[0] for ends in [(0, kink), (kink, kink + 2), (kink + 2, np.inf)])
+
+    exact = optimize.brentq(lambda effect: power(effect) - 0.8, 0, max(critical, least) + 3, xtol=1e-13)
+    return {"error": error, "freedom": freedom, "level": level, "least": least * error, "detectable": exact * error}
+
+
 def holm(p):
     order, corrected, least = np.argsort(p, kind="stable"), [0.0] * len(p), 0.0
     for rank, index in enumerate(order):
@@ -94,6 +112,11 @@ result = {
     "sets": {name: describe(x) for name, x in SETS.items()},
     "pairs": [
         {"first": a, "second": b, **compare(SETS[a], SETS[b]), "ratio": bisected(SETS[a], SETS[b])} for a, b in PAIRS
+    ],
+    "detectable": [
+        detectable(SETS[a], SETS[b], level, least)
+        for a, b in [("normal", "skewed"), ("heavy", "long"), ("tied", "normal"), ("tiny", "normal")]
+        for level, least in [(0.05, 0.0), (0.05 / 12, 0.0), (0.05, 2.5), (0.05 / 12, 8.0)]
     ],
     "crossovers": [crossover(*pair) for pair in CROSSOVERS],
     "t": [{"freedom": f, "quantile": stats.t.ppf(0.975, f)} for f in (1, 2, 9, 30, 99, 999)],

@@ -97,6 +97,15 @@ fn welchs_test_is_scipys() {
 }
 
 #[test]
+fn the_detectable_effect_is_that_of_the_noncentral_t_distribution() {
+    for case in golden()["detectable"].as_array().unwrap() {
+        let of = |key: &str| case[key].as_f64().unwrap();
+        let ours = statistics::detectable(of("error"), of("freedom"), of("level"), of("least")).unwrap();
+        assert!((ours / of("detectable") - 1.0).abs() < 1e-5, "{ours} {case}");
+    }
+}
+
+#[test]
 fn holms_correction_is_the_published_one() {
     for case in golden()["holm"].as_array().unwrap() {
         for (ours, theirs) in statistics::holm(&numbers(&case["p"])).iter().zip(case["corrected"].as_array().unwrap()) {

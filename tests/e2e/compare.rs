@@ -10,6 +10,8 @@ use serde_json::Value;
 
 #[path = "compare_bad_input.rs"]
 mod bad_input;
+#[path = "compare_gate.rs"]
+mod gate;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 

@@ -61,6 +61,15 @@ fn host_lives_on(place: &Place, output: &Output, plugin: &str, label: &str) {
     assert_eq!(lines.last().unwrap()["status"], status, "{}", told(output));
 }
 
+/// What it refuses after a run, it refuses in the check before it, too.
+#[test]
+fn a_setting_that_was_refused() {
+    let place = Place::new();
+    let output = act(&place, "setting", &[]);
+    snapshot("setting", &output);
+    assert!(place.recordings().is_empty(), "{}", told(&output));
+}
+
 macro_rules! hostile {
     ($($name:ident: $act:literal [$($more:literal),*];)*) => {$(
         #[test]
@@ -115,7 +124,6 @@ hostile! {
     an_endless_reason_to_give_up: "long-failure" [];
     a_summary_with_a_metric_twice: "twice" [];
     a_metric_that_is_no_name: "bad-name" [];
-    a_setting_that_was_refused: "setting" [];
     a_plugin_that_gives_up: "give-up" [];
     a_stop_that_is_ignored: "ignore-stop" ["--max-iterations", "100"];
     a_mean_that_is_wrong: "wrong-mean" [];

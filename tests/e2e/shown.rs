@@ -285,7 +285,7 @@ fn no_markup(markdown: &str) {
         }
         if line.starts_with("| ") {
             let cells = |line: &str| line.replace("\\|", "").matches('|').count();
-            let of = if markdown.contains("| metric | base |") { 8 } else { 6 };
+            let of = if markdown.contains("| metric | base |") { 9 } else { 6 };
             assert_eq!(cells(line), of, "{line}");
         }
         assert!(!line.trim_start().starts_with("::"), "{line}");

@@ -5,6 +5,7 @@
 //! depend on each other, and taking them for independent ones makes intervals too narrow by any factor.
 
 mod crossover;
+mod detectable;
 mod distribution;
 mod interval;
 mod sequential;
@@ -12,6 +13,7 @@ mod steady;
 mod welch;
 
 pub use crossover::Crossover;
+pub use detectable::{POWER, detectable};
 pub use distribution::{Distribution, Outliers, PERCENTILES, Percentile, modified_z_score, quantile, samples_needed};
 pub use interval::{CONFIDENCE, Interval, mean_interval};
 pub use sequential::{FEWEST_TO_STOP, is_known_to, known_to};

@@ -11,6 +11,8 @@ use super::{mean, standard_deviation};
 pub struct Welch {
     /// The second mean minus the first, in the values' unit.
     pub difference: f64,
+    /// Its standard error.
+    pub error: f64,
     /// Degrees of freedom; infinite where neither side has any spread.
     pub freedom: f64,
     /// The probability of a difference at least as large if the true means are the same.
@@ -51,10 +53,15 @@ impl Welch {
         let error = (first.error + second.error).sqrt();
         if error == 0.0 {
             // Both sides always gave the same figure; what differs, differs.
-            return Some(Self { difference, freedom: f64::INFINITY, p: if difference == 0.0 { 1.0 } else { 0.0 } });
+            return Some(Self {
+                difference,
+                error,
+                freedom: f64::INFINITY,
+                p: if difference == 0.0 { 1.0 } else { 0.0 },
+            });
         }
         let freedom = freedom(&first, &second);
-        Some(Self { difference, freedom, p: two_sided(difference / error, freedom)? })
+        Some(Self { difference, error, freedom, p: two_sided(difference / error, freedom)? })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::units;
     max_term_width = 100,
     after_help = "Try `harness run --quick` first. Exit codes: 0 done, 1 it ran and failed, 2 the arguments, the \
                   configuration, the model or a plugin can't be used, 3 a comparison found a regression, 4 recordings \
-                  can't be compared, 130 interrupted."
+                  can't be compared, or show too little for a gate, 130 interrupted."
 )]
 pub(crate) struct Arguments {
     /// Say more on stderr, with a plugin's debug lines; twice for everything, with its trace lines
@@ -247,7 +247,8 @@ pub(crate) struct Recordings {
     harness compare --base a1.jsonl a2.jsonl --new b1.jsonl b2.jsonl --format markdown\n  \
     harness compare old.jsonl new.jsonl --format html > comparison.html\n  \
     harness compare --interleave '--dtype f16 --set runs=1' '--dtype bf16 --set runs=1' --rounds 5\n\n\
-    Exit codes: 3 a metric is worse by more than --fail-on-regression allows, 4 the recordings can't be compared.\n\
+    Exit codes: 3 a metric is worse by more than --fail-on-regression allows, 4 the recordings can't be compared, or show too little for \
+    the gate to pass. With --fail-on-regression the last line begins with PASS or FAIL.\n\
     docs/comparing.md says how it is decided."
 )]
 pub(crate) struct Compare {
@@ -274,6 +275,13 @@ pub(crate) struct Compare {
     /// Exit with 3 if a metric is worse by more than so many percent
     #[arg(long, value_name = "PCT", value_parser = units::percent, allow_negative_numbers = true)]
     pub(crate) fail_on_regression: Option<f64>,
+    /// With --fail-on-regression: exit with 4 if the runs don't tell of a metric (ambiguous), or it can't be compared
+    #[arg(long, requires = "fail_on_regression")]
+    pub(crate) fail_on_inconclusive: bool,
+    /// With --fail-on-regression: let a recording count that failed, was stopped or interrupted, or has no end; without, that
+    /// is exit code 4
+    #[arg(long, requires = "fail_on_regression")]
+    pub(crate) allow_incomplete: bool,
     /// Compare this metric only; may be given several times
     #[arg(long = "metric", value_name = "NAME")]
     pub(crate) metrics: Vec<String>,

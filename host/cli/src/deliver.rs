@@ -13,7 +13,7 @@ use harness_sandbox::{Artifact, Limits, LogSink, NoLog, Output, Plugin, PluginEr
 
 use crate::destination::{Destination, Unwritable};
 use crate::failure::Failure;
-use crate::log::tell;
+use crate::log::note;
 use crate::plugins::Plugins;
 use crate::report_target::ReportTarget;
 use crate::{file_names, files};
@@ -140,7 +140,7 @@ impl Ready {
         made.iter().try_for_each(|file| {
             let path = out.path().join(&file.name);
             files::create(&folder.join(&file.name), &file.contents).map_err(|error| failed(&path, error))?;
-            tell(&format!("wrote {}", path.display()));
+            note(&format!("wrote {}", path.display()));
             Ok(())
         })
     }
@@ -228,9 +228,15 @@ pub(crate) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
     }
 }
 
+/// Prints what is ours alone to stdout.
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+}
+
 /// Prints a line to stdout.
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     // Names in it may be a stranger's.
-    written(writeln!(stdout, "{}", visible(text)))
+    written(writeln!(stdout, "{}", visible(text)).and_then(|()| stdout.flush()))
 }

@@ -52,13 +52,21 @@ impl Failure {
 
     /// Adds where the reader finds what was kept.
     pub(crate) fn and(self, more: &str) -> Self {
-        let join = |message: String| if more.is_empty() { message } else { format!("{message}\n{more}") };
+        self.said(|message| if more.is_empty() { message } else { format!("{message}\n{more}") })
+    }
+
+    /// Says first what failed.
+    pub(crate) fn of(self, what: &str) -> Self {
+        self.said(|message| format!("{what}: {message}"))
+    }
+
+    fn said(self, other: impl FnOnce(String) -> String) -> Self {
         match self {
-            Self::Failed(message) => Self::Failed(join(message)),
-            Self::Usage(message) => Self::Usage(join(message)),
-            Self::Regression(message) => Self::Regression(join(message)),
-            Self::Incomparable(message) => Self::Incomparable(join(message)),
-            Self::Interrupted(message) => Self::Interrupted(join(message)),
+            Self::Failed(message) => Self::Failed(other(message)),
+            Self::Usage(message) => Self::Usage(other(message)),
+            Self::Regression(message) => Self::Regression(other(message)),
+            Self::Incomparable(message) => Self::Incomparable(other(message)),
+            Self::Interrupted(message) => Self::Interrupted(other(message)),
             Self::Closed => Self::Closed,
         }
     }

@@ -24,6 +24,8 @@ mod interrupt;
 mod log;
 mod machine;
 mod model;
+mod now;
+mod panics;
 mod places;
 mod plugins;
 mod progress;
@@ -39,6 +41,7 @@ mod temporaries;
 mod units;
 mod written;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -53,10 +56,14 @@ pub fn main() -> ExitCode {
     if let Some(code) = harness_sandbox::compiler_main(std::env::args_os()) {
         return code;
     }
+    panics::install();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help and version are asked for, and are ours alone.
-        Err(error) if !error.use_stderr() => error.exit(),
+        Err(error) if !error.use_stderr() => {
+            let printed = deliver::written(error.print().and_then(|()| std::io::stdout().flush()));
+            return ended(printed);
+        }
         // An argument may be a stranger's, as a file's name in a pattern of the shell's.
         Err(error) => {
             log::tell(error.render().to_string().trim_end());
@@ -64,7 +71,7 @@ pub fn main() -> ExitCode {
         }
     };
     log::init(arguments.verbose);
-    let result = match arguments.command {
+    ended(match arguments.command {
         Command::Run(command) => command.execute(),
         Command::Report(command) => command.execute(),
         Command::Recordings(command) => command.execute(),
@@ -76,7 +83,10 @@ pub fn main() -> ExitCode {
         Command::Doctor(command) => command.execute(),
         Command::Completions(command) => command.execute(),
         Command::Man(command) => command.execute(),
-    };
+    })
+}
+
+fn ended(result: Outcome) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -1,6 +1,7 @@
 //! Lines on stderr: the program's own, and the plugins'.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use harness_core::text::visible;
 use harness_sandbox::{LogLevel, LogSink};
@@ -8,6 +9,7 @@ use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::fmt::writer::MakeWriterExt;
 
 use crate::progress::Screen;
 
@@ -15,6 +17,21 @@ use crate::progress::Screen;
 const VARIABLE: &str = "HARNESS_LOG";
 /// What it calls the lines of plugins.
 const PLUGIN: &str = "plugin";
+/// What the libraries call lines that are notes, such as of their caches.
+const NOTE: &str = "harness::note";
+
+/// Whether the user wants errors and warnings only. What it decides is what is shown, and nothing else.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From here on notes are left out.
+pub(crate) fn hush() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Whether notes are left out.
+pub(crate) fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
+}
 
 /// Starts the program's log: warnings, or more with `-v`.
 pub(crate) fn init(verbose: u8) {
@@ -45,7 +62,7 @@ pub(crate) fn init(verbose: u8) {
     });
     tracing_subscriber::fmt()
         .fmt_fields(fields.delimited(" "))
-        .with_writer(std::io::stderr)
+        .with_writer(std::io::stderr.with_filter(|event| event.target() != NOTE || !is_quiet()))
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
         .without_time()
@@ -56,6 +73,13 @@ pub(crate) fn init(verbose: u8) {
 /// A line on stderr. Names in it may be a stranger's. A reader that has gone is no reason to stop measuring.
 pub(crate) fn tell(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", visible(line));
+}
+
+/// A line on stderr, unless the user wants none that is neither an error nor a warning.
+pub(crate) fn note(line: &str) {
+    if !is_quiet() {
+        tell(line);
+    }
 }
 
 /// Shows the lines of plugins above the progress.

@@ -12,7 +12,7 @@ use harness_core::text::visible_line;
 use harness_core::{Observer, Plan, Progress, Run};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::log::tell;
+use crate::log::{is_quiet, note, tell};
 use crate::units;
 
 /// How often a terminal is redrawn; the drawing takes some tens of microseconds of another core.
@@ -24,14 +24,13 @@ const PLAIN: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub(crate) struct Screen {
     bar: ProgressBar,
-    quiet: bool,
     terminal: bool,
 }
 
 impl Screen {
-    pub(crate) fn new(quiet: bool) -> Self {
+    pub(crate) fn new() -> Self {
         let terminal = std::io::stderr().is_terminal();
-        let bar = if terminal && !quiet {
+        let bar = if terminal && !is_quiet() {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
             let style =
                 ProgressStyle::with_template("{spinner} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
@@ -39,15 +38,12 @@ impl Screen {
         } else {
             ProgressBar::hidden()
         };
-        Self { bar, quiet, terminal }
+        Self { bar, terminal }
     }
 
     /// A line that stays, unless quiet.
     pub(crate) fn say(&self, line: &str) {
-        if self.quiet {
-            return;
-        }
-        self.bar.suspend(|| tell(line));
+        self.bar.suspend(|| note(line));
     }
 
     /// A line that stays even when quiet.
@@ -122,7 +118,7 @@ impl Observer for Display {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         Self::end_drawing(&mut state);
         let started = *state.started.get_or_insert_with(Instant::now);
-        if self.screen.quiet {
+        if is_quiet() {
             return;
         }
         let line = Line {
@@ -152,7 +148,7 @@ impl Observer for Display {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         Self::end_drawing(&mut state);
         state.done += u64::from(run.iterations) + u64::from(run.warmup);
-        if self.screen.terminal || self.screen.quiet {
+        if self.screen.terminal || is_quiet() {
             return;
         }
         let rate = run.values.get("tokens_per_second").map(|rate| format!(", {rate:.1} tokens/s")).unwrap_or_default();

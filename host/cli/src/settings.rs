@@ -309,9 +309,13 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
             }
             "memory" => settings.memory = units::bytes(value).map_err(wrong)?,
             "memory-peak" => settings.memory_peak = units::bytes(value).map_err(wrong)?,
-            "fail-at" => {
+            "fail-at" | "panic-at" | "panic-beside" => {
                 let number = value.parse().map_err(|_| wrong(format!("'{value}' is no number of a request")))?;
-                settings.fail_at = Some(number);
+                match name.as_str() {
+                    "fail-at" => settings.fail_at = Some(number),
+                    "panic-at" => settings.panic_at = Some(number),
+                    _ => settings.panic_beside = Some(number),
+                }
             }
             "real-time" => {
                 settings.real_time =
@@ -320,7 +324,7 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
             _ => {
                 return Err(Failure::usage(format!(
                     "the simulated model has no setting '{name}'; it has: time-to-first-token, time-per-token, jitter, \
-                     run-jitter, cold, memory, memory-peak, fail-at, real-time"
+                     run-jitter, cold, memory, memory-peak, fail-at, real-time, and for tests of harness panic-at and panic-beside"
                 )));
             }
         }

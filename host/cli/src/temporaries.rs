@@ -71,7 +71,11 @@ impl Write for Temporary {
 
 /// Removes those that there are: for who ends the process without going back.
 pub(crate) fn remove_all() {
-    let open = std::mem::take(&mut *OPEN.lock().unwrap_or_else(PoisonError::into_inner));
+    // Who holds it may be the thread that panicked.
+    let open = match OPEN.try_lock() {
+        Ok(mut open) => std::mem::take(&mut *open),
+        Err(_) => return,
+    };
     for path in open {
         let _ = std::fs::remove_file(path);
     }

@@ -33,6 +33,10 @@ pub struct SimulatedSettings {
     pub memory_peak: u64,
     /// The device is lost at the request of this number, counted from 1 over all calls, and from then on.
     pub fail_at: Option<u64>,
+    /// For tests of what a fault of harness does: it panics at the request of this number.
+    pub panic_at: Option<u64>,
+    /// The same, in a thread of its own.
+    pub panic_beside: Option<u64>,
     /// Sleep on the machine's clock instead of moving a virtual one.
     pub real_time: bool,
 }
@@ -49,6 +53,8 @@ impl Default for SimulatedSettings {
             memory: 512 << 20,
             memory_peak: 576 << 20,
             fail_at: None,
+            panic_at: None,
+            panic_beside: None,
             real_time: false,
         }
     }
@@ -122,6 +128,11 @@ impl Simulated {
     }
 }
 
+#[allow(clippy::panic, reason = "it is what was asked for")]
+fn panic_as_asked() {
+    panic!("simulated panic");
+}
+
 /// GPT-2 124M, as far as a plugin can tell.
 fn info(seed: u64) -> ModelInfo {
     let config = Config::published(12, 12, 768);
@@ -167,6 +178,16 @@ impl Backend for Simulated {
             && self.requests >= number
         {
             return Err(BackendError::DeviceLost(format!("simulated failure at request {number} (fail_at)")));
+        }
+        let reached = |number: Option<u64>| number.is_some_and(|number| self.requests >= number);
+        if reached(self.settings.panic_beside) {
+            let _ = std::thread::Builder::new()
+                .name("beside".into())
+                .spawn(panic_as_asked)
+                .map(std::thread::JoinHandle::join);
+        }
+        if reached(self.settings.panic_at) {
+            panic_as_asked();
         }
         let longest = requests.iter().map(|request| request.max_new_tokens).max().unwrap_or(0);
         let start = clock.now();

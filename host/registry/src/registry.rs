@@ -153,7 +153,7 @@ impl Registry {
             }
             Ok(_) => {}
             Err(error @ RegistryError::Damaged { .. }) if !self.offline => {
-                tracing::warn!("fetching {reference} again: {error}");
+                tracing::warn!(target: "harness::note", "fetching {reference} again: {error}");
             }
             Err(error) => return Err(error),
         }

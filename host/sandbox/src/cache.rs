@@ -50,7 +50,7 @@ impl Cache {
         (&file).take(MOST_ENTRY).read_to_end(&mut entry).ok()?;
         let compiled = unpack(entry);
         if compiled.is_none() {
-            tracing::warn!("{} is damaged; what it was is compiled again", path.display());
+            tracing::warn!(target: "harness::note", "{} is damaged; what it was is compiled again", path.display());
         }
         let now = SystemTime::now();
         if metadata.modified().is_ok_and(|used| now.duration_since(used).is_ok_and(|since| since > STALE)) {

@@ -81,7 +81,7 @@ impl Sandbox {
         if let Some(cache) = &self.cache
             && let Err(error) = cache.put(sha256, &compiled)
         {
-            tracing::warn!("{} is compiled anew each time: it can't be kept in the cache: {error}", plugin());
+            tracing::warn!(target: "harness::note", "{} is compiled anew each time: it can't be kept in the cache: {error}", plugin());
         }
         Ok(compiled)
     }

@@ -1,10 +1,11 @@
 //! `harness compare`.
 
-use harness_core::compare::{Comparison, Named, Options, THRESHOLD, Verdict, compare};
-use harness_core::metric::{self, Direction};
-use harness_core::{Status, Warning, format, private};
+use harness_core::compare::{Named, Options, THRESHOLD, compare};
+use harness_core::metric::Direction;
+use harness_core::{Warning, format, private};
 
-use super::compare_show::{Shown, changed, names};
+use super::compare_gate::{self, Gate};
+use super::compare_show::Shown;
 use super::interleave;
 use crate::args::{Compare, CompareFormat};
 use crate::baselines::Baselines;
@@ -30,13 +31,21 @@ impl Compare {
                 percent(limit)
             )));
         }
-        if let Some(undirected) =
-            self.metrics.iter().find(|name| direction(name) == Some(Direction::Neither)).filter(|_| limit.is_some())
+        if let Some(undirected) = self
+            .metrics
+            .iter()
+            .find(|name| compare_gate::direction(name) == Some(Direction::Neither))
+            .filter(|_| limit.is_some())
         {
             return Err(Failure::usage(format!(
                 "{undirected} can't fail a gate: neither more nor less of it is better; leave it out of --metric, or --fail-on-regression"
             )));
         }
+        let gate = limit.map(|limit| Gate {
+            limit,
+            fail_on_inconclusive: self.fail_on_inconclusive,
+            allow_incomplete: self.allow_incomplete,
+        });
         let threshold = self.threshold.unwrap_or_else(|| limit.map_or(THRESHOLD, |limit| limit.min(THRESHOLD)));
         let paired = self.paired || !self.interleave.is_empty();
         let options = Options { metrics: self.metrics.clone(), threshold, force: self.force, paired };
@@ -68,16 +77,33 @@ impl Compare {
                 new.path.display()
             ));
         }
-        let comparisons = compare(&base, &news, &options)?;
+        let comparisons = match compare(&base, &news, &options) {
+            Ok(comparisons) => comparisons,
+            Err(error) => {
+                // Other formats have no document to put it in.
+                if gate.is_some() && matches!(self.format, CompareFormat::Table | CompareFormat::Markdown) {
+                    deliver::line(compare_gate::NOT_COMPARED)?;
+                }
+                return Err(error.into());
+            }
+        };
+        let decision = gate.map(|gate| gate.decide(&base, &news, &comparisons));
         news.iter().chain([&base]).filter_map(|side| repeated(side)).for_each(|said| tell(&format!("warning: {said}")));
-        let shown = Shown { base: &base, news: &news, comparisons: &comparisons, threshold, paired };
+        let shown = Shown {
+            base: &base,
+            news: &news,
+            comparisons: &comparisons,
+            threshold,
+            paired,
+            decision: decision.as_ref(),
+        };
         deliver::line(&match self.format {
             CompareFormat::Table => shown.table(),
             CompareFormat::Markdown => shown.markdown(),
             CompareFormat::Json => shown.json(),
             CompareFormat::Html => shown.page(),
         })?;
-        limit.map_or(Ok(()), |limit| gate(&news, &comparisons, limit))
+        decision.map_or(Ok(()), |decision| decision.end(self.format))
     }
 
     fn read(&self, baselines: &Baselines) -> Result<(Vec<Named>, Vec<Vec<Named>>), Failure> {
@@ -126,7 +152,7 @@ pub(super) fn warn(named: &Named) {
 pub(super) fn cautions(named: &Named, which: fn(&Warning) -> bool) -> Vec<String> {
     let (path, recording) = (named.path.display(), &named.recording);
     let mut said = recording.notes.clone();
-    if recording.status != Status::Complete && !recording.runs.is_empty() {
+    if !named.is_complete() && !recording.runs.is_empty() {
         let runs = format::plural(recording.runs.len(), "finished run");
         said.push(format!("{path} is {}: only its {runs} count", recording.status.as_str()));
     }
@@ -136,52 +162,7 @@ pub(super) fn cautions(named: &Named, which: fn(&Warning) -> bool) -> Vec<String
     said
 }
 
-/// Which way a host metric is better.
-fn direction(name: &str) -> Option<Direction> {
-    metric::definition(name).map(|metric| metric.better)
-}
-
-/// Whether a pipeline may go on.
-fn gate(news: &[Vec<Named>], comparisons: &[Comparison], limit: f64) -> Outcome {
-    let mut regressions = Vec::new();
-    let mut ambiguous = Vec::new();
-    let mut untold = Vec::new();
-    let mut untested = None;
-    for (new, comparison) in news.iter().zip(comparisons) {
-        let of = if news.len() > 1 { format!(" in {}", names(new)) } else { String::new() };
-        if comparison.rows.iter().all(|row| row.corrected.is_none()) {
-            untested = Some(of.clone());
-        }
-        let missing = comparison.uncompared.iter().filter(|lost| direction(&lost.metric) != Some(Direction::Neither));
-        untold.extend(missing.map(|metric| format!("{}{of} ({})", metric.metric, metric.reason)));
-        for row in &comparison.rows {
-            if row.regressed_beyond(limit) {
-                regressions.push(format!("{}{of} is worse: {}", row.metric.name, changed(row)));
-            } else if row.verdict == Some(Verdict::Ambiguous) {
-                ambiguous.push(format!("{}{of}", row.metric.name));
-            }
-        }
-    }
-    if !ambiguous.is_empty() {
-        tell(&format!("ambiguous, so not held against it: {}; more runs tell", ambiguous.join(", ")));
-    }
-    if !untold.is_empty() {
-        tell(&format!("not compared, so not held against it: {}", untold.join(", ")));
-    }
-    match untested {
-        Some(of) if regressions.is_empty() => {
-            return Err(Failure::Incomparable(format!(
-                "nothing{of} can be tested, so that the gate can't pass: a metric with a direction, and two runs or more a side that \
-                 have it, are needed; record more (--set runs=10)"
-            )));
-        }
-        _ if regressions.is_empty() => return Ok(()),
-        _ => {}
-    }
-    Err(Failure::Regression(format!("{}; up to {} % is allowed", regressions.join("; "), percent(limit))))
-}
-
 /// A share as the percentage that it was given as.
-fn percent(share: f64) -> f64 {
+pub(super) fn percent(share: f64) -> f64 {
     (share * 1e14).round() / 1e12
 }

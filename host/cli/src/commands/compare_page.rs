@@ -6,8 +6,10 @@ use harness_core::format::{Scale, count, plural};
 use harness_figures::page::{Escaped, Tone, badge, code, document, drawing, figure, note, section, table};
 
 use super::compare::{cautions, repeated};
+use super::compare_detectable::detectable_words;
 use super::compare_forest::forest;
-use super::compare_show::{Shown, held_down, named, number, shown, side, signed, within};
+use super::compare_gate::Decision;
+use super::compare_show::{Shown, held_down, named, number, shown, side, signed, size, within};
 
 const VERDICTS: [Verdict; 4] = [Verdict::Worse, Verdict::Better, Verdict::Ambiguous, Verdict::Same];
 /// Columns of words.
@@ -26,6 +28,7 @@ impl Shown<'_> {
         }
         let method = format!("<p>{}</p>\n", Escaped(self.method().replace('\n', " ")));
         body.extend(section("How it was decided", Some(method)));
+        body.extend(section("Gate", self.decision.map(Decision::html)));
         let footer = format!("Made by harness {} from the recordings alone.", env!("CARGO_PKG_VERSION"));
         // As a line: it gets its end when it is printed.
         document(&title, &body, &footer).trim_end().to_owned()
@@ -71,8 +74,9 @@ impl Shown<'_> {
         }
         let rows: String = comparison.rows.iter().map(row).collect();
         let of = if self.paired { "Recordings" } else { "Runs" };
-        let head = ["Metric", "Base, mean", "New, mean", "Change", "95 % interval", "Verdict", of];
-        content.push_str(&table("Means with their 95 % intervals, and the change.", &head, WORDS, &rows));
+        let caption = format!("Means with their 95 % intervals, and the change. Detectable: {}.", detectable_words());
+        let head = ["Metric", "Base, mean", "New, mean", "Change", "95 % interval", "Detectable", "Verdict", of];
+        content.push_str(&table(&caption, &head, WORDS, &rows));
         let sections = [
             ("Other work, compared because of --force", differences(&comparison.other_work)),
             ("What else differs", differences(&comparison.facts)),
@@ -118,12 +122,13 @@ fn row(row: &Row) -> String {
     };
     let verdict = row.verdict.map_or("–".to_owned(), |verdict| badge(tone(verdict), verdict.as_str()));
     format!(
-        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"text\">{verdict}</td><td>{runs}</td></tr>\n",
+        "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"text\">{verdict}</td><td>{runs}</td></tr>\n",
         code(&named(row)),
         mean(&row.base),
         mean(&row.new),
         row.change.map_or("–".to_owned(), signed),
         row.interval.map_or("–".to_owned(), within),
+        row.detectable.map_or("–".to_owned(), size),
     )
 }
 

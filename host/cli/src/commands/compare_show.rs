@@ -7,17 +7,22 @@ use harness_core::Throttled;
 use harness_core::compare::{Comparison, Difference, Figure, Named, Row};
 use harness_core::format::{Scale, count, plural};
 use harness_core::metric::Direction;
-use harness_core::statistics::{CONFIDENCE, Interval};
+use harness_core::statistics::{CONFIDENCE, Interval, POWER};
 use harness_core::text::{self, visible_line};
 use harness_figures::markdown;
 use serde_json::{Value, json};
 
+use super::compare_detectable::{detectable_list, detectable_words};
+use super::compare_gate::Decision;
 use super::plugin::plain_table;
 
 /// The document's form; another number means that something changed its meaning.
 const SCHEMA: &str = "harness-comparison/1";
 
-const HEAD: [&str; 7] = ["metric", "base", "new", "unit", "change", "95 % interval", "verdict"];
+/// A column that the table has no room for, and tells below.
+const DETECTABLE: usize = 6;
+
+const HEAD: [&str; 8] = ["metric", "base", "new", "unit", "change", "95 % interval", "detectable", "verdict"];
 
 /// All that is shown.
 pub(super) struct Shown<'a> {
@@ -29,6 +34,8 @@ pub(super) struct Shown<'a> {
     pub(super) threshold: f64,
     /// Whether pairs of recordings were compared, and not runs.
     pub(super) paired: bool,
+    /// What a gate says, where there is one.
+    pub(super) decision: Option<&'a Decision>,
 }
 
 impl Shown<'_> {
@@ -39,15 +46,18 @@ impl Shown<'_> {
             let mut table = plain_table();
             // Names stay whole, whatever the width: they are what `--metric` takes.
             table.set_content_arrangement(comfy_table::ContentArrangement::Disabled);
-            table.set_header(HEAD.iter().enumerate().map(|(column, text)| cell(text, column)));
+            let shown = |(column, text): (usize, String)| (column != DETECTABLE).then(|| cell(&text, column));
+            table.set_header(HEAD.map(ToOwned::to_owned).into_iter().enumerate().filter_map(shown));
             for row in &comparison.rows {
-                table.add_row(cells(row).iter().enumerate().map(|(column, text)| cell(text, column)));
+                table.add_row(cells(row).into_iter().enumerate().filter_map(shown));
             }
             parts.push(table.trim_fmt());
+            parts.extend(detectable_list(&comparison.rows));
             let notes = self.notes(new, comparison, |text| text.to_owned(), |fact| format!("  {}", visible_line(fact)));
             parts.extend((!notes.is_empty()).then(|| notes.join("\n\n")));
         }
         parts.push(self.method());
+        parts.extend(self.decision.map(Decision::line));
         parts.join("\n\n")
     }
 
@@ -55,14 +65,16 @@ impl Shown<'_> {
         let mut parts = Vec::new();
         for (new, comparison) in self.news.iter().zip(self.comparisons) {
             parts.push(format!("{} beside the base {}", markdown::code(&side(new)), markdown::code(&side(self.base))));
-            let rule = "| --- | ---: | ---: | --- | ---: | ---: | --- |".to_owned();
+            let rule = "| --- | ---: | ---: | --- | ---: | ---: | ---: | --- |".to_owned();
             let line = |cells: &[String]| format!("| {} |", cells.join(" | "));
             let head = line(&HEAD.map(ToOwned::to_owned));
             let rows = comparison.rows.iter().map(|row| line(&cells(row).map(|cell| markdown::text(&cell))));
             parts.push([head, rule].into_iter().chain(rows).collect::<Vec<_>>().join("\n"));
             parts.extend(self.notes(new, comparison, paragraph, |fact| format!("- {}", markdown::text(fact))));
         }
+        parts.push(format!("Detectable: {}.", detectable_words()));
         parts.push(self.method());
+        parts.extend(self.decision.map(|decision| markdown::text(&decision.line())));
         parts.join("\n\n")
     }
 
@@ -114,7 +126,7 @@ impl Shown<'_> {
             "± and intervals: 95 %, over {of}. Better or worse: {test}\n\
              over {}, and a change over {} %. Same: the whole interval is within that.{untested}",
             plural(self.judged(), "figure"),
-            number(self.threshold * 100.0)
+            number(self.threshold * 100.0),
         )
     }
 
@@ -150,6 +162,8 @@ impl Shown<'_> {
             "threshold": self.threshold,
             "paired": self.paired,
             "corrected_over": self.judged(),
+            "power": POWER,
+            "gate": self.decision.map(Decision::json),
             "comparisons": comparisons,
         });
         text::json(&format!("{document:#}")).into_owned()
@@ -206,6 +220,7 @@ fn row_json(row: &Row) -> Value {
         "metric": row.metric.name, "unit": row.metric.unit, "better": better, "work": work,
         "base": figure(&row.base), "new": figure(&row.new),
         "change": row.change, "interval": row.interval.as_ref().map(interval), "p": row.p, "p_corrected": row.corrected,
+        "detectable": row.detectable,
         "verdict": row.verdict.map(|verdict| verdict.as_str()),
     })
 }
@@ -224,11 +239,11 @@ fn arrow(difference: &Difference) -> String {
 }
 
 fn cell(text: &str, column: usize) -> Cell {
-    let right = [1, 2, 4, 5].contains(&column);
+    let right = [1, 2, 4, 5, 6].contains(&column);
     Cell::new(visible_line(text)).set_alignment(if right { CellAlignment::Right } else { CellAlignment::Left })
 }
 
-fn cells(row: &Row) -> [String; 7] {
+fn cells(row: &Row) -> [String; 8] {
     let scale = Scale::of(row.base.mean, &row.metric.unit);
     let figure = |figure: &Figure| {
         let mean = scale.number(figure.mean, 4);
@@ -244,6 +259,7 @@ fn cells(row: &Row) -> [String; 7] {
         scale.symbol().to_owned(),
         row.change.map_or("–".to_owned(), signed),
         row.interval.as_ref().map_or("–".to_owned(), |interval| within(*interval)),
+        row.detectable.map_or("–".to_owned(), size),
         row.verdict.map_or("–", |verdict| verdict.as_str()).to_owned(),
     ]
 }
@@ -263,6 +279,11 @@ pub(super) fn changed(row: &Row) -> String {
             format!("{} {} where the base has none", scale.number(row.new.mean, 4), scale.symbol())
         }
     }
+}
+
+/// A share in percent, of either direction.
+pub(super) fn size(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
 }
 
 /// A share as a change in percent.

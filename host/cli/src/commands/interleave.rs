@@ -13,6 +13,7 @@ use crate::args::{Arguments, Command};
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::log::tell;
+use crate::now;
 
 const ORDER: [usize; 4] = [0, 1, 1, 0];
 const NAMES: [&str; 2] = ["a", "b"];
@@ -33,7 +34,7 @@ pub(super) fn run(
     for words in words.iter_mut().filter(|words| private && !words.iter().any(|word| word == PRIVATE)) {
         words.push(PRIVATE.to_owned());
     }
-    let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
+    let time = now::in_names(now::now());
     let folder = recordings.join(format!("{time}-interleave"));
     // The child hears of Ctrl-C, too, and ends its recording before it ends; whoever signals this process alone ends what follows.
     let stop = interrupt::watch()?;

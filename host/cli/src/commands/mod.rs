@@ -2,7 +2,9 @@
 
 mod baseline;
 mod compare;
+mod compare_detectable;
 mod compare_forest;
+mod compare_gate;
 mod compare_page;
 mod compare_show;
 mod devices;

@@ -25,7 +25,7 @@ impl PluginCommand {
 }
 
 fn list() -> Outcome {
-    let sandbox = plugins::sandbox(LoadLimits::default(), &Screen::new(false))?;
+    let sandbox = plugins::sandbox(LoadLimits::default(), &Screen::new())?;
     let mut table = plain_table();
     table.set_header(["plugin", "kind", "version", "summary"]);
     for builtin in BUILTINS {
@@ -40,7 +40,7 @@ fn inspect(named: &PluginNamed) -> Outcome {
     let (config, plugins) = named.sources.read()?;
     let limits = settings::limits(&named.limits, &config);
     let plugin = plugins.load(
-        &plugins::sandbox(settings::load_limits(&named.limits, &config), &Screen::new(false))?,
+        &plugins::sandbox(settings::load_limits(&named.limits, &config), &Screen::new())?,
         &named.plugin,
         None,
     )?;

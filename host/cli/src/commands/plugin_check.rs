@@ -13,7 +13,7 @@ use crate::{Outcome, deliver, plugins, settings, units};
 pub(crate) fn check(named: &PluginNamed) -> Outcome {
     let (config, plugins) = named.sources.read()?;
     let component = plugins.find(&named.plugin, None)?;
-    let sandbox = plugins::sandbox(settings::load_limits(&named.limits, &config), &Screen::new(false))?;
+    let sandbox = plugins::sandbox(settings::load_limits(&named.limits, &config), &Screen::new())?;
     let (plugin, first) = timed(|| component.load(&sandbox))?;
     let (_, again) = timed(|| component.load(&sandbox))?;
     let limits = settings::limits(&named.limits, &config);

@@ -54,7 +54,7 @@ impl PluginPush {
         // What no harness could use is not sent.
         let component = plugins.find(&self.plugin, None)?;
         let plugin =
-            component.load(&plugins::sandbox(settings::load_limits(&self.limits, &config), &Screen::new(false))?)?;
+            component.load(&plugins::sandbox(settings::load_limits(&self.limits, &config), &Screen::new())?)?;
         let description = describe(&plugin, &settings::limits(&self.limits, &config))?;
         let pushed = plugins.registry()?.push(
             &reference,

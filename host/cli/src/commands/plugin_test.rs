@@ -15,7 +15,7 @@ use crate::{Outcome, deliver, plugins, samples, settings, units};
 
 impl PluginTest {
     pub(crate) fn execute(self) -> Outcome {
-        let screen = Screen::new(false);
+        let screen = Screen::new();
         let (config, plugins) = self.sources.read()?;
         let sandbox = plugins::sandbox(settings::load_limits(&self.limits, &config), &screen)?;
         let plugin = plugins.load(&sandbox, &self.plugin, None)?;

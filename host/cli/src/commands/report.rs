@@ -25,7 +25,7 @@ impl Report {
             let (shown, name) = (path.display().to_string(), private::last_component(&path.display().to_string()));
             recording.notes.iter_mut().for_each(|note| *note = note.replace(&shown, &name));
         }
-        let screen = Screen::new(false);
+        let screen = Screen::new();
         for note in &recording.notes {
             screen.warn(note);
         }

@@ -23,12 +23,18 @@ use crate::progress::{Display, Screen, Total};
 use crate::report_target::ReportTarget;
 use crate::sensors::Telemetry;
 use crate::settings::{ModelSettings, Recording as Place, RunSettings};
-use crate::{Outcome, facts, files, health, idle, interrupt, model, plugins, sensors, units};
+use crate::{Outcome, facts, files, health, idle, interrupt, log, model, now, panics, plugins, sensors, units};
 
 impl Run {
     pub(crate) fn execute(self) -> Outcome {
         let settings = RunSettings::resolve(self)?;
-        let screen = Screen::new(settings.quiet);
+        if settings.quiet {
+            log::hush();
+        }
+        if settings.private {
+            panics::keep_private();
+        }
+        let screen = Screen::new();
         if settings.dry_run || !settings.sweep.is_empty() {
             return sweep::run(&settings, &screen);
         }
@@ -61,7 +67,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     apart(named.as_deref(), &reports)?;
     let mut loaded = model::ready(&settings.model, settings.seed)?;
     // A CPU that was not asked for is said in one line with the time that it will take.
-    let held_back = usize::from(loaded.auto_cpu && !settings.quiet);
+    let held_back = usize::from(loaded.auto_cpu);
     for note in loaded.notes.iter().skip(held_back) {
         screen.say(note);
     }
@@ -94,7 +100,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
 
     telemetry.facts.extend(roofline.iter().flat_map(Roofline::facts));
 
-    let start = jiff::Timestamp::now();
+    let start = now::now();
     let mut facts = facts::gather(
         &start.to_string(),
         settings.seed,
@@ -120,6 +126,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         }
     };
     let path = recorder.path().map(Path::to_owned).unwrap_or_default();
+    let _kept = panics::recording_to(&path);
 
     let display =
         Arc::new(Display::new(screen.clone(), work.map(|work| Total { runs: work.runs, iterations: work.iterations })));
@@ -242,9 +249,6 @@ pub(super) fn rehearse(
     loaded: &Loaded,
     telemetry: &Telemetry,
 ) -> Result<Option<Work>, PluginError> {
-    if settings.quiet {
-        return Ok(None);
-    }
     let info = loaded.backend.info();
     estimate::work(plugin, values, info, &loaded.tokenizer, &telemetry.gpus, settings.seed, &settings.limits)
 }
@@ -278,7 +282,7 @@ fn new_name(settings: &RunSettings, start: &jiff::Timestamp, description: &Descr
         ModelSettings::Simulated(_) => "simulated",
     };
     let model = Path::new(model).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let time = start.strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
+    let time = now::in_names(*start);
     format!("{time}-{}-{}.jsonl", plain(&description.name), plain(&model))
 }
 
@@ -316,8 +320,7 @@ fn end(
     let message = failure.as_ref().and_then(Failure::message);
     let message = message
         .map(|text| if settings.private { private::message(text, &named(settings, path)) } else { text.to_owned() });
-    let time = jiff::Timestamp::now().to_string();
-    (recorder.end(status, message, summary, time), failure)
+    (recorder.end(status, message, summary, now::now().to_string()), failure)
 }
 
 /// Paths and names of this invocation that a message may have in it.

@@ -1,7 +1,5 @@
 //! `harness completions` and `harness man`.
 
-use std::io::Write;
-
 use clap::CommandFactory;
 
 use crate::args::{Arguments, Completions, Man};
@@ -12,7 +10,7 @@ impl Completions {
     pub(crate) fn execute(self) -> Outcome {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Arguments::command(), "harness", &mut script);
-        deliver::written(std::io::stdout().write_all(&script))
+        deliver::bytes(&script)
     }
 }
 
@@ -23,7 +21,7 @@ impl Man {
             None => {
                 let mut page = Vec::new();
                 let rendered = clap_mangen::Man::new(Arguments::command()).render(&mut page);
-                deliver::written(rendered.and_then(|()| std::io::stdout().write_all(&page)))
+                deliver::written(rendered).and_then(|()| deliver::bytes(&page))
             }
         }
     }

@@ -28,7 +28,7 @@ use crate::failure::Failure;
 use crate::progress::Screen;
 use crate::settings::{ModelSettings, Recording as Place, RunSettings};
 use crate::sweep::{Axis, Point, file_names, points};
-use crate::{Outcome, deliver, files, interrupt, model, plugins, sensors, units};
+use crate::{Outcome, deliver, files, interrupt, model, now, plugins, sensors, units};
 
 /// What the table shows of each point.
 const SHOWN: [&str; 4] = ["tokens_per_second", "latency", "time_to_first_token", "inter_token_latency"];
@@ -78,6 +78,7 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
         return foretell(settings, &plugin, &description, known);
     }
     let manifest = manifest(settings, plugin.sha256());
+    let new = folder.symlink_metadata().is_err();
     let _lock = open(&folder, &manifest)?;
     let total = known.len();
     let mut weight = 0;
@@ -119,6 +120,8 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
             }
             // One point may ask for more than there is, and the next not.
             Err(failure) => {
+                // The heading is a note, and may not be shown.
+                let failure = failure.of(&point.point.to_string());
                 failure.print();
                 point.failure = Some(failure);
             }
@@ -127,6 +130,9 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     let failed = known.iter().filter(|point| point.failure.is_some()).count();
     if failed == total {
         // Nothing to show; each said why.
+        if new {
+            tidy(&folder);
+        }
         let none = format!("none of {} could be run, as it says above", plural(total, "point"));
         let unusable = known.iter().all(|point| matches!(point.failure, Some(Failure::Usage(_))));
         return Err(if unusable { Failure::Usage(none) } else { Failure::Failed(none) });
@@ -140,8 +146,18 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     }
 }
 
+/// Takes a folder away in which nothing was recorded.
+fn tidy(folder: &Path) {
+    let only_manifest = std::fs::read_dir(folder)
+        .is_ok_and(|entries| entries.into_iter().all(|entry| entry.is_ok_and(|entry| entry.file_name() == MANIFEST)));
+    if only_manifest {
+        // Where it can't be removed, it is as good as any other empty folder.
+        let _ = std::fs::remove_file(folder.join(MANIFEST)).and_then(|()| std::fs::remove_dir(folder));
+    }
+}
+
 fn new_folder(description: &Description) -> String {
-    let time = jiff::Timestamp::now().strftime("%Y-%m-%dT%H-%M-%S%.3fZ");
+    let time = now::in_names(now::now());
     format!("{time}-{}-sweep", plain(&description.name))
 }
 
@@ -403,8 +419,6 @@ fn foretell(
     description: &Description,
     known: Vec<Known>,
 ) -> Outcome {
-    // The rehearsal is what the user asked for, also of a run that is to be quiet.
-    let loud = RunSettings { quiet: false, ..settings.clone() };
     let mut loaded = model::ready(&settings.model, settings.seed)?;
     let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
     let stop = interrupt::watch()?;
@@ -419,7 +433,7 @@ fn foretell(
             return Err(Failure::Interrupted("interrupted".into()));
         }
         let values = description.values(&settings.plugin, &point.settings.set, settings.quick)?;
-        let rehearsed = rehearse(&loud, plugin, &values, &loaded, &telemetry);
+        let rehearsed = rehearse(settings, plugin, &values, &loaded, &telemetry);
         let can = rehearsed.is_ok();
         let work = rehearsed.unwrap_or_else(|error| {
             let of = if point.point.0.is_empty() { String::new() } else { format!("{}: ", point.point) };

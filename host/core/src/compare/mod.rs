@@ -6,6 +6,7 @@
 //! where there is none is at most 5%. A change smaller than the threshold is not called one, however sure it is.
 //! `docs/comparing.md` says why it is done so.
 
+mod detectable;
 mod pairs;
 mod verdict;
 mod work;
@@ -13,12 +14,14 @@ mod work;
 use std::path::PathBuf;
 
 use crate::metric::{self, Direction, Metric};
-use crate::recording::Recording;
+use crate::recording::{Recording, Status};
 use crate::statistics::{
     CONFIDENCE, Interval, Welch, coefficient_of_variation, holm, mean, mean_interval, ratio_interval,
 };
 
+use detectable::Precision;
 use pairs::Pairs;
+use verdict::FALSE_ALARMS;
 pub use verdict::Verdict;
 pub use work::{Difference, Unlike, Work, unlike};
 
@@ -180,6 +183,11 @@ pub struct Row {
     pub p: Option<f64>,
     /// The same, corrected for all metrics with a direction that were compared.
     pub corrected: Option<f64>,
+    /// How exactly the change is known; none of too few runs, or where there is no share.
+    precision: Option<Precision>,
+    /// The smallest true change, as a share of the base's mean, that such runs show as better or worse 4 times in 5; none where that is
+    /// not known, or neither way is better.
+    pub detectable: Option<f64>,
     /// What it comes to; none where neither way is better.
     pub verdict: Option<Verdict>,
 }
@@ -189,6 +197,13 @@ impl Row {
     pub fn regressed_beyond(&self, limit: f64) -> bool {
         // Of nothing to something worse is beyond any limit.
         self.verdict == Some(Verdict::Worse) && self.change.is_none_or(|change| change.abs() > limit)
+    }
+}
+
+impl Named {
+    /// Whether it has all that was to be recorded.
+    pub fn is_complete(&self) -> bool {
+        self.recording.status == Status::Complete
     }
 }
 
@@ -301,13 +316,16 @@ fn row(metric: Metric, work: Option<Work>, first: &[f64], second: &[f64]) -> Opt
     let (base, new) = (Figure::of(first)?, Figure::of(second)?);
     let change = new.mean / base.mean - 1.0;
     let interval = ratio_interval(first, second, CONFIDENCE);
+    let test = Welch::of(first, second);
     Some(Row {
         metric,
         work,
         change: change.is_finite().then_some(change),
         interval: interval.map(|ratio| Interval { low: ratio.low - 1.0, high: ratio.high - 1.0 }),
-        p: Welch::of(first, second).map(|test| test.p),
+        p: test.map(|test| test.p),
         corrected: None,
+        precision: test.and_then(|test| Precision::of_difference(&test, base.mean)),
+        detectable: None,
         verdict: None,
         base,
         new,
@@ -335,9 +353,12 @@ fn judge(comparisons: &mut [Comparison], threshold: f64) {
         .filter(|row| row.metric.better != Direction::Neither)
         .collect();
     let tested: Vec<f64> = judged.iter().filter_map(|row| row.p).collect();
+    // Holm's procedure asks so much of the first one that it finds, and less of the others.
+    let level = FALSE_ALARMS / tested.len().max(1) as f64;
     let mut corrected = holm(&tested).into_iter();
     for row in &mut judged {
         row.corrected = row.p.and_then(|_| corrected.next());
+        row.detectable = row.precision.and_then(|precision| precision.detectable(level, threshold));
         row.verdict = Some(Verdict::of(row, threshold));
     }
 }

@@ -3,6 +3,7 @@
 //! What drifts slowly (heat, clocks, other load) is nearly the same in both recordings of a pair, so it falls out of their
 //! ratio; what a pair's second recording has more of it falls out of pairs in both orders.
 
+use super::detectable::Precision;
 use super::work::Kind;
 use super::{Figure, Incomparable, Named, Row};
 use crate::metric::Metric;
@@ -66,6 +67,8 @@ impl<'a> Pairs<'a> {
             interval: interval.map(|log| Interval { low: log.low.exp_m1(), high: log.high.exp_m1() }),
             p: test.map(|test| test.p),
             corrected: None,
+            precision: test.filter(|_| ratios).as_ref().map(Precision::of_logarithm),
+            detectable: None,
             verdict: None,
             base,
             new,

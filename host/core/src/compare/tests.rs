@@ -46,6 +46,72 @@ fn a_change_is_called_by_its_direction() {
     assert_eq!(verdicts(&QUIET, &QUIET), [Some(Verdict::Same); 2]);
 }
 
+/// How often a change of the size that is called detectable is found, of sides of ten runs.
+fn found(runs: usize, spread: f64, threshold: f64, metrics: &[&str]) -> f64 {
+    const TRIALS: u64 = 1500;
+    let noise = crate::random::Stream::new(5, 9);
+    let detectable = {
+        // Of sides that have just this spread.
+        let values: Vec<f64> = (0..runs).map(|at| if at % 2 == 0 { 1.0 - spread } else { 1.0 + spread }).collect();
+        let scale = ((runs - 1) as f64 / runs as f64).sqrt();
+        let values: Vec<f64> = values.iter().map(|value| 1.0 + (value - 1.0) * scale).collect();
+        let options = Options {
+            metrics: metrics.iter().map(|name| (*name).to_owned()).collect(),
+            threshold,
+            ..Options::default()
+        };
+        let compared = compare(&latencies("a", &values), &[latencies("b", &values)], &options).unwrap();
+        let row = compared[0].rows.iter().find(|row| row.metric.name == "latency").unwrap().clone();
+        row.detectable.unwrap()
+    };
+    let found = (0..TRIALS).filter(|trial| {
+        let side = |side: u64, change: f64| -> Vec<f64> {
+            (0..runs as u64).map(|run| (1.0 + spread * noise.normal((trial * 2 + side) * 64 + run)) * change).collect()
+        };
+        let (base, new) = (latencies("a", &side(0, 1.0)), latencies("b", &side(1, 1.0 + detectable)));
+        let options = Options { metrics: vec!["latency".into()], threshold, ..Options::default() };
+        // Its level alone, so that a metric beside it can't help it.
+        let row = compare(&base, &[new], &options).unwrap()[0].rows[0].clone();
+        let level = 0.05 / metrics.len() as f64;
+        row.p.unwrap() <= level && row.change.unwrap() > threshold
+    });
+    found.count() as f64 / TRIALS as f64
+}
+
+#[test]
+fn what_is_detectable_is_found_four_times_in_five() {
+    for (runs, threshold, metrics) in [
+        (10, 0.0, &["latency"][..]),
+        (10, 0.01, &["latency"]),
+        (10, 0.03, &["latency"]),
+        (6, 0.0, &["latency", "throughput"]),
+    ] {
+        let share = found(runs, 0.01, threshold, metrics);
+        // Welch's degrees of freedom are of the spreads that each trial happens to have: of small sides that costs a little.
+        assert!((0.73..0.84).contains(&share), "{share} of {runs} runs at {threshold}");
+    }
+}
+
+#[test]
+fn of_pairs_a_detectable_change_is_known_too_and_of_nothing_none() {
+    let row = paired(&interleaved(5, 1.0, 0.0), true);
+    let half = row.interval.unwrap().half_width();
+    // Beyond the interval's reach, but for the threshold.
+    assert!(row.detectable.unwrap() > half.max(0.01) && row.detectable.unwrap() < 2.0 * half.max(0.01), "{row:?}");
+    let zero = compare(
+        &[named("a", &[], vec![run(&[("host_overhead", 0.0)]), run(&[("host_overhead", 0.0)])])],
+        &[vec![named("b", &[], vec![run(&[("host_overhead", 0.0)]), run(&[("host_overhead", 0.1)])])]],
+        &Options::default(),
+    );
+    assert!(
+        zero.unwrap()[0]
+            .rows
+            .iter()
+            .filter(|row| row.metric.name == "host_overhead")
+            .all(|row| row.detectable.is_none())
+    );
+}
+
 #[test]
 fn a_sure_change_under_the_threshold_is_none() {
     assert_eq!(verdicts(&QUIET, &scaled(1.005)), [Some(Verdict::Same); 2]);

@@ -4,7 +4,7 @@ use super::Row;
 use crate::metric::Direction;
 
 /// The chance of calling any change where there is none.
-const FALSE_ALARMS: f64 = 0.05;
+pub(super) const FALSE_ALARMS: f64 = 0.05;
 
 /// What a change comes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
