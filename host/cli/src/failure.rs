@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use harness_core::compare::Incomparable;
+use harness_core::input::Fault;
 use harness_core::recording::RecordingError;
 use harness_engine::LoadError;
 use harness_registry::RegistryError;
@@ -37,7 +38,7 @@ impl Failure {
         Self::Usage(message.to_string())
     }
 
-    /// Of a write that failed: a place that can't be written to is the user's to change; a disk that is full or fails is not.
+    /// Of a file that can't be written or read: a place that there isn't, or that one may not use, is the user's to change; a disk that is full or fails is not.
     pub(crate) fn of_place(kind: ErrorKind, message: impl ToString) -> Self {
         match kind {
             ErrorKind::NotFound
@@ -143,6 +144,7 @@ impl From<RecordingError> for Failure {
     fn from(error: RecordingError) -> Self {
         match error {
             RecordingError::Write { ref source, .. } => Self::of_place(source.kind(), &error),
+            RecordingError::Read { source: Fault::System(ref source), .. } => Self::of_place(source.kind(), &error),
             RecordingError::Full(_) => Self::failed(error),
             RecordingError::Exists { .. }
             | RecordingError::Read { .. }
