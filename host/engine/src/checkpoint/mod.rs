@@ -1,6 +1,7 @@
 //! Reads a model folder in Hugging Face's form: `config.json` and a memory-mapped `model.safetensors`.
 
 mod config;
+pub(crate) mod shards;
 mod tensors;
 
 use std::path::{Path, PathBuf};
@@ -71,7 +72,7 @@ fn weights_file(folder: &Path) -> Result<PathBuf, LoadError> {
         return Ok(path);
     }
     let folder_name = folder.display();
-    Err(LoadError::Unusable(if folder.join("model.safetensors.index.json").is_file() {
+    Err(LoadError::Unusable(if folder.join(shards::INDEX_FILE).is_file() {
         format!(
             "the model folder {folder_name} holds its weights in several files, and only one {WEIGHTS_FILE} can be \
              read; load and save the model with transformers and max_shard_size=\"100GB\" to put them into one"
