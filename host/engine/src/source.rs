@@ -25,12 +25,7 @@ pub(crate) fn find(model: &str, download: bool, watcher: &Watcher) -> Result<Sou
     find_in(model, download, &Environment(&environment::process), watcher)
 }
 
-fn find_in(
-    model: &str,
-    download: bool,
-    environment: &Environment<'_>,
-    watcher: &Watcher,
-) -> Result<Source, LoadError> {
+fn find_in(model: &str, download: bool, environment: &Environment<'_>, watcher: &Watcher) -> Result<Source, LoadError> {
     // A size's name is a size, whatever lies in the present folder; a folder of that name is ./gpt2.
     let is_size = synthetic::size(model).is_some();
     if !is_size && Path::new(model).is_dir() {

@@ -36,6 +36,8 @@ pub struct File {
     stall: Option<usize>,
     /// Answers no range.
     whole: bool,
+    /// The store redirects back to the hub.
+    back: bool,
     /// How long it takes until the first byte.
     delay: Duration,
 }
@@ -102,6 +104,11 @@ impl File {
     /// Knows nothing of ranges.
     pub fn whole(self) -> Self {
         Self { whole: true, ..self }
+    }
+
+    /// Has the store redirect back to the hub.
+    pub fn back(self) -> Self {
+        Self { back: true, ..self }
     }
 
     /// Takes its time.
@@ -232,7 +239,8 @@ impl Hub {
         }
         let mut stream = reader.into_inner();
         let asked = Asked { line: format!("{method} {path}"), of_store, headers };
-        let range = asked.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+        let range =
+            asked.header("range").and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
         let known = self.state().token.as_deref().is_none_or(|token| asked.header("authorization") == Some(token));
         self.state().asked.push(asked);
         if !of_store && !known {
@@ -277,6 +285,9 @@ impl Hub {
         };
         if let (Some(to), false) = (&file.redirect, of_store) {
             return say(stream, 302, &[format!("Location: {to}")], b"");
+        }
+        if file.back && of_store {
+            return say(stream, 302, &[format!("Location: {}/back/{name}", self.endpoint())], b"");
         }
         let etag = file.etag.clone().unwrap_or_else(|| file.hash());
         let size = file.size.unwrap_or(file.bytes.len() as u64);

@@ -79,8 +79,8 @@ impl Announced {
             return wrong("it says by no name which bytes the file has (ETag)");
         }
         let number = |name: &HeaderName| answer.header(name).and_then(|text| text.trim().parse::<u64>().ok());
-        let size = number(&HeaderName::from_static("x-linked-size"))
-            .or_else(|| number(&CONTENT_LENGTH).filter(|_| own));
+        let size =
+            number(&HeaderName::from_static("x-linked-size")).or_else(|| number(&CONTENT_LENGTH).filter(|_| own));
         let is_hex = etag.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let hash = match etag.len() {
             64 if is_hex => Hash::Sha256,
@@ -141,7 +141,8 @@ impl Fetching<'_> {
             (Some(most), Some(size)) if size > most => return Err(too_large(Some(size), most).into()),
             _ => {}
         }
-        let here = |error: io::Error| Failed::Here(format!("it can't be kept in {} ({error})", self.repo.blobs().display()));
+        let here =
+            |error: io::Error| Failed::Here(format!("it can't be kept in {} ({error})", self.repo.blobs().display()));
         let waits = || {
             self.watcher.tell(|w| w.note(&format!("waiting for another process that downloads {}", wanted.file)));
         };
@@ -220,7 +221,8 @@ impl Fetching<'_> {
             return Ok(());
         }
         self.runtime.block_on(async {
-            let ask = |from| self.client.send(Method::GET, wanted.url.clone(), from, Follow::All, wanted.most.is_some());
+            let ask =
+                |from| self.client.send(Method::GET, wanted.url.clone(), from, Follow::All, wanted.most.is_some());
             let mut answer = match ask(have).await {
                 Err(Fault::Status(StatusCode::RANGE_NOT_SATISFIABLE)) if have > 0 => ask(0).await?,
                 answer => answer?,
@@ -238,7 +240,15 @@ impl Fetching<'_> {
                 have = 0;
             }
             self.watcher.tell(|w| w.file_started(wanted.file, have, announced.size));
-            while let Some(chunk) = answer.chunk().await? {
+            let so_far = |have: u64| {
+                let of = announced.size.map(|size| format!(" of {}", count(size))).unwrap_or_default();
+                format!("after {}{of} bytes", count(have))
+            };
+            let broken = |fault, have| match fault {
+                Fault::Broken(why) => Fault::Broken(format!("{why}, {}", so_far(have))),
+                fault => fault,
+            };
+            while let Some(chunk) = answer.chunk().await.map_err(|fault| broken(fault, have))? {
                 have += chunk.len() as u64;
                 file.write_all(&chunk).map_err(here)?;
                 self.watcher.tell(|w| w.bytes_received(have));
@@ -251,9 +261,8 @@ impl Fetching<'_> {
                     return Err(too_large(None, most).into());
                 }
             }
-            if let Some(size) = announced.size.filter(|size| have < *size) {
-                let (have, size) = (count(have), count(size));
-                return Err(Fault::Broken(format!("it ended after {have} of {size} bytes")).into());
+            if announced.size.is_some_and(|size| have < size) {
+                return Err(Fault::Broken(format!("it ended {}", so_far(have))).into());
             }
             file.sync_all().map_err(here)
         })

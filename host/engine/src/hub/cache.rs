@@ -104,7 +104,10 @@ impl Repo {
                 }
                 Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(TryLockError::Error(error)) => {
-                    tracing::info!("{} can't be locked ({error}); what is fetched is checked all the same", path.display());
+                    tracing::info!(
+                        "{} can't be locked ({error}); what is fetched is checked all the same",
+                        path.display()
+                    );
                     return Ok(Lock { _held: None, path });
                 }
             }

@@ -225,9 +225,8 @@ mod tests {
             ("XDG_CACHE_HOME", "/d"),
             ("HOME", "/e"),
         ];
-        for (skipped, expected) in ["/a", "/b", "/c/hub", "/d/huggingface/hub", "/e/.cache/huggingface/hub"]
-            .into_iter()
-            .enumerate()
+        for (skipped, expected) in
+            ["/a", "/b", "/c/hub", "/d/huggingface/hub", "/e/.cache/huggingface/hub"].into_iter().enumerate()
         {
             assert_eq!(cache(&all[skipped..]).unwrap(), expected);
             // Empty is not set.

@@ -23,7 +23,8 @@ const OPTIONAL: [(&str, u64); 10] = [
 ];
 
 /// The files of which a tokenizer has one at least.
-pub(crate) const TOKENIZERS: [&str; 5] = ["tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model"];
+pub(crate) const TOKENIZERS: [&str; 5] =
+    ["tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model"];
 
 /// A model at one commit.
 #[derive(Debug, Deserialize)]
@@ -47,7 +48,8 @@ pub(super) enum Weights {
 
 impl Listing {
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
-        let listing: Self = serde_json::from_slice(json).map_err(|error| format!("it is no list of files ({error})"))?;
+        let listing: Self =
+            serde_json::from_slice(json).map_err(|error| format!("it is no list of files ({error})"))?;
         // It becomes a folder's name.
         match listing.sha.len() == 40 && listing.sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             true => Ok(listing),

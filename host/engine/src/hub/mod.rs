@@ -8,6 +8,8 @@ mod client;
 pub(crate) mod environment;
 mod listing;
 pub(crate) mod observer;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
@@ -144,7 +146,7 @@ impl Model<'_> {
                 (404, _, None) => format!("{hub} has no such model; check the id"),
                 (404, _, Some(file)) => format!("{hub} lists {file} and does not have it (404); try again later"),
                 (401, None, _) => format!(
-                    "{hub} gives {what} to nobody unknown (401): there is no such model, or it is private or gated; \
+                    "{hub} wants to know who asks for {what} (401): there is no such model, or it is private or gated; \
                      check the id, and for such a model {token}"
                 ),
                 (401, Some(used), _) => format!(
@@ -159,9 +161,9 @@ impl Model<'_> {
                     format!("{hub} had too many requests from here (429); wait some minutes, or use a token: {token}")
                 }
                 (429, ..) => format!("{hub} had too many requests from here (429); wait some minutes"),
-                _ => format!(
-                    "{hub} answers {status} instead of {what}; try again later, or set HF_ENDPOINT to a mirror"
-                ),
+                _ => {
+                    format!("{hub} answers {status} instead of {what}; try again later, or set HF_ENDPOINT to a mirror")
+                }
             },
             Fault::Unreachable(why) => format!(
                 "{hub} can't be reached ({why}); check the network, set HF_ENDPOINT where a mirror is to be used, or copy \
