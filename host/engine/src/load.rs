@@ -273,7 +273,7 @@ fn info(name: &str, weights: &Weights, origin: String, backend: &str, device: St
         width: config.width as u32,
         vocabulary: config.vocabulary as u32,
         context: config.context as u32,
-        end_of_text: config.end_of_text,
+        stop_tokens: config.stop_tokens,
         token_times: TokenTimes::Host,
     }
 }

@@ -84,7 +84,7 @@ fn a_model_is_described_by_its_folder() {
     assert_eq!((info.backend.as_str(), info.device.as_str()), ("candle", "cpu"));
     assert_eq!(info.weights, "sha256:dcf87b1704215a98789de8f3292f07d077dbd06ec242cd0d9887e82aac277a63");
     assert_eq!((info.layers, info.heads, info.width), (3, 4, 64));
-    assert_eq!((info.vocabulary, info.context, info.end_of_text), (512, 128, Some(0)));
+    assert_eq!((info.vocabulary, info.context, info.stop_tokens.as_slice()), (512, 128, [0].as_slice()));
     assert_eq!(info.parameters, (512 + 128) * 64 + 3 * (12 * 64 * 64 + 13 * 64) + 2 * 64);
     assert!(!info.synthetic() && model.notes.is_empty() && !model.auto_cpu);
 }
