@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
 use hf_hub::{Cache, Repo, RepoType};
 
+use crate::checkpoint::folder::{self, Holds};
 use crate::checkpoint::{CONFIG_FILE, Config, WEIGHTS_FILE};
 use crate::error::LoadError;
 use crate::synthetic;
@@ -25,19 +26,13 @@ pub(crate) fn find(model: &str, download: bool) -> Result<Source, LoadError> {
 }
 
 fn find_in(model: &str, download: bool, cache: &Cache) -> Result<Source, LoadError> {
-    // A size's name is a size, whatever lies in the present folder; a folder of that name is ./gpt2.
-    let is_size = synthetic::size(model).is_some();
-    if !is_size && Path::new(model).is_dir() {
-        return Ok(Source::Folder(model.into()));
-    }
-    if !is_size && Path::new(model).exists() {
-        return Err(LoadError::Unusable(format!(
-            "the model {model} is a file; give the folder that holds config.json and {WEIGHTS_FILE}"
-        )));
+    if let Some(folder) = folder(model)? {
+        return Ok(Source::Folder(folder));
     }
     let ids = ids(model);
-    if let Some(folder) = ids.iter().find_map(|id| cached(cache, id)) {
-        return Ok(Source::Folder(folder));
+    let found: Vec<_> = ids.iter().filter_map(|id| cached(cache, id)).collect();
+    if let Some((folder, _)) = found.iter().find(|(_, holds)| *holds == Holds::All) {
+        return Ok(Source::Folder(folder.clone()));
     }
     if download {
         return match ids.last() {
@@ -50,6 +45,18 @@ fn find_in(model: &str, download: bool, cache: &Cache) -> Result<Source, LoadErr
     }
     if let Some(config) = synthetic::size(model) {
         return Ok(Source::Synthetic(config));
+    }
+    match found.into_iter().next() {
+        // What loads it says why it can't.
+        Some((folder, Holds::Other)) => return Ok(Source::Folder(folder)),
+        Some((folder, _)) => return Err(cut_off(model, &folder)),
+        None => {}
+    }
+    if !ids.is_empty() && Path::new(model).is_dir() {
+        return Err(LoadError::Unusable(format!(
+            "'{model}' is the id of a model, and there is none of this id in the Hugging Face cache; for the folder of that \
+             name in the present folder, give ./{model}"
+        )));
     }
     let cache = cache.path().display();
     Err(LoadError::Unusable(if ids.is_empty() {
@@ -91,12 +98,42 @@ fn cache() -> Cache {
     }
 }
 
-fn cached(cache: &Cache, id: &str) -> Option<PathBuf> {
-    let repo = cache.repo(Repo::new(id.to_owned(), RepoType::Model));
-    let config = repo.get(CONFIG_FILE)?;
+/// The folder that a model's name means: one with a separator in it that is there. A name without one is a size or an id, whatever
+/// lies in the present folder.
+fn folder(model: &str) -> Result<Option<PathBuf>, LoadError> {
+    let path = Path::new(model);
+    let is_path = model.contains(std::path::is_separator) || [".", ".."].contains(&model);
+    if is_path && path.is_dir() {
+        return Ok(Some(path.to_owned()));
+    }
+    // Whoever names something that is there and is no folder means it.
+    if path.exists() && !path.is_dir() && synthetic::size(model).is_none() {
+        return Err(LoadError::Unusable(format!(
+            "the model {model} is a file; give the folder that holds config.json and {WEIGHTS_FILE}"
+        )));
+    }
+    Ok(None)
+}
+
+/// The newest folder of a model in the cache, and how much of the model it holds.
+fn cached(cache: &Cache, id: &str) -> Option<(PathBuf, Holds)> {
     // The file is a link into the cache's blobs; its folder is the snapshot.
-    repo.get(WEIGHTS_FILE)?;
-    config.parent().map(Path::to_owned)
+    let config = cache.repo(Repo::new(id.to_owned(), RepoType::Model)).get(CONFIG_FILE)?;
+    let folder = config.parent()?.to_owned();
+    let holds = folder::holds(&folder);
+    Some((folder, holds))
+}
+
+/// The error for a model that the cache has a part of, unless more of it would be of no use.
+fn cut_off(model: &str, folder: &Path) -> LoadError {
+    if let Err(error) = Config::of_folder(folder) {
+        return error;
+    }
+    LoadError::Unusable(format!(
+        "the Hugging Face cache has only a part of the model '{model}', without all of its weights, in {}; add --download to \
+         fetch the rest",
+        folder.display()
+    ))
 }
 
 fn fetch(id: &str, cache: &Cache) -> Result<PathBuf, LoadError> {
@@ -160,6 +197,66 @@ mod tests {
         std::fs::write(snapshot.join("model.safetensors"), "").unwrap();
         assert_eq!(find_in("gpt2", false, &cache).unwrap(), Source::Folder(snapshot.clone()));
         assert_eq!(find_in("openai-community/gpt2", false, &cache).unwrap(), Source::Folder(snapshot));
+    }
+
+    /// A cache with a model of the id someone/something in these files.
+    fn cache_with(files: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+        let cache = tempfile::tempdir().unwrap();
+        let repo = cache.path().join("models--someone--something");
+        let snapshot = repo.join("snapshots").join("abc");
+        std::fs::create_dir_all(&snapshot).unwrap();
+        std::fs::create_dir_all(repo.join("refs")).unwrap();
+        std::fs::write(repo.join("refs").join("main"), "abc").unwrap();
+        for (name, text) in files {
+            std::fs::write(snapshot.join(name), text).unwrap();
+        }
+        (cache, snapshot)
+    }
+
+    #[test]
+    fn a_model_in_the_cache_is_used_when_all_of_it_is_there() {
+        let index = r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#;
+        let find = |files: &[(&str, &str)]| {
+            let (cache, snapshot) = cache_with(files);
+            let found = find_in("someone/something", false, &Cache::new(cache.path().to_owned()));
+            let found = found.map(|source| assert_eq!(source, Source::Folder(snapshot)));
+            found.map_err(|error| error.to_string().replace(&cache.path().display().to_string(), "CACHE"))
+        };
+        let sharded = [
+            ("config.json", "{}"),
+            ("model.safetensors.index.json", index),
+            ("model-1.safetensors", ""),
+            ("model-2.safetensors", ""),
+        ];
+        assert_eq!(find(&sharded), Ok(()));
+        let cut_off =
+            Err("the Hugging Face cache has only a part of the model 'someone/something', without all of its \
+                           weights, in CACHE/models--someone--something/snapshots/abc; add --download to fetch the rest"
+                .to_owned());
+        assert_eq!(find(&sharded[..3]), cut_off);
+        assert_eq!(find(&sharded[..1]), cut_off);
+        // What loads it says why it can't, and more of it would not help.
+        assert_eq!(find(&[("config.json", "{}"), ("pytorch_model.bin", "")]), Ok(()));
+        let llama = find(&[("config.json", r#"{"model_type": "llama"}"#)]).unwrap_err();
+        assert!(llama.contains("has model_type = \"llama\", which is not supported"), "{llama}");
+    }
+
+    #[test]
+    fn a_name_without_a_separator_is_no_folder() {
+        assert_eq!(folder("src").unwrap(), None);
+        assert_eq!(folder("./src").unwrap(), Some("./src".into()));
+        assert_eq!(folder("src/cpu").unwrap(), Some("src/cpu".into()));
+        assert_eq!(folder("..").unwrap(), Some("..".into()));
+        assert_eq!(folder("./no").unwrap(), None);
+        let error = folder("Cargo.toml").unwrap_err().to_string();
+        assert!(error.starts_with("the model Cargo.toml is a file"), "{error}");
+        let cache = tempfile::tempdir().unwrap();
+        let error = find_in("src", false, &Cache::new(cache.path().to_owned())).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "'src' is the id of a model, and there is none of this id in the Hugging Face cache; for the folder of that \
+             name in the present folder, give ./src"
+        );
     }
 
     #[test]
