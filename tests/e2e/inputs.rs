@@ -149,7 +149,7 @@ fn models_whose_files_are_none() {
     let place = Place::new();
     let _socket = make_kinds(&place);
     model(&place);
-    let run = ["run", "--quick", "--quiet", "--device", "cpu", "--model", "model", "--set", "prompt-tokens=4"];
+    let run = ["run", "--quick", "--quiet", "--device", "cpu", "--model", "./model", "--set", "prompt-tokens=4"];
     let mut text = String::new();
     let files = ["config.json", "model.safetensors", "tokenizer.json", "vocab.json", "merges.txt"];
     for (file, kind) in files.into_iter().flat_map(|file| KINDS.map(|kind| (file, kind))) {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::shards::{INDEX_FILE, Shards};
+use crate::checkpoint::folder::{self, Holds};
 use crate::checkpoint::{CONFIG_FILE, Config, WEIGHTS_FILE};
 use crate::error::LoadError;
 use crate::hub::environment::{self, Environment};
@@ -26,26 +26,20 @@ pub(crate) fn find(model: &str, download: bool, watcher: &Watcher) -> Result<Sou
 }
 
 fn find_in(model: &str, download: bool, environment: &Environment<'_>, watcher: &Watcher) -> Result<Source, LoadError> {
-    // A size's name is a size, whatever lies in the present folder; a folder of that name is ./gpt2.
-    let is_size = synthetic::size(model).is_some();
-    if !is_size && Path::new(model).is_dir() {
-        return Ok(Source::Folder(model.into()));
-    }
-    if !is_size && Path::new(model).exists() {
-        return Err(LoadError::Unusable(format!(
-            "the model {model} is a file; give the folder that holds config.json and {WEIGHTS_FILE}"
-        )));
+    if let Some(folder) = folder(model)? {
+        return Ok(Source::Folder(folder));
     }
     let ids = ids(model);
     let cache = environment.cache().map_err(LoadError::Unusable)?.map(Cache::new);
-    let cached = ids.iter().find_map(|id| Some((id, cached(cache.as_ref()?, id)?)));
-    if let Some((id, folder)) = &cached
-        && !(download && environment.offline().is_none() && lacks_tokenizer(cache.as_ref(), id))
+    let found: Vec<_> = ids.iter().filter_map(|id| Some((id, cached(cache.as_ref()?, id)?))).collect();
+    let whole = found.iter().find(|(_, (_, holds))| *holds == Holds::All);
+    if let Some((_, (folder, _))) = whole
+        && !(download && environment.offline().is_none() && lacks_tokenizer(folder))
     {
         return Ok(Source::Folder(folder.clone()));
     }
     if download {
-        let Some(id) = cached.map(|(id, _)| id).or(ids.last()) else {
+        let Some(id) = whole.map(|(id, _)| *id).or(ids.last()) else {
             return Err(LoadError::Unusable(format!(
                 "no model can be downloaded as '{model}'; give the id of a model on the Hugging Face hub, as in \
                  owner/name"
@@ -55,6 +49,18 @@ fn find_in(model: &str, download: bool, environment: &Environment<'_>, watcher: 
     }
     if let Some(config) = synthetic::size(model) {
         return Ok(Source::Synthetic(config));
+    }
+    match found.into_iter().next() {
+        // What loads it says why it can't.
+        Some((_, (folder, Holds::Other))) => return Ok(Source::Folder(folder)),
+        Some((_, (folder, _))) => return Err(cut_off(model, &folder)),
+        None => {}
+    }
+    if !ids.is_empty() && Path::new(model).is_dir() {
+        return Err(LoadError::Unusable(format!(
+            "'{model}' is the id of a model, and there is none of this id in the Hugging Face cache; for the folder of that \
+             name in the present folder, give ./{model}"
+        )));
     }
     let place = match &cache {
         Some(cache) => format!("nothing of this id in the Hugging Face cache {}", cache.path().display()),
@@ -93,21 +99,47 @@ fn ids(model: &str) -> Vec<String> {
 /// What to do where there is no place for a cache.
 const NO_CACHE: &str = "set HOME, HF_HOME or HF_HUB_CACHE to an absolute path";
 
-/// The folder of a model of which all is there that it can't be used without.
-fn cached(cache: &Cache, id: &str) -> Option<PathBuf> {
-    let repo = cache.repo(id);
-    // The file is a link into the cache's blobs; its folder is the snapshot.
-    let folder = repo.get(CONFIG_FILE)?.parent()?.to_owned();
-    if repo.get(WEIGHTS_FILE).is_none() {
-        let shards = Shards::read(&repo.get(INDEX_FILE)?).ok()?;
-        shards.files().into_iter().all(|file| repo.get(file).is_some()).then_some(())?;
+/// The folder that a model's name means: one with a separator in it that is there. A name without one is a size or an id, whatever
+/// lies in the present folder.
+fn folder(model: &str) -> Result<Option<PathBuf>, LoadError> {
+    let path = Path::new(model);
+    let is_path = model.contains(std::path::is_separator) || [".", ".."].contains(&model);
+    if is_path && path.is_dir() {
+        return Ok(Some(path.to_owned()));
     }
-    Some(folder)
+    // Whoever names something that is there and is no folder means it.
+    if path.exists() && !path.is_dir() && synthetic::size(model).is_none() {
+        return Err(LoadError::Unusable(format!(
+            "the model {model} is a file; give the folder that holds config.json and {WEIGHTS_FILE}"
+        )));
+    }
+    Ok(None)
+}
+
+/// The newest folder of a model in the cache, and how much of the model it holds.
+fn cached(cache: &Cache, id: &str) -> Option<(PathBuf, Holds)> {
+    // The file is a link into the cache's blobs; its folder is the snapshot.
+    let config = cache.repo(id).get(CONFIG_FILE)?;
+    let folder = config.parent()?.to_owned();
+    let holds = folder::holds(&folder);
+    Some((folder, holds))
+}
+
+/// The error for a model that the cache has a part of, unless more of it would be of no use.
+fn cut_off(model: &str, folder: &Path) -> LoadError {
+    if let Err(error) = Config::of_folder(folder) {
+        return error;
+    }
+    LoadError::Unusable(format!(
+        "the Hugging Face cache has only a part of the model '{model}', without all of its weights, in {}; add --download to \
+         fetch the rest",
+        folder.display()
+    ))
 }
 
 /// Whether it was fetched without a tokenizer, such as by an older harness that one did not come to.
-fn lacks_tokenizer(cache: Option<&Cache>, id: &str) -> bool {
-    cache.is_some_and(|cache| TOKENIZERS.iter().all(|file| cache.repo(id).get(file).is_none()))
+fn lacks_tokenizer(folder: &Path) -> bool {
+    TOKENIZERS.iter().all(|file| !folder.join(file).exists())
 }
 
 fn fetch(
@@ -157,6 +189,90 @@ mod tests {
         std::fs::write(snapshot.join("model.safetensors"), "").unwrap();
         assert_eq!(find_in("gpt2", false, cache).unwrap(), Source::Folder(snapshot.clone()));
         assert_eq!(find_in("openai-community/gpt2", false, cache).unwrap(), Source::Folder(snapshot));
+    }
+
+    /// A cache with a model of the id someone/something in these files.
+    fn cache_with(files: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
+        let cache = tempfile::tempdir().unwrap();
+        let repo = cache.path().join("models--someone--something");
+        let snapshot = repo.join("snapshots").join("abc");
+        std::fs::create_dir_all(&snapshot).unwrap();
+        std::fs::create_dir_all(repo.join("refs")).unwrap();
+        std::fs::write(repo.join("refs").join("main"), "abc").unwrap();
+        for (name, text) in files {
+            std::fs::write(snapshot.join(name), text).unwrap();
+        }
+        (cache, snapshot)
+    }
+
+    #[test]
+    fn a_model_in_the_cache_is_used_when_all_of_it_is_there() {
+        let index = r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#;
+        let find = |files: &[(&str, &str)]| {
+            let (cache, snapshot) = cache_with(files);
+            let found = find_in("someone/something", false, cache.path());
+            let found = found.map(|source| assert_eq!(source, Source::Folder(snapshot)));
+            found.map_err(|error| error.to_string().replace(&cache.path().display().to_string(), "CACHE"))
+        };
+        let sharded = [
+            ("config.json", "{}"),
+            ("model.safetensors.index.json", index),
+            ("model-1.safetensors", ""),
+            ("model-2.safetensors", ""),
+        ];
+        assert_eq!(find(&sharded), Ok(()));
+        let cut_off =
+            Err("the Hugging Face cache has only a part of the model 'someone/something', without all of its \
+                           weights, in CACHE/models--someone--something/snapshots/abc; add --download to fetch the rest"
+                .to_owned());
+        assert_eq!(find(&sharded[..3]), cut_off);
+        assert_eq!(find(&sharded[..1]), cut_off);
+        // What loads it says why it can't, and more of it would not help.
+        assert_eq!(find(&[("config.json", "{}"), ("pytorch_model.bin", "")]), Ok(()));
+        let llama = find(&[("config.json", r#"{"model_type": "llama"}"#)]).unwrap_err();
+        assert!(llama.contains("has model_type = \"llama\", which is not supported"), "{llama}");
+    }
+
+    #[test]
+    fn a_name_without_a_separator_is_no_folder() {
+        assert_eq!(folder("src").unwrap(), None);
+        assert_eq!(folder("./src").unwrap(), Some("./src".into()));
+        assert_eq!(folder("src/cpu").unwrap(), Some("src/cpu".into()));
+        assert_eq!(folder("..").unwrap(), Some("..".into()));
+        assert_eq!(folder("./no").unwrap(), None);
+        let error = folder("Cargo.toml").unwrap_err().to_string();
+        assert!(error.starts_with("the model Cargo.toml is a file"), "{error}");
+        let cache = tempfile::tempdir().unwrap();
+        let error = find_in("src", false, cache.path()).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "'src' is the id of a model, and there is none of this id in the Hugging Face cache; for the folder of that \
+             name in the present folder, give ./src"
+        );
+    }
+
+    #[test]
+    fn a_model_without_its_tokenizer_is_completed_where_that_is_allowed() {
+        let hub = fake_hub::Hub::start(&[]);
+        let (cache, snapshot) = cache_with(&[("config.json", "{}"), ("model.safetensors", "")]);
+        let cache = cache.path().to_owned().into_os_string();
+        let find = |download, offline: &'static str| {
+            let variables = |name: &str| match name {
+                "HF_HUB_CACHE" => Some(cache.clone()),
+                "HF_ENDPOINT" => Some(hub.endpoint().into()),
+                "HF_HUB_OFFLINE" => Some(offline.into()),
+                _ => None,
+            };
+            super::find_in("someone/something", download, &Environment(&variables), &Watcher::default())
+        };
+        assert_eq!(find(false, "").unwrap(), Source::Folder(snapshot.clone()));
+        assert_eq!(find(true, "1").unwrap(), Source::Folder(snapshot.clone()));
+        assert_eq!(hub.asked().len(), 0);
+        assert!(find(true, "").unwrap_err().to_string().ends_with("has no such model; check the id"));
+        std::fs::write(snapshot.join("tokenizer.json"), "").unwrap();
+        hub.asked();
+        assert_eq!(find(true, "").unwrap(), Source::Folder(snapshot.clone()));
+        assert_eq!(hub.asked().len(), 0);
     }
 
     #[test]

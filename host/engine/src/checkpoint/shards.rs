@@ -7,6 +7,7 @@ use harness_core::format::count;
 use harness_core::input;
 use serde::Deserialize;
 
+use super::lfs;
 use crate::error::LoadError;
 
 /// The index's file in a model folder.
@@ -28,6 +29,7 @@ impl Shards {
     /// Reads an index. Each file that it names lies in the index's own folder and ends in `.safetensors`.
     pub(crate) fn read(index: &Path) -> Result<Self, LoadError> {
         let bytes = input::read(index, MAX_BYTES).map_err(|error| damaged(index, &error.fault.to_string()))?;
+        lfs::refuse_pointer(index, &bytes)?;
         Self::parse(&bytes).map_err(|error| damaged(index, &error))
     }
 
