@@ -108,6 +108,50 @@ fn the_token_is_shown_to_the_hub_alone() {
 }
 
 #[test]
+fn a_model_in_several_files_is_downloaded_and_used() {
+    let hub = hub();
+    let whole = weights();
+    let data = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let tensors: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&whole[8..data]).unwrap();
+    let files = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    let part = |which: usize| {
+        let mut header = serde_json::Map::new();
+        let mut bytes = Vec::new();
+        for (name, tensor) in tensors.iter().filter(|(name, _)| *name != "__metadata__").skip(which).step_by(2) {
+            let offset = |at: usize| tensor["data_offsets"][at].as_u64().unwrap() as usize;
+            let start = bytes.len();
+            bytes.extend_from_slice(&whole[data + offset(0)..data + offset(1)]);
+            let mut tensor = tensor.clone();
+            tensor["data_offsets"] = serde_json::json!([start, bytes.len()]);
+            header.insert(name.clone(), tensor);
+        }
+        let names: Vec<_> = header.keys().cloned().collect();
+        let mut json = serde_json::to_vec(&header).unwrap();
+        json.resize(json.len().next_multiple_of(8), b' ');
+        ([(json.len() as u64).to_le_bytes().to_vec(), json, bytes].concat(), names)
+    };
+    let mut map = serde_json::Map::new();
+    for (which, file) in files.into_iter().enumerate() {
+        let (bytes, names) = part(which);
+        map.extend(names.into_iter().map(|name| (name, file.into())));
+        hub.has(file, File::large(bytes));
+    }
+    let one = command(&Place::new(), &hub).output().unwrap();
+    hub.lose("model.safetensors");
+    hub.has("model.safetensors.index.json", File::small(serde_json::json!({ "weight_map": map }).to_string()));
+    let place = Place::new();
+    let several = command(&place, &hub).output().unwrap();
+    works(&several);
+    let tokens =
+        |output: &Output| serde_json::from_str::<serde_json::Value>(&stdout(output)).unwrap()["tokens"].clone();
+    assert_eq!(tokens(&one), tokens(&several));
+    // And from the cache, without the hub.
+    hub.asked();
+    works(&command(&place, &hub).output().unwrap());
+    assert!(hub.asked().is_empty());
+}
+
+#[test]
 fn the_cache_is_pythons() {
     let hub = hub();
     let place = Place::new();

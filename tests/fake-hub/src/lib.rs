@@ -205,6 +205,13 @@ impl Hub {
         state.files.insert(name.to_owned(), file);
     }
 
+    /// Has and lists it no more.
+    pub fn lose(&self, name: &str) {
+        let mut state = self.state();
+        state.listed.retain(|listed| listed != name);
+        state.files.remove(name);
+    }
+
     /// Answers so when it is asked for the list of files.
     pub fn list_as(&self, status: u16, body: &str) {
         self.state().listing = Some((status, body.into()));
