@@ -242,7 +242,7 @@ pub fn load_simulated(settings: &SimulatedSettings, seed: u64) -> Loaded {
 
 /// The weights, where they come from as a recording says it, and the tokenizer.
 fn weights(options: &LoadOptions) -> Result<(Weights, String, WithNote), LoadError> {
-    match source::find(&options.model, options.download)? {
+    match source::find(&options.model, options.download, &options.watcher)? {
         Source::Folder(folder) => {
             let loaded = checkpoint::load(&folder, options.dtype)?;
             let tokenizer = tokenizer::of_folder(&folder)?;

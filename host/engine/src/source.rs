@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
-use hf_hub::{Cache, Repo, RepoType};
-
 use crate::checkpoint::folder::{self, Holds};
 use crate::checkpoint::{CONFIG_FILE, Config, WEIGHTS_FILE};
 use crate::error::LoadError;
+use crate::hub::environment::{self, Environment};
+use crate::hub::observer::Watcher;
+use crate::hub::{self, Cache, TOKENIZERS};
 use crate::synthetic;
 
 /// Where a model's weights come from.
@@ -21,35 +21,39 @@ pub(crate) enum Source {
 
 /// Looks for `model` as a folder, then in the local Hugging Face cache, then, where allowed, on the hub; the published
 /// sizes are at last drawn from a seed.
-pub(crate) fn find(model: &str, download: bool) -> Result<Source, LoadError> {
-    find_in(model, download, &cache())
+pub(crate) fn find(model: &str, download: bool, watcher: &Watcher) -> Result<Source, LoadError> {
+    find_in(model, download, &Environment(&environment::process), watcher)
 }
 
-fn find_in(model: &str, download: bool, cache: &Cache) -> Result<Source, LoadError> {
+fn find_in(model: &str, download: bool, environment: &Environment<'_>, watcher: &Watcher) -> Result<Source, LoadError> {
     if let Some(folder) = folder(model)? {
         return Ok(Source::Folder(folder));
     }
     let ids = ids(model);
-    let found: Vec<_> = ids.iter().filter_map(|id| cached(cache, id)).collect();
-    if let Some((folder, _)) = found.iter().find(|(_, holds)| *holds == Holds::All) {
+    let cache = environment.cache().map_err(LoadError::Unusable)?.map(Cache::new);
+    let found: Vec<_> = ids.iter().filter_map(|id| Some((id, cached(cache.as_ref()?, id)?))).collect();
+    let whole = found.iter().find(|(_, (_, holds))| *holds == Holds::All);
+    if let Some((id, (folder, _))) = whole
+        && !(download && environment.offline().is_none() && lacks_tokenizer(cache.as_ref(), id))
+    {
         return Ok(Source::Folder(folder.clone()));
     }
     if download {
-        return match ids.last() {
-            Some(id) => fetch(id, cache).map(Source::Folder),
-            None => Err(LoadError::Unusable(format!(
+        let Some(id) = whole.map(|(id, _)| *id).or(ids.last()) else {
+            return Err(LoadError::Unusable(format!(
                 "no model can be downloaded as '{model}'; give the id of a model on the Hugging Face hub, as in \
                  owner/name"
-            ))),
+            )));
         };
+        return fetch(id, cache.as_ref(), environment, watcher).map(Source::Folder);
     }
     if let Some(config) = synthetic::size(model) {
         return Ok(Source::Synthetic(config));
     }
     match found.into_iter().next() {
         // What loads it says why it can't.
-        Some((folder, Holds::Other)) => return Ok(Source::Folder(folder)),
-        Some((folder, _)) => return Err(cut_off(model, &folder)),
+        Some((_, (folder, Holds::Other))) => return Ok(Source::Folder(folder)),
+        Some((_, (folder, _))) => return Err(cut_off(model, &folder)),
         None => {}
     }
     if !ids.is_empty() && Path::new(model).is_dir() {
@@ -58,7 +62,10 @@ fn find_in(model: &str, download: bool, cache: &Cache) -> Result<Source, LoadErr
              name in the present folder, give ./{model}"
         )));
     }
-    let cache = cache.path().display();
+    let place = match &cache {
+        Some(cache) => format!("nothing of this id in the Hugging Face cache {}", cache.path().display()),
+        None => format!("no Hugging Face cache ({NO_CACHE})"),
+    };
     Err(LoadError::Unusable(if ids.is_empty() {
         format!(
             "there is no model folder {model}; give an existing folder, the id of a model on the Hugging Face hub, or \
@@ -66,8 +73,7 @@ fn find_in(model: &str, download: bool, cache: &Cache) -> Result<Source, LoadErr
         )
     } else {
         format!(
-            "there is no model '{model}': no such folder, and nothing of this id in the Hugging Face cache {cache}; \
-             add --download to fetch it from the hub, or use gpt2, gpt2-medium, gpt2-large or gpt2-xl, which need no \
+            "there is no model '{model}': no such folder, and {place}; add --download to fetch it from the hub, or use gpt2, gpt2-medium, gpt2-large or gpt2-xl, which need no \
              download"
         )
     }))
@@ -90,13 +96,8 @@ fn ids(model: &str) -> Vec<String> {
     }
 }
 
-/// The cache that Python's huggingface_hub uses, too.
-fn cache() -> Cache {
-    match std::env::var_os("HF_HUB_CACHE") {
-        Some(folder) if !folder.is_empty() => Cache::new(folder.into()),
-        _ => Cache::from_env(),
-    }
-}
+/// What to do where there is no place for a cache.
+const NO_CACHE: &str = "set HOME, HF_HOME or HF_HUB_CACHE to an absolute path";
 
 /// The folder that a model's name means: one with a separator in it that is there. A name without one is a size or an id, whatever
 /// lies in the present folder.
@@ -118,7 +119,7 @@ fn folder(model: &str) -> Result<Option<PathBuf>, LoadError> {
 /// The newest folder of a model in the cache, and how much of the model it holds.
 fn cached(cache: &Cache, id: &str) -> Option<(PathBuf, Holds)> {
     // The file is a link into the cache's blobs; its folder is the snapshot.
-    let config = cache.repo(Repo::new(id.to_owned(), RepoType::Model)).get(CONFIG_FILE)?;
+    let config = cache.repo(id).get(CONFIG_FILE)?;
     let folder = config.parent()?.to_owned();
     let holds = folder::holds(&folder);
     Some((folder, holds))
@@ -136,52 +137,43 @@ fn cut_off(model: &str, folder: &Path) -> LoadError {
     ))
 }
 
-fn fetch(id: &str, cache: &Cache) -> Result<PathBuf, LoadError> {
-    let endpoint = std::env::var("HF_ENDPOINT").unwrap_or_else(|_| "https://huggingface.co".into());
-    let failed = |what: String| LoadError::Unusable(format!("the model '{id}' can't be downloaded: {what}"));
-    let api = ApiBuilder::from_cache(cache.clone())
-        .with_endpoint(endpoint.clone())
-        .with_progress(false)
-        .build()
-        .map_err(|error| failed(explain(&error, &endpoint, CONFIG_FILE)))?;
-    let repo = api.repo(Repo::new(id.to_owned(), RepoType::Model));
-    let get = |repo: &ApiRepo, file: &str| repo.get(file).map_err(|error| failed(explain(&error, &endpoint, file)));
-    tracing::info!("downloading {id} from {endpoint}");
-    let config = get(&repo, CONFIG_FILE)?;
-    for file in ["tokenizer.json", "vocab.json", "merges.txt"] {
-        // A model need not have each of them; without any it gets GPT-2's own.
-        let _ = repo.get(file);
-    }
-    get(&repo, WEIGHTS_FILE)?;
-    config.parent().map(Path::to_owned).ok_or_else(|| failed(format!("{} has no folder", config.display())))
+/// Whether it was fetched without a tokenizer, such as by an older harness that one did not come to.
+fn lacks_tokenizer(cache: Option<&Cache>, id: &str) -> bool {
+    cache.is_some_and(|cache| TOKENIZERS.iter().all(|file| cache.repo(id).get(file).is_none()))
 }
 
-fn explain(error: &ApiError, endpoint: &str, file: &str) -> String {
-    let text = error.to_string();
-    if text.contains("404") {
-        format!("{endpoint} has no such model, or it has no {file}; check the id")
-    } else if text.contains("401") || text.contains("403") {
-        format!(
-            "{endpoint} refuses access to {file}; check the id, and for a private or gated model put a token in the \
-             Hugging Face cache with `hf auth login`"
-        )
-    } else {
-        format!(
-            "{file} did not come from {endpoint} ({text}); check the network, set HF_ENDPOINT where a mirror is to be \
-             used, or copy the model's folder here and give its path"
-        )
+fn fetch(
+    id: &str,
+    cache: Option<&Cache>,
+    environment: &Environment<'_>,
+    watcher: &Watcher,
+) -> Result<PathBuf, LoadError> {
+    let failed = |why: String| Err(LoadError::Unusable(format!("the model '{id}' can't be downloaded: {why}")));
+    if let Some(variable) = environment.offline() {
+        return failed(format!("{variable} is set, so nothing is fetched, and it is not on this machine; unset it"));
+    }
+    match cache {
+        Some(cache) => hub::fetch(id, cache, environment, watcher),
+        None => failed(format!("there is no folder for models; {NO_CACHE}")),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use super::*;
+
+    fn find_in(model: &str, download: bool, cache: &Path) -> Result<Source, LoadError> {
+        let variables = |name: &str| (name == "HF_HUB_CACHE").then(|| OsString::from(cache));
+        super::find_in(model, download, &Environment(&variables), &Watcher::default())
+    }
 
     #[test]
     fn a_name_is_looked_for_in_the_cache_before_it_is_drawn_from_a_seed() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::new(folder.path().to_owned());
-        assert_eq!(find_in("gpt2", false, &cache).unwrap(), Source::Synthetic(Config::published(12, 12, 768)));
+        let cache = folder.path();
+        assert_eq!(find_in("gpt2", false, cache).unwrap(), Source::Synthetic(Config::published(12, 12, 768)));
 
         let repo = folder.path().join("models--openai-community--gpt2");
         let snapshot = repo.join("snapshots").join("abc");
@@ -190,13 +182,13 @@ mod tests {
         std::fs::write(repo.join("refs").join("main"), "abc").unwrap();
         std::fs::write(snapshot.join("config.json"), "{}").unwrap();
         assert_eq!(
-            find_in("gpt2", false, &cache).unwrap(),
+            find_in("gpt2", false, cache).unwrap(),
             Source::Synthetic(Config::published(12, 12, 768)),
             "a download that was cut off"
         );
         std::fs::write(snapshot.join("model.safetensors"), "").unwrap();
-        assert_eq!(find_in("gpt2", false, &cache).unwrap(), Source::Folder(snapshot.clone()));
-        assert_eq!(find_in("openai-community/gpt2", false, &cache).unwrap(), Source::Folder(snapshot));
+        assert_eq!(find_in("gpt2", false, cache).unwrap(), Source::Folder(snapshot.clone()));
+        assert_eq!(find_in("openai-community/gpt2", false, cache).unwrap(), Source::Folder(snapshot));
     }
 
     /// A cache with a model of the id someone/something in these files.
@@ -218,7 +210,7 @@ mod tests {
         let index = r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#;
         let find = |files: &[(&str, &str)]| {
             let (cache, snapshot) = cache_with(files);
-            let found = find_in("someone/something", false, &Cache::new(cache.path().to_owned()));
+            let found = find_in("someone/something", false, cache.path());
             let found = found.map(|source| assert_eq!(source, Source::Folder(snapshot)));
             found.map_err(|error| error.to_string().replace(&cache.path().display().to_string(), "CACHE"))
         };
@@ -251,7 +243,7 @@ mod tests {
         let error = folder("Cargo.toml").unwrap_err().to_string();
         assert!(error.starts_with("the model Cargo.toml is a file"), "{error}");
         let cache = tempfile::tempdir().unwrap();
-        let error = find_in("src", false, &Cache::new(cache.path().to_owned())).unwrap_err().to_string();
+        let error = find_in("src", false, cache.path()).unwrap_err().to_string();
         assert_eq!(
             error,
             "'src' is the id of a model, and there is none of this id in the Hugging Face cache; for the folder of that \
@@ -262,8 +254,8 @@ mod tests {
     #[test]
     fn what_is_nowhere_is_an_error_with_the_places_and_the_way_to_get_it() {
         let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::new(folder.path().to_owned());
-        let error = find_in("someone/something", false, &cache).unwrap_err().to_string();
+        let cache = folder.path();
+        let error = find_in("someone/something", false, cache).unwrap_err().to_string();
         assert_eq!(
             error.replace(&folder.path().display().to_string(), "CACHE"),
             "there is no model 'someone/something': no such folder, and nothing of this id in the Hugging Face cache \
@@ -271,12 +263,12 @@ mod tests {
              need no download"
         );
         assert_eq!(
-            find_in("./no/such/folder", false, &cache).unwrap_err().to_string(),
+            find_in("./no/such/folder", false, cache).unwrap_err().to_string(),
             "there is no model folder ./no/such/folder; give an existing folder, the id of a model on the Hugging Face \
              hub, or one of gpt2, gpt2-medium, gpt2-large and gpt2-xl"
         );
         assert_eq!(
-            find_in("../x", true, &cache).unwrap_err().to_string(),
+            find_in("../x", true, cache).unwrap_err().to_string(),
             "no model can be downloaded as '../x'; give the id of a model on the Hugging Face hub, as in owner/name"
         );
     }

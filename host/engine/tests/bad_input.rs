@@ -435,6 +435,7 @@ fn auto_takes_the_cpu_and_says_why() {
     let options = LoadOptions { model: folder.path().to_str().unwrap().into(), ..Default::default() };
     let model = load(&options).unwrap_or_else(|error| panic!("{error}"));
     assert!(model.auto_cpu);
-    let said = "no NVIDIA GPU can be used: this harness was built without CUDA (cargo feature cuda); running on the CPU";
+    let said =
+        "no NVIDIA GPU can be used: this harness was built without CUDA (cargo feature cuda); running on the CPU";
     assert_eq!(model.notes[0], said);
 }

@@ -403,7 +403,7 @@ fn foretell(
 ) -> Outcome {
     // The rehearsal is what the user asked for, also of a run that is to be quiet.
     let loud = RunSettings { quiet: false, ..settings.clone() };
-    let mut loaded = model::ready(&settings.model, settings.seed)?;
+    let mut loaded = model::ready(&settings.model, settings.seed, &Screen::new(settings.quiet))?;
     let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
     let stop = interrupt::watch()?;
     let mut table = plain_table();
