@@ -73,8 +73,8 @@ fn find_in(model: &str, download: bool, environment: &Environment<'_>, watcher: 
         )
     } else {
         format!(
-            "there is no model '{model}': no such folder, and {place}; add --download to fetch it from the hub, or use gpt2, gpt2-medium, gpt2-large or gpt2-xl, which need no \
-             download"
+            "there is no model '{model}': no such folder, and {place}; add --download to fetch it from the hub, or use \
+             gpt2, gpt2-medium, gpt2-large or gpt2-xl, which need no download"
         )
     }))
 }

@@ -221,7 +221,7 @@ fn other_kinds_of_model() {
     let generation = write("generation_config.json", b"{\"eos_token_id\": [1.5]}");
     assert_eq!(
         message(&tiny(), generation),
-        "the model's generation settings FOLDER/generation_config.json has eos_token_id = 1.5, which is no token; correct it"
+        "the file FOLDER/generation_config.json has eos_token_id = 1.5, which is no token; correct it"
     );
 }
 

@@ -146,12 +146,14 @@ impl Config {
             return Ok(config);
         }
         let shown = path.display();
-        let unusable = |what: String| LoadError::Unusable(format!("the model's generation settings {shown} {what}"));
-        let text = input::read_text(&path, MAX_BYTES)
-            .map_err(|error| unusable(format!("can't be read: {}; copy them again, or remove them", error.fault)))?;
+        let unusable = |what: String| LoadError::Unusable(format!("the file {shown} {what}"));
+        let text = input::read_text(&path, MAX_BYTES).map_err(|error| {
+            unusable(format!("can't be read: {}; copy it again from the model's source", error.fault))
+        })?;
         lfs::refuse_pointer(&path, text.as_bytes())?;
-        let json: Generation = serde_json::from_str(&text)
-            .map_err(|error| unusable(format!("can't be understood: {error}; correct them, or remove them")))?;
+        let json: Generation = serde_json::from_str(&text).map_err(|error| {
+            unusable(format!("can't be understood: {error}; copy it again from the model's source"))
+        })?;
         match stop::tokens(json.eos_token_id.as_ref(), config.vocabulary).map_err(unusable)? {
             Some(stop_tokens) => Ok(Self { stop_tokens, ..config }),
             None => Ok(config),
