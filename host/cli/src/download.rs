@@ -83,7 +83,7 @@ mod tests {
         let now = |size, before| Now { file: "model.safetensors".into(), size, before, started: now, shown: now };
         assert_eq!(
             now(Some(548_000_000), 100_000_000).line(200_000_000, Duration::from_secs(2)),
-            "downloading model.safetensors: 200.0 MB of 548.0 MB, 50.0 MB/s, 7 s left"
+            "downloading model.safetensors: 200.0 MB of 548.0 MB, 50.0 MB/s, 7.0 s left"
         );
         assert_eq!(now(None, 0).line(1_000, Duration::from_secs(1)), "downloading model.safetensors: 1.0 kB, 1.0 kB/s");
         assert_eq!(now(Some(5), 0).line(0, Duration::ZERO), "downloading model.safetensors: 0 B of 5 B, 0 B/s");
