@@ -195,25 +195,26 @@ fn models() {
     let with = |model: &'static str| run.iter().copied().chain([model]).collect::<Vec<_>>();
     refuse("model_unknown", &place, &with("gpt-9"));
     std::fs::create_dir(place.path("empty")).unwrap();
-    refuse("model_without_config", &place, &with("empty"));
+    refuse("model_without_config", &place, &with("./empty"));
+    refuse("model_of_a_folders_bare_name", &place, &with("empty"));
     model(&place);
     let weights = place.path("model/model.safetensors");
     let whole = std::fs::read(&weights).unwrap();
     std::fs::write(&weights, &whole[..whole.len() / 2]).unwrap();
-    refuse("model_truncated", &place, &with("model"));
+    refuse("model_truncated", &place, &with("./model"));
     std::fs::write(&weights, renamed(&whole, "transformer.h.1.mlp.c_fc.bias", "transformer.h.1.mlp.c_fc.bios"))
         .unwrap();
-    refuse("model_without_a_tensor", &place, &with("model"));
+    refuse("model_without_a_tensor", &place, &with("./model"));
     std::fs::write(&weights, renamed(&whole, "\"F32\"", "\"I32\"")).unwrap();
-    refuse("model_of_another_dtype", &place, &with("model"));
+    refuse("model_of_another_dtype", &place, &with("./model"));
     std::fs::write(&weights, &whole).unwrap();
     let config = std::fs::read_to_string(place.path("model/config.json")).unwrap();
     place.write("model/config.json", config.replace("\"n_embd\": 64", "\"n_embd\": 32"));
-    refuse("model_of_another_shape", &place, &with("model"));
+    refuse("model_of_another_shape", &place, &with("./model"));
     place.write("model/config.json", config.replace("\"gelu_new\"", "\"swish\""));
-    refuse("model_with_another_activation", &place, &with("model"));
+    refuse("model_with_another_activation", &place, &with("./model"));
     place.write("model/config.json", "{");
-    refuse("model_with_a_broken_config", &place, &with("model"));
+    refuse("model_with_a_broken_config", &place, &with("./model"));
 }
 
 /// The first occurrence of a text of a safetensors header replaced by one of the same length.

@@ -275,7 +275,8 @@ fn what_was_recorded_before_a_cut_is_compared_with_a_warning() {
     assert_eq!((code(&cut), verdict(&cut, "latency")), (0, "same".to_owned()), "{}", told(&cut));
     let said = stderr(&cut);
     assert!(
-        said.contains("line 6 is cut") && said.contains("cut.jsonl is unfinished: only its 4 finished runs count"),
+        said.contains("line 6 ends in the middle")
+            && said.contains("cut.jsonl is unfinished: only its 4 finished runs count"),
         "{said}"
     );
 }

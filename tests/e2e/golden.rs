@@ -90,3 +90,58 @@ fn the_same_seed_samples_the_same_tokens() {
     assert_eq!(sample("4"), sample("4"));
     assert_ne!(sample("4"), sample("5"));
 }
+
+/// What a folder's files name as stop tokens, alone and together, ends a text where transformers ends it.
+#[test]
+fn every_token_that_a_folder_names_ends_a_text() {
+    for name in ["stop-list", "generation-config"] {
+        let model = golden().join("variants").join(name);
+        let golden = golden_json(&format!("variants/{name}/golden.json"));
+        let most = golden["new"].as_u64().unwrap();
+        let mut ended = 0;
+        for case in golden["cases"].as_array().unwrap() {
+            let prompt: Vec<String> = numbers(&case["prompt"]).iter().map(f64::to_string).collect();
+            let most = most.to_string();
+            let model = model.to_str().unwrap();
+            let given = generate(&["--model", model, "--tokens", &prompt.join(","), "--max-new-tokens", &most]);
+            assert_eq!(given["tokens"], case["greedy"], "{name}");
+            ended += usize::from(given["finish"] == "end-of-text");
+        }
+        assert_eq!(ended, 1, "{name}");
+    }
+}
+
+/// A model's vocabulary may be larger than its tokenizer's: what has no text is left out of the text, and of nothing else.
+#[test]
+fn tokens_without_text_leave_the_rest_of_the_text() {
+    let place = Place::new();
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::create_dir_all(place.path("model")).unwrap();
+        std::fs::copy(golden().join("prefixed-f32").join(file), place.path("model").join(file)).unwrap();
+    }
+    let whole = |place: &Place, vocabulary: u32| -> Value {
+        let tokens: Vec<_> = (0..vocabulary).map(|token| format!("\"<{token}>\": {token}")).collect();
+        place.write("model/vocab.json", format!("{{{}}}", tokens.join(", ")));
+        place.write("model/merges.txt", "");
+        let model = ["generate", "--json", "--device", "cpu", "--model", "./model"];
+        let output = place
+            .command(BINARY)
+            .args(model)
+            .args(["--ignore-end-of-text", "--max-new-tokens", "24", "--tokens", "1,2,3"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        serde_json::from_str(&stdout(&output)).unwrap()
+    };
+    let all = whole(&place, 512);
+    let tokens = all["tokens"].as_array().unwrap();
+    let text = |most: u64| -> String {
+        let with_text = tokens.iter().map(|token| token.as_u64().unwrap()).filter(|&token| token < most);
+        with_text.map(|token| format!("<{token}>")).collect()
+    };
+    assert_eq!(all["text"], text(512));
+    let padded = whole(&place, 256);
+    assert_eq!(padded["tokens"], all["tokens"]);
+    assert_eq!(padded["text"], text(256));
+    assert!(text(256) != text(512) && !text(256).is_empty(), "{tokens:?}");
+}

@@ -210,7 +210,7 @@ fn a_recording_from_another_time_reports_with_a_cut_line() {
     place.write("cut.jsonl", &text[..text.len() - 20]);
     let output = harness(&place, &["report", "cut.jsonl"]);
     assert!(output.status.success(), "{}", told(&output));
-    assert!(stderr(&output).contains("line 4 is cut"), "{}", told(&output));
+    assert!(stderr(&output).contains("line 4 ends in the middle"), "{}", told(&output));
 }
 
 #[test]

@@ -134,6 +134,7 @@ impl Place {
             .env_clear()
             .env("HOME", self.folder())
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HF_HOME", self.path(".cache/huggingface"))
             .env("XDG_CACHE_HOME", std::env::temp_dir().join("harness-tests-cache"));
         if let Some(path) = &self.library_path {
             command.env("LD_LIBRARY_PATH", path);

@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod deliver;
 mod destination;
+mod download;
 mod estimate;
 mod facts;
 mod failure;

@@ -16,9 +16,9 @@ use crate::log::{is_quiet, note, tell};
 use crate::units;
 
 /// How often a terminal is redrawn; the drawing takes some tens of microseconds of another core.
-const REDRAW: Duration = Duration::from_millis(200);
-/// How often a plain line is printed during a run.
-const PLAIN: Duration = Duration::from_secs(15);
+pub(crate) const REDRAW: Duration = Duration::from_millis(200);
+/// How often a plain line is printed during a run or a download.
+pub(crate) const PLAIN: Duration = Duration::from_secs(15);
 
 /// The terminal: notes go above the progress line.
 #[derive(Clone)]
@@ -56,13 +56,18 @@ impl Screen {
         self.bar.suspend(|| tell(line));
     }
 
-    fn update(&self, line: String) {
+    /// The line that is redrawn; elsewhere than on a terminal a line that stays, unless quiet.
+    pub(crate) fn update(&self, line: String) {
         if self.terminal {
             self.bar.set_message(visible_line(&line).into_owned());
             self.bar.tick();
         } else {
             self.say(&line);
         }
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
     }
 
     /// Takes the progress line away.

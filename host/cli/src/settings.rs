@@ -248,6 +248,7 @@ pub(crate) fn model(args: args::Model, config: &Config, seed: u64) -> Result<Mod
             tf32: args.tf32 || config.model.tf32.unwrap_or(false),
             download: args.download || config.model.download.unwrap_or(false),
             seed,
+            ..LoadOptions::default()
         }))
     };
     match backend {

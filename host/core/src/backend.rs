@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::request::{Finish, TokenRequest};
 use crate::roofline::Bandwidth;
+use crate::stop_tokens::StopTokens;
 
 /// What the model is and where it runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,8 +32,8 @@ pub struct ModelInfo {
     pub vocabulary: u32,
     /// Most tokens of a sequence.
     pub context: u32,
-    /// The token that ends a text, if the model has one.
-    pub end_of_text: Option<u32>,
+    /// The tokens that end a text.
+    pub stop_tokens: StopTokens,
     /// How [`Served::token_times`] came about.
     pub token_times: TokenTimes,
 }
@@ -76,7 +77,7 @@ impl Sequence {
     /// Adds the next token of a request's answer; whether that was its last, for its number or because it ends the text.
     pub fn push(&mut self, token: u32, request: &TokenRequest) -> bool {
         self.tokens.push(token);
-        if request.end_of_text == Some(token) {
+        if request.stop_tokens.contains(token) {
             self.finish = Finish::EndOfText;
             return true;
         }

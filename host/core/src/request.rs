@@ -3,6 +3,7 @@
 use crate::backend::ModelInfo;
 use crate::random::Stream;
 use crate::session::MeasureError;
+use crate::stop_tokens::StopTokens;
 use crate::tokenizer::Tokenizer;
 
 /// What a request starts from.
@@ -117,19 +118,19 @@ impl Request {
         Ok(TokenRequest {
             prompt,
             max_new_tokens: self.max_new_tokens,
-            end_of_text: if self.stop_at_end_of_text { model.end_of_text } else { None },
+            stop_tokens: if self.stop_at_end_of_text { model.stop_tokens } else { StopTokens::NONE },
             sampling: self.sampling,
         })
     }
 }
 
-/// A token that is not the end of text, which would look like the border of two documents.
+/// A token that ends no text, which would look like the border of two documents; any where all of them do.
 fn synthetic_token(stream: &Stream, index: u64, model: &ModelInfo) -> u32 {
-    let token = stream.below(index, model.vocabulary.max(1));
-    match model.end_of_text {
-        Some(end) if token == end && model.vocabulary > 1 => (token + 1) % model.vocabulary,
-        _ => token,
-    }
+    let vocabulary = model.vocabulary.max(1);
+    let token = stream.below(index, vocabulary);
+    // Of so many in a row, one is none.
+    let mut next = (0..=StopTokens::MAX as u32).map(|step| (token + step) % vocabulary);
+    next.find(|&token| !model.stop_tokens.contains(token)).unwrap_or(token)
 }
 
 /// A request that a backend can serve: its prompt is tokens, and it fits the context.
@@ -139,8 +140,8 @@ pub struct TokenRequest {
     pub prompt: Vec<u32>,
     /// The most tokens to generate.
     pub max_new_tokens: u32,
-    /// The token that ends the generation early, where that is wanted.
-    pub end_of_text: Option<u32>,
+    /// The tokens that end the generation early, where that is wanted.
+    pub stop_tokens: StopTokens,
     /// `None` is greedy.
     pub sampling: Option<Sampling>,
 }

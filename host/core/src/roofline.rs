@@ -115,9 +115,10 @@ impl Roofline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stop_tokens::StopTokens;
 
     fn request(prompt: usize) -> TokenRequest {
-        TokenRequest { prompt: vec![0; prompt], max_new_tokens: 50, end_of_text: None, sampling: None }
+        TokenRequest { prompt: vec![0; prompt], max_new_tokens: 50, stop_tokens: StopTokens::NONE, sampling: None }
     }
 
     #[test]

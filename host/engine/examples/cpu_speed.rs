@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use harness_core::{Served, TokenRequest};
+use harness_core::{Served, StopTokens, TokenRequest};
 use harness_engine::{DTypeChoice, DeviceChoice, LoadOptions, load};
 
 fn main() {
@@ -25,7 +25,7 @@ fn main() {
         let request = TokenRequest {
             prompt: vec![464, 2003, 286, 9552, 318],
             max_new_tokens: 50,
-            end_of_text: None,
+            stop_tokens: StopTokens::NONE,
             sampling: None,
         };
         let mut served = Served::default();

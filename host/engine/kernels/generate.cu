@@ -960,6 +960,13 @@ struct Model {
         return min(token_of(best), static_cast<uint32_t>(g.vocabulary - 1));
     }
 
+    __device__ bool ends_text(int token) const {
+        for (int i = 0; i < g.stop_count; ++i) {
+            if (static_cast<uint32_t>(token) == g.stop_tokens[i]) return true;
+        }
+        return false;
+    }
+
     __device__ void run() {
         int token = *g.token;
         int position = g.row->position;
@@ -981,7 +988,7 @@ struct Model {
             ++chosen;
             ++step;
             ++position;
-            if (token == g.end_of_text) break;
+            if (ends_text(token)) break;
         }
         if (thread == 0) tell(s.stop, 1);
         if (w.block == 0 && thread == 0) {

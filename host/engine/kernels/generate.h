@@ -6,6 +6,8 @@
 
 // Blocks of a launch at most.
 #define MOST_BLOCKS 384
+// Tokens that end a text, at most.
+#define MOST_STOP_TOKENS 16
 
 // How one matrix is dealt out to blocks and copied into shared memory. A tile is `tile_rows` whole rows, contiguous in
 // memory, and is copied in `chunks` pieces of `chunk_bytes`, the last one being what is left.
@@ -42,7 +44,8 @@ struct Generate {
     Choice choice;
     uint32_t first_sequence;  // numbers of packets that were never used before: 5 * layers + 1 a token
     int32_t tokens;           // how many to choose at most
-    int32_t end_of_text;      // ends the generation; -1: none
+    int32_t stop_count;       // of stop_tokens; 0: none
+    uint32_t stop_tokens[MOST_STOP_TOKENS];  // each ends the generation
     int32_t layer_count, heads, hs, room;
     int32_t width, dp, ap, fp, vocabulary;
     int32_t group;   // blocks a head

@@ -21,5 +21,5 @@ pub fn weights(folder: &Path, dtype: Option<DTypeChoice>) -> Result<String, Load
 
 /// The tokenizer of a folder.
 pub fn tokenizer(folder: &Path) -> Result<Arc<dyn Tokenizer>, LoadError> {
-    crate::tokenizer::of_folder(folder)
+    crate::tokenizer::of_folder(folder).map(|(tokenizer, _)| tokenizer)
 }

@@ -21,6 +21,7 @@ mod gpt2;
 #[cfg(any(feature = "cuda", feature = "candle-cuda"))]
 mod gpu;
 mod guarded;
+mod hub;
 mod load;
 mod memory;
 mod options;
@@ -33,6 +34,7 @@ mod traffic;
 pub mod weights;
 
 pub use self::error::LoadError;
+pub use self::hub::observer::{DownloadObserver, Watcher};
 pub use self::load::{CudaDevice, Loaded, cuda_devices, load, load_simulated};
 pub use self::options::{BackendChoice, DTypeChoice, DeviceChoice, LoadOptions};
 pub use self::simulated::{Rehearsal, SimulatedSettings};

@@ -20,7 +20,7 @@ use crate::options::{BackendChoice, DTypeChoice, DeviceChoice, LoadOptions};
 use crate::simulated::{Simulated, SimulatedSettings};
 use crate::source::{self, Source};
 use crate::synthetic;
-use crate::tokenizer::{self, gpt2_tokenizer};
+use crate::tokenizer::{self, WithNote, gpt2_tokenizer};
 use crate::traffic;
 use crate::weights::Weights;
 
@@ -88,7 +88,8 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         Place::Candle(_) if options.tf32 => return Err(useless_tf32("with the backend candle")),
         _ => {}
     }
-    let (weights, origin, tokenizer) = weights(options)?;
+    let (weights, origin, (tokenizer, note)) = weights(options)?;
+    notes.extend(note);
     if origin.starts_with("synthetic:") {
         notes.push(format!(
             "the weights of {} are synthetic, drawn from the seed {}: as fast as trained ones, but the text means \
@@ -244,8 +245,8 @@ pub fn load_simulated(settings: &SimulatedSettings, seed: u64) -> Loaded {
 }
 
 /// The weights, where they come from as a recording says it, and the tokenizer.
-fn weights(options: &LoadOptions) -> Result<(Weights, String, Arc<dyn Tokenizer>), LoadError> {
-    match source::find(&options.model, options.download)? {
+fn weights(options: &LoadOptions) -> Result<(Weights, String, WithNote), LoadError> {
+    match source::find(&options.model, options.download, &options.watcher)? {
         Source::Folder(folder) => {
             let loaded = checkpoint::load(&folder, options.dtype)?;
             let tokenizer = tokenizer::of_folder(&folder)?;
@@ -257,7 +258,7 @@ fn weights(options: &LoadOptions) -> Result<(Weights, String, Arc<dyn Tokenizer>
             let what = format!("{bytes} bytes for the weights of {}", options.model);
             memory::check_room(bytes, &what, checkpoint::SMALLER)?;
             let weights = synthetic::weights(config, dtype, options.seed);
-            Ok((weights, format!("synthetic:{}", options.seed), gpt2_tokenizer()))
+            Ok((weights, format!("synthetic:{}", options.seed), (gpt2_tokenizer(), None)))
         }
     }
 }
@@ -277,7 +278,7 @@ fn info(name: &str, weights: &Weights, origin: String, backend: &str, device: St
         width: config.width as u32,
         vocabulary: config.vocabulary as u32,
         context: config.context as u32,
-        end_of_text: config.end_of_text,
+        stop_tokens: config.stop_tokens,
         token_times: TokenTimes::Host,
     }
 }

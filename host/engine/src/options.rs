@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::hub::observer::Watcher;
+
 /// Where the model is to run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -117,7 +119,7 @@ impl fmt::Display for DTypeChoice {
 }
 
 /// What is to be loaded, and where to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct LoadOptions {
     /// A folder, the id of a model on the Hugging Face hub, or one of `gpt2`, `gpt2-medium`, `gpt2-large`, `gpt2-xl`.
     pub model: String,
@@ -131,6 +133,8 @@ pub struct LoadOptions {
     pub tf32: bool,
     /// Whether a model that is not on this machine is fetched from the Hugging Face hub.
     pub download: bool,
+    /// Sees it being fetched.
+    pub watcher: Watcher,
     /// Draws synthetic weights.
     pub seed: u64,
 }
@@ -144,6 +148,7 @@ impl Default for LoadOptions {
             dtype: None,
             tf32: false,
             download: false,
+            watcher: Watcher::default(),
             seed: 0,
         }
     }

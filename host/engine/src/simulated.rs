@@ -148,7 +148,7 @@ fn info(seed: u64) -> ModelInfo {
         width: config.width as u32,
         vocabulary: config.vocabulary as u32,
         context: config.context as u32,
-        end_of_text: config.end_of_text,
+        stop_tokens: config.stop_tokens,
         token_times: TokenTimes::Host,
     }
 }
@@ -296,10 +296,12 @@ impl Backend for Rehearsal {
 
 #[cfg(test)]
 mod tests {
+    use harness_core::StopTokens;
+
     use super::*;
 
     fn request(new: u32) -> TokenRequest {
-        TokenRequest { prompt: vec![1, 2, 3], max_new_tokens: new, end_of_text: None, sampling: None }
+        TokenRequest { prompt: vec![1, 2, 3], max_new_tokens: new, stop_tokens: StopTokens::NONE, sampling: None }
     }
 
     fn serve(model: &mut Simulated, clock: &dyn Clock, requests: &[TokenRequest]) -> Result<Served, BackendError> {

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::{Checkpoint, Tensor, try_load};
@@ -77,22 +78,218 @@ fn a_folder_with_weights_of_the_old_kind_only() {
     };
     assert_eq!(
         message(&tiny(), rename),
-        "the model folder FOLDER has only pytorch_model.bin, which can run code when it is read, and no \
-         model.safetensors; load and save the model with transformers and safe_serialization=True to get one"
+        "the model folder FOLDER has its weights only in pytorch_model.bin, which can run code when it is read; load and \
+         save the model with transformers and safe_serialization=True to get model.safetensors"
+    );
+    for (file, why) in [
+        ("pytorch_model.bin.index.json", "whose files can run code when they are read"),
+        ("tf_model.h5", "which is TensorFlow's format"),
+        ("flax_model.msgpack", "which is Flax's format"),
+        ("gpt2.Q8_0.gguf", "which is llama.cpp's format"),
+    ] {
+        let rename = |folder: &Path| std::fs::rename(folder.join("model.safetensors"), folder.join(file)).unwrap();
+        let said = message(&tiny(), rename);
+        assert!(said.contains(&format!("has its weights only in {file}, {why}; load and save")), "{said}");
+    }
+}
+
+const FIRST: &str = "model-00001-of-00002.safetensors";
+const SECOND: &str = "model-00002-of-00002.safetensors";
+
+/// Splits the weights after `h.0` and writes an index of both files.
+fn shard(folder: &Path) {
+    let (mut first, second) = (tiny(), tiny());
+    let rest = first.tensors.split_off("transformer.h.1");
+    let map: Vec<_> =
+        first.tensors.keys().map(|name| (name, FIRST)).chain(rest.keys().map(|name| (name, SECOND))).collect();
+    let map: BTreeMap<_, _> = map.into_iter().collect();
+    std::fs::write(folder.join("model.safetensors.index.json"), json!({ "weight_map": map }).to_string()).unwrap();
+    std::fs::write(folder.join(FIRST), first.weights()).unwrap();
+    std::fs::write(folder.join(SECOND), Checkpoint { tensors: rest, ..second }.weights()).unwrap();
+    std::fs::remove_file(folder.join("model.safetensors")).unwrap();
+}
+
+fn change_index(folder: &Path, from: &str, to: &str) {
+    let path = folder.join("model.safetensors.index.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{text}");
+    std::fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn weights_in_several_files_that_do_not_belong_together() {
+    let said = |spoil: &dyn Fn(&Path)| {
+        message(&tiny(), |folder| {
+            shard(folder);
+            spoil(folder);
+        })
+    };
+    let whole = tempfile::tempdir().unwrap();
+    tiny().write(whole.path());
+    shard(whole.path());
+    assert!(try_load(whole.path(), None).is_ok());
+
+    assert_eq!(
+        said(&|folder| std::fs::remove_file(folder.join(SECOND)).unwrap()),
+        format!(
+            "the weights FOLDER/{SECOND} are missing, which FOLDER/model.safetensors.index.json names; copy or download the \
+             whole model again"
+        )
+    );
+    let disagree = |what: String| {
+        format!(
+            "the index FOLDER/model.safetensors.index.json and its files disagree: {what}; copy or download the whole model again"
+        )
+    };
+    let tensor = "transformer.h.1.attn.c_attn.bias";
+    assert_eq!(
+        said(&|folder| std::fs::write(folder.join(SECOND), tiny().weights()).unwrap()),
+        disagree(format!("the tensor 'transformer.h.0.attn.c_attn.bias' is in {FIRST} and in {SECOND}"))
+    );
+    let place = format!("\"{tensor}\":\"{SECOND}\"");
+    assert_eq!(
+        said(&|folder| change_index(folder, &place, &format!("\"{tensor}\":\"{FIRST}\""))),
+        disagree(format!("the tensor '{tensor}' is in {SECOND}, and by the index in {FIRST}"))
+    );
+    assert_eq!(
+        said(&|folder| change_index(folder, &format!("{place},"), "")),
+        disagree(format!("the tensor '{tensor}' is in {SECOND}, and by the index nowhere"))
+    );
+    assert_eq!(
+        said(&|folder| change_index(folder, &place, &format!("{place},\"more\":\"{FIRST}\""))),
+        disagree(format!("the tensor 'more' is not in {FIRST}, where the index has it"))
+    );
+    assert!(
+        said(&|folder| change_index(folder, SECOND, "../x.safetensors"))
+            .contains("names the file \"../x.safetensors\"")
+    );
+    let cut = said(&|folder| std::fs::write(folder.join(SECOND), b"abc").unwrap());
+    assert!(cut.starts_with(&format!("the weights FOLDER/{SECOND} are cut off or damaged")), "{cut}");
+}
+
+/// In the Hugging Face cache, a snapshot's files are links to others; the same weights have the same sha256.
+#[cfg(unix)]
+#[test]
+fn weights_in_several_files_may_be_links() {
+    let (folder, blobs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    tiny().write(folder.path());
+    shard(folder.path());
+    let sha256 = common::load(folder.path()).backend.info().weights.clone();
+    for name in [FIRST, SECOND] {
+        std::fs::rename(folder.path().join(name), blobs.path().join(name)).unwrap();
+        std::os::unix::fs::symlink(blobs.path().join(name), folder.path().join(name)).unwrap();
+    }
+    assert_eq!(common::load(folder.path()).backend.info().weights, sha256);
+}
+
+#[test]
+fn pointers_of_git_lfs() {
+    const POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
+    for file in
+        ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    {
+        let pointer = |folder: &Path| std::fs::write(folder.join(file), POINTER).unwrap();
+        assert_eq!(
+            message(&tiny(), pointer),
+            format!(
+                "FOLDER/{file} is a Git LFS pointer and not the file itself; run `git lfs pull` in its folder, or download the \
+                 file"
+            )
+        );
+    }
+    let sharded = |folder: &Path| {
+        shard(folder);
+        std::fs::write(folder.join(SECOND), POINTER).unwrap();
+    };
+    assert!(message(&tiny(), sharded).contains(&format!("FOLDER/{SECOND} is a Git LFS pointer")));
+    let index = |folder: &Path| {
+        shard(folder);
+        std::fs::write(folder.join("model.safetensors.index.json"), POINTER).unwrap();
+    };
+    assert!(message(&tiny(), index).contains("index.json is a Git LFS pointer"));
+}
+
+#[test]
+fn other_kinds_of_model() {
+    let said =
+        message(&Checkpoint::tiny(json!({"model_type": "llama", "architectures": ["LlamaForCausalLM"]})), |_| ());
+    assert_eq!(
+        said,
+        "the model's configuration FOLDER/config.json has model_type = \"llama\", which is not supported; supported is \
+         \"gpt2\", so use a model that has it"
+    );
+    let generation = write("generation_config.json", b"{\"eos_token_id\": [1.5]}");
+    assert_eq!(
+        message(&tiny(), generation),
+        "the file FOLDER/generation_config.json has eos_token_id = 1.5, which is no token; correct it"
     );
 }
 
 #[test]
-fn a_folder_with_weights_in_several_files() {
-    let split = |folder: &Path| {
-        std::fs::rename(folder.join("model.safetensors"), folder.join("model-00001-of-00001.safetensors")).unwrap();
-        std::fs::write(folder.join("model.safetensors.index.json"), "{}").unwrap();
+fn tokenizers_of_other_kinds() {
+    const ADVICE: &str = "which is not supported; supported is a tokenizer.json, or a vocab.json and a merges.txt of GPT-2's \
+                          kind: save the tokenizer with transformers 5 to get a tokenizer.json";
+    let class: &[u8] = br#"{"tokenizer_class": "BertTokenizer"}"#;
+    for (files, what) in [
+        (&[("vocab.txt", b"[UNK]\n".as_slice())][..], "is in vocab.txt"),
+        (&[("tokenizer.model", b"\x0a")], "is in tokenizer.model"),
+        (&[("vocab.txt", b""), ("tokenizer_config.json", class)], "is a BertTokenizer"),
+        (&[("vocab.json", b"{}"), ("merges.txt", b""), ("tokenizer_config.json", class)], "is a BertTokenizer"),
+        (&[("vocab.json", b"{}")], "has vocab.json and no merges.txt"),
+        (&[("merges.txt", b"")], "is missing, though merges.txt is there"),
+        (&[("tokenizer_config.json", b"{}")], "is missing, though tokenizer_config.json is there"),
+        (
+            &[("tokenizer_config.json", br#"{"auto_map": {"AutoTokenizer": ["a.B", null]}}"#)],
+            "is made by Python code that comes with the model (auto_map)",
+        ),
+    ] {
+        let spoil = |folder: &Path| {
+            files.iter().for_each(|(name, bytes)| std::fs::write(folder.join(name), bytes).unwrap());
+        };
+        let said = message(&tiny(), spoil);
+        assert_eq!(said, format!("the tokenizer of the model folder FOLDER {what}, {ADVICE}"));
+    }
+    let said = message(&Checkpoint::tiny(json!({"tokenizer_class": "BertTokenizer"})), |_| ());
+    assert!(said.contains("is a BertTokenizer, which is not supported"), "{said}");
+}
+
+/// Tokens that a folder gives numbers are those numbers, or nothing is loaded.
+#[test]
+fn added_tokens_have_the_numbers_that_the_folder_gives_them() {
+    let files = |folder: &Path, added: &str| {
+        std::fs::write(folder.join("vocab.json"), r#"{"a": 0, "b": 1, "ab": 2}"#).unwrap();
+        std::fs::write(folder.join("merges.txt"), "a b\n").unwrap();
+        std::fs::write(folder.join("added_tokens.json"), added).unwrap();
     };
-    assert_eq!(
-        message(&tiny(), split),
-        "the model folder FOLDER holds its weights in several files, and only one model.safetensors can be read; load \
-         and save the model with transformers and max_shard_size=\"100GB\" to put them into one"
-    );
+    let folder = tempfile::tempdir().unwrap();
+    tiny().write(folder.path());
+    files(folder.path(), r#"{"<x>": 50, "<y>": 7}"#);
+    let tokenizer = common::load(folder.path()).tokenizer;
+    assert_eq!(tokenizer.encode("ab<y>a<x>").unwrap(), [2, 7, 0, 50]);
+    assert_eq!(tokenizer.decode(&[2, 30, 7, 0, 50]).unwrap(), "ab<y>a<x>");
+    assert!(message(&tiny(), |folder| files(folder, r#"{"<x>": 1}"#)).contains("\"<x>\" has the number 1 of \"b\""));
+    let said = message(&tiny(), |folder| files(folder, r#"{"b": 9}"#));
+    assert!(said.contains("its added token \"b\" should be number 9, and its vocabulary makes it 1"), "{said}");
+    let json = br#"{"version": "1.0", "truncation": null, "padding": null, "normalizer": null, "pre_tokenizer": null,
+        "post_processor": null, "decoder": null, "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"},
+        "added_tokens": [{"id": 9, "content": "<x>", "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": true}]}"#;
+    let said = message(&tiny(), write("tokenizer.json", json));
+    assert!(said.contains("its added token \"<x>\" should be number 9, and its vocabulary makes it 1"), "{said}");
+}
+
+/// On such a decoder the library panics, when it is used.
+#[test]
+fn a_decoder_that_is_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    tiny().write(folder.path());
+    let json = r#"{"version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": null, "post_processor": null, "decoder": {"type": "Strip", "content": "a", "start": 0, "stop": 9},
+        "model": {"type": "WordLevel", "vocab": {"a": 0, "b": 1}, "unk_token": "a"}}"#;
+    std::fs::write(folder.path().join("tokenizer.json"), json).unwrap();
+    let model = common::load(folder.path());
+    let error = model.tokenizer.decode(&[0]).unwrap_err();
+    assert!(error.starts_with("the tokens can't be decoded: the library that reads it failed ("), "{error}");
 }
 
 #[test]
@@ -163,7 +360,7 @@ fn weights_are_cut_off_anywhere() {
 #[test]
 fn weights_are_something_else() {
     assert_eq!(
-        message(&tiny(), write("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")),
+        message(&tiny(), write("model.safetensors", b"PK\x03\x04 a zip archive and no safetensors")),
         "the weights FOLDER/model.safetensors are not in the safetensors format (header too large); give a file that \
          Hugging Face transformers or safetensors wrote"
     );
@@ -174,13 +371,13 @@ fn a_tokenizer_that_cant_be_used() {
     assert_eq!(
         message(&tiny(), write("tokenizer.json", b"{}")),
         "the tokenizer FOLDER/tokenizer.json can't be used: Model missing. at line 1 column 2; copy it again \
-         from the model's source, or remove it to use GPT-2's own"
+         from the model's source"
     );
     // On both of these the library panics.
     assert_eq!(
         message(&tiny(), write("tokenizer.json", br#"{"decoder": {"type": ByteLevel}}"#)),
         "the tokenizer FOLDER/tokenizer.json can't be used: it is no JSON: expected value at line 1 column 22; copy it again \
-         from the model's source, or remove it to use GPT-2's own"
+         from the model's source"
     );
     let panics = br#"{"normalizer": {"type": "Precompiled", "precompiled_charsmap": 1}}"#;
     let message = message(&tiny(), write("tokenizer.json", panics));
@@ -199,7 +396,7 @@ fn a_vocabulary_that_cant_be_used() {
     assert_eq!(
         message(&tiny(), broken),
         "the tokenizer FOLDER/vocab.json can't be used: Token `b` out of vocabulary; copy it again from the model's \
-         source, or remove it to use GPT-2's own"
+         source"
     );
 }
 
@@ -238,8 +435,7 @@ fn auto_takes_the_cpu_and_says_why() {
     let options = LoadOptions { model: folder.path().to_str().unwrap().into(), ..Default::default() };
     let model = load(&options).unwrap_or_else(|error| panic!("{error}"));
     assert!(model.auto_cpu);
-    assert_eq!(
-        model.notes,
-        ["no NVIDIA GPU can be used: this harness was built without CUDA (cargo feature cuda); running on the CPU"]
-    );
+    let said =
+        "no NVIDIA GPU can be used: this harness was built without CUDA (cargo feature cuda); running on the CPU";
+    assert_eq!(model.notes[0], said);
 }

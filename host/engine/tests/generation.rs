@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Checkpoint, generate, golden, greedy, load, load_checkpoint, serve};
-use harness_core::{BackendError, Finish, Sampling, Served, TokenRequest};
+use harness_core::{BackendError, Finish, Sampling, Served, StopTokens, TokenRequest};
 use serde_json::json;
 
 fn tiny() -> harness_engine::Loaded {
@@ -79,7 +79,8 @@ fn the_end_of_text_ends_a_sequence_and_only_that_one() {
     // A token of the first continuation that the second has not.
     let at = free[0].iter().position(|token| !free[1].contains(token)).unwrap();
     let end = free[0][at];
-    let requests = prompts.map(|prompt| TokenRequest { end_of_text: Some(end), ..greedy(&prompt, 12) });
+    let requests =
+        prompts.map(|prompt| TokenRequest { stop_tokens: StopTokens::new([end]).unwrap(), ..greedy(&prompt, 12) });
     let served = serve(&mut model, &requests);
     let first = free[0].iter().position(|&token| token == end).unwrap();
     assert_eq!(served.sequences[0].tokens, free[0][..=first]);
@@ -90,6 +91,43 @@ fn the_end_of_text_ends_a_sequence_and_only_that_one() {
     // Alone, the whole call ends there.
     let served = serve(&mut model, &requests[..1]);
     assert_eq!(served.token_times.len(), first + 1);
+}
+
+#[test]
+fn the_first_of_several_stop_tokens_ends_a_sequence() {
+    let mut model = tiny();
+    let prompt = [1, 2, 3];
+    let free = generate(&mut model, &[greedy(&prompt, 12)]).remove(0);
+    let (early, late) = (free[2], free[7]);
+    let until = |end| &free[..=free.iter().position(|&token| token == end).unwrap()];
+    for (stop, expected) in [
+        (vec![late], until(late)),
+        (vec![early, late], until(early)),
+        (vec![late, early], until(early)),
+        ((100..115).chain([early]).collect(), until(early)),
+        (vec![100], &free[..]),
+    ] {
+        let request = TokenRequest { stop_tokens: StopTokens::new(stop.clone()).unwrap(), ..greedy(&prompt, 12) };
+        assert_eq!(generate(&mut model, &[request])[0], expected, "{stop:?}");
+    }
+}
+
+/// `generation_config.json` comes before `config.json`, where it says anything of it.
+#[test]
+fn a_folder_says_which_tokens_end_a_text() {
+    let stop = |config: serde_json::Value, generation: Option<&str>| {
+        let folder = tempfile::tempdir().unwrap();
+        Checkpoint::tiny(json!({ "eos_token_id": config })).write(folder.path());
+        if let Some(generation) = generation {
+            std::fs::write(folder.path().join("generation_config.json"), generation).unwrap();
+        }
+        load(folder.path()).backend.info().stop_tokens.as_slice().to_vec()
+    };
+    assert_eq!(stop(json!([4, 5]), None), [4, 5]);
+    assert_eq!(stop(json!([4, 5]), Some(r#"{"eos_token_id": [6, 7, 60]}"#)), [6, 7]);
+    assert_eq!(stop(json!([4, 5]), Some(r#"{"eos_token_id": 6}"#)), [6]);
+    assert_eq!(stop(json!([4, 5]), Some(r#"{"eos_token_id": null}"#)), [0_u32; 0]);
+    assert_eq!(stop(json!(4), Some(r#"{"max_length": 50}"#)), [4]);
 }
 
 #[test]
@@ -126,7 +164,13 @@ fn weights_that_overflow_are_an_error_and_not_token_0() {
     norm.bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
     let mut model = load_checkpoint(&checkpoint);
     let mut served = Served::default();
-    let error = model.backend.serve(&[&greedy(&[1], 3)], &*model.clock, &mut served).unwrap_err();
-    let message = "the model's logits are not numbers; its weights are damaged or overflow in this dtype";
-    assert_eq!(error, BackendError::Invalid(message.into()));
+    let sampled = |top_k, top_p| TokenRequest {
+        sampling: Some(Sampling { temperature: 1.0, top_k, top_p, seed: 1 }),
+        ..greedy(&[1], 3)
+    };
+    for request in [greedy(&[1], 3), sampled(None, None), sampled(Some(5), None), sampled(Some(5), Some(0.5))] {
+        let error = model.backend.serve(&[&request], &*model.clock, &mut served).unwrap_err();
+        let message = "the model's logits are not numbers; its weights are damaged or overflow in this dtype";
+        assert_eq!(error, BackendError::Invalid(message.into()), "{:?}", request.sampling);
+    }
 }

@@ -4,11 +4,12 @@
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use common::{distance, generate, golden, greedy, load, try_load};
-use harness_core::Tokenizer;
+use harness_core::{TokenRequest, Tokenizer};
 use harness_engine::{DTypeChoice, gpt2_tokenizer};
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -57,6 +58,44 @@ fn tokens_and_logits_are_those_of_transformers() {
     }
 }
 
+#[derive(Deserialize)]
+struct Variant {
+    /// The most tokens of each continuation.
+    new: Option<u32>,
+    #[serde(default)]
+    cases: Vec<Case>,
+    /// What an error must name.
+    refused: Option<String>,
+}
+
+/// Every kind of GPT-2 that transformers 5 saves: it loads and computes the same, and ends a text where transformers does, or an
+/// error says by name why it can't be used.
+#[test]
+fn each_variant_that_transformers_saves_is_equal_or_refused_by_name() {
+    let (mut equal, mut refused) = (0, 0);
+    for entry in std::fs::read_dir(golden().join("variants")).unwrap() {
+        let folder = entry.unwrap().path();
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let variant: Variant = read(&folder.join("golden.json"));
+        if let Some(option) = variant.refused {
+            let Err(error) = try_load(&folder, None) else { panic!("{name} was loaded") };
+            assert!(error.to_string().contains(&format!("has {option} = ")), "{name}: {error}");
+            refused += 1;
+            continue;
+        }
+        let mut model = load(&folder);
+        let stop_tokens = model.backend.info().stop_tokens;
+        for case in &variant.cases {
+            let distance = distance(&model.backend.prompt_logits(&case.prompt).unwrap(), &case.logits);
+            assert!(distance < 1e-5, "{name}, prompt of {}: {distance}", case.prompt.len());
+            let request = TokenRequest { stop_tokens, ..greedy(&case.prompt, variant.new.unwrap()) };
+            assert_eq!(generate(&mut model, &[request])[0], case.greedy, "{name}, prompt of {}", case.prompt.len());
+            equal += 1;
+        }
+    }
+    assert_eq!((equal, refused), (63, 5));
+}
+
 #[test]
 fn another_dtype_stays_close() {
     for (name, dtype, limit) in [
@@ -84,9 +123,11 @@ fn a_model_is_described_by_its_folder() {
     assert_eq!((info.backend.as_str(), info.device.as_str()), ("candle", "cpu"));
     assert_eq!(info.weights, "sha256:dcf87b1704215a98789de8f3292f07d077dbd06ec242cd0d9887e82aac277a63");
     assert_eq!((info.layers, info.heads, info.width), (3, 4, 64));
-    assert_eq!((info.vocabulary, info.context, info.end_of_text), (512, 128, Some(0)));
+    assert_eq!((info.vocabulary, info.context, info.stop_tokens.as_slice()), (512, 128, [0].as_slice()));
     assert_eq!(info.parameters, (512 + 128) * 64 + 3 * (12 * 64 * 64 + 13 * 64) + 2 * 64);
-    assert!(!info.synthetic() && model.notes.is_empty() && !model.auto_cpu);
+    assert!(!info.synthetic() && !model.auto_cpu);
+    let note = format!("the model folder {} has no tokenizer, so GPT-2's own is used", folder.display());
+    assert_eq!(model.notes, [note]);
 }
 
 fn check_texts(tokenizer: &dyn Tokenizer) {
@@ -118,6 +159,37 @@ fn a_folder_with_vocabulary_and_merges_has_its_own_tokenizer() {
         folder_tokenizer(&[("vocab.json", &data.join("vocab.json")), ("merges.txt", &data.join("merges.txt"))]);
     check_texts(&*tokenizer);
     assert_eq!(tokenizer.encode("<|endoftext|>").unwrap(), [50_256]);
+}
+
+#[derive(Deserialize)]
+struct Folders {
+    cases: Vec<FolderCase>,
+}
+
+#[derive(Deserialize)]
+struct FolderCase {
+    name: String,
+    files: BTreeMap<String, String>,
+    texts: Vec<Text>,
+}
+
+#[test]
+fn a_folders_tokenizer_is_that_of_transformers_in_every_form() {
+    let cases = read::<Folders>(&golden().join("tokenizer/folders.json")).cases;
+    assert_eq!(cases.len(), 17);
+    for FolderCase { name, files, texts } in cases {
+        let folder = tempfile::tempdir().unwrap();
+        common::Checkpoint::tiny(serde_json::json!({})).write(folder.path());
+        for (file, text) in files {
+            std::fs::write(folder.path().join(file), text).unwrap();
+        }
+        let model = load(folder.path());
+        assert!(model.notes.is_empty(), "{:?}", model.notes);
+        assert_eq!(texts.len(), 8);
+        for Text { text, ids } in texts {
+            assert_eq!(model.tokenizer.encode(&text).unwrap(), ids, "{name}: {text:?}");
+        }
+    }
 }
 
 #[test]

@@ -58,6 +58,15 @@ impl model::Host for State {
                     tokens.len()
                 )));
             }
+            // Those of the model that have no text are left out, and others are a plugin's mistake.
+            let about = session.model();
+            if let Some(token) = tokens.iter().find(|&&token| token >= about.vocabulary) {
+                return Err(model::Error::Invalid(format!(
+                    "{} has no token {token}, but only the tokens 0 to {}",
+                    about.name,
+                    about.vocabulary.saturating_sub(1)
+                )));
+            }
             session.tokenizer().decode(&tokens).map_err(model::Error::Invalid)
         });
         Ok(self.give(answer))

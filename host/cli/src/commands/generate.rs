@@ -10,13 +10,14 @@ use serde_json::json;
 use crate::args::Generate;
 use crate::failure::Failure;
 use crate::log::tell;
+use crate::progress::Screen;
 use crate::{Outcome, config, deliver, model, settings};
 
 impl Generate {
     pub(crate) fn execute(self) -> Outcome {
         let config = config::read(self.model.config.as_deref())?;
         let seed = self.seed.or(config.run.seed).unwrap_or(0);
-        let loaded = model::ready(&settings::model(self.model, &config, seed)?, seed)?;
+        let loaded = model::ready(&settings::model(self.model, &config, seed)?, seed, &Screen::new())?;
         for note in &loaded.notes {
             tell(note);
         }

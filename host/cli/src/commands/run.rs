@@ -65,7 +65,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         Recorder::check_vacant(path)?;
     }
     apart(named.as_deref(), &reports)?;
-    let mut loaded = model::ready(&settings.model, settings.seed)?;
+    let mut loaded = model::ready(&settings.model, settings.seed, screen)?;
     // A CPU that was not asked for is said in one line with the time that it will take.
     let held_back = usize::from(loaded.auto_cpu);
     for note in loaded.notes.iter().skip(held_back) {

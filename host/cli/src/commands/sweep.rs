@@ -419,7 +419,7 @@ fn foretell(
     description: &Description,
     known: Vec<Known>,
 ) -> Outcome {
-    let mut loaded = model::ready(&settings.model, settings.seed)?;
+    let mut loaded = model::ready(&settings.model, settings.seed, &Screen::new())?;
     let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
     let stop = interrupt::watch()?;
     let mut table = plain_table();

@@ -28,7 +28,12 @@ impl Sink {
     /// A new file, with the folders above it; or what is there, where that is a device or a pipe and no file.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
+            std::fs::create_dir_all(folder).map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => {
+                    io::Error::new(ErrorKind::NotADirectory, format!("{} is no folder", folder.display()))
+                }
+                _ => error,
+            })?;
         }
         // What somebody else writes to the file, or cuts of it, moves no line of ours.
         let file = match File::options().append(true).create_new(true).open(path) {

@@ -2,11 +2,18 @@
 
 use std::path::Path;
 
-use harness_core::input;
+use harness_core::{StopTokens, input};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::{CONFIG_FILE, lfs, stop};
 use crate::error::LoadError;
+
+/// How a model generates, which may name other tokens that end a text.
+pub(crate) const GENERATION_FILE: &str = "generation_config.json";
+
+/// The classes of transformers whose weights are those of a language model.
+const ARCHITECTURES: [&str; 3] = ["GPT2LMHeadModel", "GPT2DoubleHeadsModel", "GPT2Model"];
 
 /// The most bytes of a config.json.
 const MAX_BYTES: u64 = 1 << 20;
@@ -47,14 +54,20 @@ pub struct Config {
     pub upcast_attention: bool,
     /// Whether the output head is the token embeddings.
     pub tied: bool,
-    /// The token that ends a text.
-    pub end_of_text: Option<u32>,
+    /// The tokens that end a text.
+    pub stop_tokens: StopTokens,
 }
 
 /// config.json, as far as it matters here. What is left out has the default of transformers' `GPT2Config`.
 #[derive(Deserialize)]
 struct Json {
     model_type: Option<String>,
+    architectures: Option<Vec<String>>,
+    // Each of transformers' general names, its `attribute_map`, stands for one of GPT-2's.
+    num_hidden_layers: Option<usize>,
+    num_attention_heads: Option<usize>,
+    hidden_size: Option<usize>,
+    max_position_embeddings: Option<usize>,
     n_layer: Option<usize>,
     n_head: Option<usize>,
     n_embd: Option<usize>,
@@ -69,11 +82,17 @@ struct Json {
     reorder_and_upcast_attn: Option<bool>,
     tie_word_embeddings: Option<bool>,
     add_cross_attention: Option<bool>,
-    /// `Some(Null)` where it is null, which is not the same as missing.
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "stop::present")]
     eos_token_id: Option<Value>,
     quantization_config: Option<Value>,
     pruned_heads: Option<Value>,
+}
+
+/// generation_config.json, as far as it matters here.
+#[derive(Deserialize)]
+struct Generation {
+    #[serde(default, deserialize_with = "stop::present")]
+    eos_token_id: Option<Value>,
 }
 
 impl Config {
@@ -92,7 +111,7 @@ impl Config {
             scale_scores_by_layer: false,
             upcast_attention: false,
             tied: true,
-            end_of_text: Some(50_256),
+            stop_tokens: StopTokens::new([stop::END_OF_TEXT]).unwrap_or_default(),
         }
     }
 
@@ -119,6 +138,29 @@ impl Config {
         1.0 / (by_size * by_layer)
     }
 
+    /// Reads a folder's config.json, and of its generation_config.json what ends a text.
+    pub(crate) fn of_folder(folder: &Path) -> Result<Self, LoadError> {
+        let config = Self::read(&folder.join(CONFIG_FILE))?;
+        let path = folder.join(GENERATION_FILE);
+        if path.symlink_metadata().is_err() {
+            return Ok(config);
+        }
+        let shown = path.display();
+        let unusable = |what: String| LoadError::Unusable(format!("the file {shown} {what}"));
+        let text = input::read_text(&path, MAX_BYTES).map_err(|error| {
+            unusable(format!("can't be read: {}; copy it again from the model's source", error.fault))
+        })?;
+        lfs::refuse_pointer(&path, text.as_bytes())?;
+        let json: Generation = serde_json::from_str(&text).map_err(|error| {
+            unusable(format!("can't be understood: {error}; copy it again from the model's source"))
+        })?;
+        match stop::tokens(json.eos_token_id.as_ref(), config.vocabulary).map_err(unusable)? {
+            Some(stop_tokens) => Ok(Self { stop_tokens, ..config }),
+            None => Ok(config),
+        }
+    }
+
+    /// Reads a config.json.
     pub(crate) fn read(path: &Path) -> Result<Self, LoadError> {
         let shown = path.display();
         let text = input::read_text(path, MAX_BYTES).map_err(|error| {
@@ -135,6 +177,7 @@ impl Config {
                 )
             })
         })?;
+        lfs::refuse_pointer(path, text.as_bytes())?;
         let json: Json = serde_json::from_str(&text).map_err(|error| {
             LoadError::Unusable(format!(
                 "the model's configuration {shown} can't be understood: {error}; correct it, or save the model anew \
@@ -155,6 +198,16 @@ impl Config {
             && kind != "gpt2"
         {
             return unsupported("model_type", &format!("\"{kind}\""), "\"gpt2\"");
+        }
+        if let Some(kinds) = &json.architectures
+            && !kinds.is_empty()
+            && !kinds.iter().any(|kind| ARCHITECTURES.contains(&kind.as_str()))
+        {
+            let quoted = |kinds: &[&str]| kinds.iter().map(|kind| format!("\"{kind}\"")).collect::<Vec<_>>();
+            let [first, middle, last] = ARCHITECTURES.map(|kind| format!("\"{kind}\""));
+            let kinds: Vec<_> = kinds.iter().map(String::as_str).collect();
+            let found = format!("[{}]", quoted(&kinds).join(", "));
+            return unsupported("architectures", &found, &format!("{first}, {middle} or {last}"));
         }
         if json.add_cross_attention == Some(true) {
             return unsupported("add_cross_attention", "true", "false");
@@ -179,13 +232,24 @@ impl Config {
             }
         };
         let published = Self::published(12, 12, 768);
-        let width = json.n_embd.unwrap_or(published.width);
+        let size = |names: [&str; 2], sizes: [Option<usize>; 2]| match sizes {
+            [Some(one), Some(other)] if one != other => Err(format!(
+                "has {} = {one} and {} = {other}, which are two names of one size; correct it",
+                names[0], names[1]
+            )),
+            [one, other] => Ok(one.or(other)),
+        };
+        let layers = size(["n_layer", "num_hidden_layers"], [json.n_layer, json.num_hidden_layers])?;
+        let heads = size(["n_head", "num_attention_heads"], [json.n_head, json.num_attention_heads])?;
+        let width = size(["n_embd", "hidden_size"], [json.n_embd, json.hidden_size])?.unwrap_or(published.width);
+        let context =
+            size(["n_positions", "max_position_embeddings"], [json.n_positions, json.max_position_embeddings])?;
         let config = Self {
-            layers: json.n_layer.unwrap_or(published.layers),
-            heads: json.n_head.unwrap_or(published.heads),
+            layers: layers.unwrap_or(published.layers),
+            heads: heads.unwrap_or(published.heads),
             width,
             hidden: json.n_inner.unwrap_or(width.saturating_mul(4)),
-            context: json.n_positions.or(json.n_ctx).unwrap_or(published.context),
+            context: context.or(json.n_ctx).unwrap_or(published.context),
             vocabulary: json.vocab_size.unwrap_or(published.vocabulary),
             epsilon: json.layer_norm_epsilon.unwrap_or(published.epsilon),
             activation,
@@ -193,12 +257,15 @@ impl Config {
             scale_scores_by_layer: json.scale_attn_by_inverse_layer_idx.unwrap_or(false),
             upcast_attention: json.reorder_and_upcast_attn.unwrap_or(false),
             tied: json.tie_word_embeddings.unwrap_or(true),
-            end_of_text: end_of_text(json.eos_token_id.as_ref())?,
+            stop_tokens: StopTokens::NONE,
         };
         config.check()?;
-        // The default of a small vocabulary's model, which then has no such token.
-        let end_of_text = config.end_of_text.filter(|&token| (token as usize) < config.vocabulary);
-        Ok(Self { end_of_text, ..config })
+        // What transformers takes where config.json has none.
+        let of_default =
+            || StopTokens::new([stop::END_OF_TEXT].into_iter().filter(|&token| (token as usize) < config.vocabulary));
+        let stop_tokens =
+            stop::tokens(json.eos_token_id.as_ref(), config.vocabulary)?.or_else(of_default).unwrap_or_default();
+        Ok(Self { stop_tokens, ..config })
     }
 
     fn check(&self) -> Result<(), String> {
@@ -226,28 +293,6 @@ impl Config {
             return Err(format!("has layer_norm_epsilon = {}, which must not be negative; correct it", self.epsilon));
         }
         Ok(())
-    }
-}
-
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
-    Value::deserialize(deserializer).map(Some)
-}
-
-/// A number, or a list of which the first counts, or nothing.
-fn end_of_text(value: Option<&Value>) -> Result<Option<u32>, String> {
-    let value = match value {
-        Some(Value::Array(values)) => values.first(),
-        value => value,
-    };
-    match value {
-        // transformers' default where the key is missing altogether.
-        None => Ok(Some(50_256)),
-        Some(Value::Null) => Ok(None),
-        Some(value) => value
-            .as_u64()
-            .and_then(|token| u32::try_from(token).ok())
-            .map(Some)
-            .ok_or_else(|| format!("has eos_token_id = {value}, which is no token; correct it")),
     }
 }
 
@@ -287,10 +332,23 @@ mod tests {
             scale_scores_by_layer: true,
             upcast_attention: true,
             tied: false,
-            end_of_text: Some(5),
+            stop_tokens: StopTokens::new([5, 6]).unwrap(),
         };
         assert_eq!(config, expected);
-        assert_eq!(parse(r#"{"eos_token_id": null, "vocab_size": 9}"#).unwrap().end_of_text, None);
+        let aliases =
+            r#"{"num_hidden_layers": 3, "num_attention_heads": 2, "hidden_size": 8, "max_position_embeddings": 16}"#;
+        let config = parse(aliases).unwrap();
+        assert_eq!((config.layers, config.heads, config.width, config.context), (3, 2, 8, 16));
+    }
+
+    #[test]
+    fn tokens_that_end_a_text_are_those_of_the_vocabulary() {
+        let stop = |text: &str| parse(text).unwrap().stop_tokens.as_slice().to_vec();
+        assert_eq!(stop("{}"), [50_256]);
+        assert_eq!(stop(r#"{"vocab_size": 9}"#), [0_u32; 0]);
+        assert_eq!(stop(r#"{"eos_token_id": null}"#), [0_u32; 0]);
+        assert_eq!(stop(r#"{"eos_token_id": 8, "vocab_size": 9}"#), [8]);
+        assert_eq!(stop(r#"{"eos_token_id": [8, 9, 8, 0], "vocab_size": 9}"#), [8, 0]);
     }
 
     #[test]
@@ -323,6 +381,20 @@ mod tests {
             ),
             (r#"{"n_layer": 0}"#, "has n_layer = 0, which no model can have; correct it"),
             (r#"{"eos_token_id": -1}"#, "has eos_token_id = -1, which is no token; correct it"),
+            (r#"{"eos_token_id": [1, "a"]}"#, "has eos_token_id = \"a\", which is no token; correct it"),
+            (
+                r#"{"eos_token_id": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]}"#,
+                "has more than 16 tokens in eos_token_id, which is not supported; leave some of them out",
+            ),
+            (
+                r#"{"n_embd": 8, "hidden_size": 16}"#,
+                "has n_embd = 8 and hidden_size = 16, which are two names of one size; correct it",
+            ),
+            (
+                r#"{"architectures": ["GPT2ForSequenceClassification"]}"#,
+                "has architectures = [\"GPT2ForSequenceClassification\"], which is not supported; supported is \
+                 \"GPT2LMHeadModel\", \"GPT2DoubleHeadsModel\" or \"GPT2Model\", so use a model that has it",
+            ),
         ] {
             assert_eq!(parse(text).unwrap_err(), error);
         }

@@ -1,15 +1,20 @@
-//! Reads a model folder in Hugging Face's form: `config.json` and a memory-mapped `model.safetensors`.
+//! Reads a model folder in Hugging Face's form: `config.json`, and memory-mapped safetensors files.
 
 mod config;
+mod file;
+pub(crate) mod folder;
+pub(crate) mod lfs;
+pub(crate) mod shards;
+mod stop;
 mod tensors;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
 
 pub use self::config::{Activation, Config};
-use self::tensors::Tensors;
+use self::tensors::{EMBEDDING, HEAD, Tensors};
 use crate::error::LoadError;
 use crate::memory;
 use crate::options::DTypeChoice;
@@ -20,7 +25,8 @@ pub(crate) const WEIGHTS_FILE: &str = "model.safetensors";
 /// The architecture's file in a model folder.
 pub(crate) const CONFIG_FILE: &str = "config.json";
 
-/// Weights and the sha256 of the file that they came from, in hexadecimal.
+/// Weights and the sha256 of the file that they came from, in hexadecimal; of several, one after another in the order of their
+/// names.
 pub(crate) struct Loaded {
     pub(crate) weights: Weights,
     pub(crate) sha256: String,
@@ -28,16 +34,15 @@ pub(crate) struct Loaded {
 
 /// Reads the model in `folder`, its matrices converted to `dtype` where one is given.
 pub(crate) fn load(folder: &Path, dtype: Option<DTypeChoice>) -> Result<Loaded, LoadError> {
-    let config = Config::read(&folder.join(CONFIG_FILE))?;
-    let path = weights_file(folder)?;
-    let tensors = Tensors::open(&path)?;
+    let config = Config::of_folder(folder)?;
+    let tensors = Tensors::open(&folder::weight_files(folder)?)?;
     // As many as config.json says, but a file has no more numbers than bytes for them, which are doubled at most.
-    let file = tensors.bytes().len() as u64;
+    let file = tensors.bytes().map(|bytes| bytes.len() as u64).sum::<u64>();
     let bytes = match dtype {
         Some(dtype) => config.weight_bytes(dtype.size() as u64).min(2 * file),
         None => config.weight_bytes(4).min(file),
     };
-    memory::check_room(bytes, &format!("{bytes} bytes for the weights {}", path.display()), SMALLER)?;
+    memory::check_room(bytes, &format!("{bytes} bytes for the weights of {}", folder.display()), SMALLER)?;
     let failed = AtomicBool::new(false);
     let (weights, sha256) = std::thread::scope(|scope| {
         let hash = scope.spawn(|| digest(tensors.bytes(), &failed));
@@ -46,53 +51,35 @@ pub(crate) fn load(folder: &Path, dtype: Option<DTypeChoice>) -> Result<Loaded, 
         let sha256 = hash.join().map(|digest| digest.into_iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         (weights, sha256)
     });
-    let sha256 = sha256.map_err(|_| LoadError::Unusable(format!("{} could not be hashed", path.display())))?;
+    let sha256 =
+        sha256.map_err(|_| LoadError::Unusable(format!("the weights of {} could not be hashed", folder.display())))?;
     Ok(Loaded { weights: weights?, sha256 })
 }
 
 /// What to do where weights do not fit the machine.
 pub(crate) const SMALLER: &str = "use a smaller model or --dtype f16";
 
-/// The sha256 of the bytes, unless it is of no use any more: a file of many gigabytes that is no model is refused at once.
-fn digest(bytes: &[u8], failed: &AtomicBool) -> impl IntoIterator<Item = u8> + use<> {
+/// The sha256 of the files, unless it is of no use any more: a file of many gigabytes that is no model is refused at once.
+fn digest<'a>(files: impl Iterator<Item = &'a [u8]>, failed: &AtomicBool) -> [u8; 32] {
     let mut hash = Sha256::new();
-    for piece in bytes.chunks(1 << 24) {
+    for piece in files.flat_map(|bytes| bytes.chunks(1 << 24)) {
         if failed.load(Ordering::Relaxed) {
             break;
         }
         hash.update(piece);
     }
-    hash.finalize()
-}
-
-fn weights_file(folder: &Path) -> Result<PathBuf, LoadError> {
-    let path = folder.join(WEIGHTS_FILE);
-    if path.symlink_metadata().is_ok() {
-        return Ok(path);
-    }
-    let folder_name = folder.display();
-    Err(LoadError::Unusable(if folder.join("model.safetensors.index.json").is_file() {
-        format!(
-            "the model folder {folder_name} holds its weights in several files, and only one {WEIGHTS_FILE} can be \
-             read; load and save the model with transformers and max_shard_size=\"100GB\" to put them into one"
-        )
-    } else if folder.join("pytorch_model.bin").is_file() {
-        format!(
-            "the model folder {folder_name} has only pytorch_model.bin, which can run code when it is read, and no \
-             {WEIGHTS_FILE}; load and save the model with transformers and safe_serialization=True to get one"
-        )
-    } else {
-        format!(
-            "the model folder {folder_name} has no {WEIGHTS_FILE}; give a folder that has config.json and \
-             {WEIGHTS_FILE}, as Hugging Face transformers saves them"
-        )
-    }))
+    hash.finalize().into()
 }
 
 fn read(tensors: &Tensors, config: Config, dtype: Option<DTypeChoice>) -> Result<Weights, LoadError> {
+    // Of a tied pair, a file may have either.
+    let embedding = match config.tied && !tensors.contains(EMBEDDING) && tensors.contains(HEAD) {
+        true => HEAD,
+        false => EMBEDDING,
+    };
     let dtype = match dtype {
         Some(dtype) => dtype,
-        None => tensors.dtype("wte.weight")?,
+        None => tensors.dtype(embedding)?,
     };
     let (width, hidden) = (config.width, config.hidden);
     let norm = |name: &str| -> Result<Norm, LoadError> {
@@ -108,7 +95,7 @@ fn read(tensors: &Tensors, config: Config, dtype: Option<DTypeChoice>) -> Result
             bias: tensors.vector(&format!("{name}.bias"), outputs)?,
         })
     };
-    let wte = tensors.matrix("wte.weight", config.vocabulary, width, dtype)?;
+    let wte = tensors.matrix(embedding, config.vocabulary, width, dtype)?;
     let wpe = tensors.matrix("wpe.weight", config.context, width, dtype)?;
     let blocks = (0..config.layers)
         .map(|layer| {
@@ -124,16 +111,15 @@ fn read(tensors: &Tensors, config: Config, dtype: Option<DTypeChoice>) -> Result
         .collect::<Result<_, LoadError>>()?;
     let ln_f = norm("ln_f")?;
     // A file may repeat the tied head. One that differs is meant to be used, whatever config.json says.
-    let head = if tensors.contains("lm_head.weight") {
-        if tensors.equal("lm_head.weight", "wte.weight")? {
-            None
-        } else {
-            Some(tensors.matrix("lm_head.weight", config.vocabulary, width, dtype)?)
+    let head = if tensors.contains(HEAD) {
+        match embedding == HEAD || tensors.equal(HEAD, embedding)? {
+            true => None,
+            false => Some(tensors.matrix(HEAD, config.vocabulary, width, dtype)?),
         }
     } else if config.tied {
         None
     } else {
-        return Err(tensors.missing("lm_head.weight"));
+        return Err(tensors.missing(HEAD));
     };
     Ok(Weights { config, dtype, wte, wpe, blocks, ln_f, head })
 }

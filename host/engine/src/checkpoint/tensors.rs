@@ -1,83 +1,91 @@
-//! The tensors of one memory-mapped safetensors file.
+//! The tensors of a model: of one safetensors file, or of several and their index.
 
-#![allow(unsafe_code, reason = "a file that is mapped can be changed by others")]
-
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
-use harness_core::input::{self, Fault};
-use memmap2::Mmap;
-use safetensors::tensor::{Metadata, TensorInfo};
-use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use safetensors::Dtype;
+use safetensors::tensor::TensorInfo;
 
+use super::file::File;
+use super::folder::WeightFiles;
+use super::shards::Shards;
 use crate::error::LoadError;
 use crate::options::DTypeChoice;
 use crate::weights::Matrix;
 
-/// The most bytes of a header; GPT-2's largest has 150 kB.
-const MAX_HEADER: u64 = 4 << 20;
+/// The token embeddings.
+pub(super) const EMBEDDING: &str = "wte.weight";
+/// The output head, which may be the same.
+pub(super) const HEAD: &str = "lm_head.weight";
 
 pub(super) struct Tensors {
+    /// The weights' file, or the index of several.
     path: PathBuf,
-    file: Mmap,
-    metadata: Metadata,
-    /// Where the numbers start in the file.
-    start: usize,
+    /// In the order of their names.
+    files: Vec<File>,
+}
+
+/// A tensor, by its full name in a file.
+struct Found<'a> {
+    name: String,
+    file: &'a File,
+    info: &'a TensorInfo,
 }
 
 impl Tensors {
-    pub(super) fn open(path: &Path) -> Result<Self, LoadError> {
-        let shown = path.display();
-        let cant_read = |fault: Fault| {
-            LoadError::Unusable(format!(
-                "the weights {shown} can't be read: {fault}; give a folder as Hugging Face transformers saves it"
-            ))
-        };
-        // Mapped and not read, so of any size.
-        let file = input::open(path, u64::MAX).map_err(|error| cant_read(error.fault))?;
-        let cant_read = |error| cant_read(Fault::System(error));
-        let length = file.metadata().map_err(cant_read)?.len();
-        if length == 0 {
-            return Err(LoadError::Unusable(format!(
-                "the weights {shown} are an empty file; copy or download them again"
-            )));
+    pub(super) fn open(files: &WeightFiles) -> Result<Self, LoadError> {
+        match files {
+            WeightFiles::One(path) => Ok(Self { path: path.clone(), files: vec![File::open(path)?] }),
+            WeightFiles::Sharded { index, shards } => Self::open_shards(index, shards),
         }
-        // SAFETY: the file is only read. Another process that cuts it meanwhile would end this one, as it would
-        // end every program that maps its weights.
-        let file = unsafe { Mmap::map(&file) }.map_err(cant_read)?;
-        let header = file.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-        if header.is_some_and(|length| length > MAX_HEADER) {
-            return Err(LoadError::Unusable(format!(
-                "the weights {shown} are not in the safetensors format (header too large); give a file that Hugging Face \
-                 transformers or safetensors wrote"
-            )));
-        }
-        let (header, metadata) = SafeTensors::read_metadata(&file).map_err(|error| {
-            LoadError::Unusable(match error {
-                SafeTensorError::HeaderTooSmall
-                | SafeTensorError::InvalidHeaderLength
-                | SafeTensorError::MetadataIncompleteBuffer => format!(
-                    "the weights {shown} are cut off or damaged: the file's {length} bytes are not what its header \
-                     says; copy or download it again"
-                ),
-                error => format!(
-                    "the weights {shown} are not in the safetensors format ({error}); give a file that Hugging Face \
-                     transformers or safetensors wrote"
-                ),
-            })
-        })?;
-        Ok(Self { path: path.to_owned(), file, metadata, start: header + 8 })
     }
 
-    /// The whole file.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.file
+    fn open_shards(index: &Path, shards: &Shards) -> Result<Self, LoadError> {
+        let disagree = |what: String| {
+            LoadError::Unusable(format!(
+                "the index {} and its files disagree: {what}; copy or download the whole model again",
+                index.display()
+            ))
+        };
+        let mut files = Vec::new();
+        let mut found = BTreeMap::new();
+        for name in shards.files() {
+            let path = index.with_file_name(name);
+            if path.symlink_metadata().is_err() {
+                return Err(LoadError::Unusable(format!(
+                    "the weights {} are missing, which {} names; copy or download the whole model again",
+                    path.display(),
+                    index.display()
+                )));
+            }
+            let file = File::open(&path)?;
+            for tensor in file.names() {
+                let place = shards.weight_map.get(&tensor);
+                if let Some(other) = found.insert(tensor.clone(), name) {
+                    return Err(disagree(format!("the tensor '{tensor}' is in {other} and in {name}")));
+                }
+                if place.is_none_or(|place| place != name) {
+                    let place = place.map_or("nowhere".to_owned(), |place| format!("in {place}"));
+                    return Err(disagree(format!("the tensor '{tensor}' is in {name}, and by the index {place}")));
+                }
+            }
+            files.push(file);
+        }
+        if let Some((tensor, name)) = shards.weight_map.iter().find(|(tensor, _)| !found.contains_key(*tensor)) {
+            return Err(disagree(format!("the tensor '{tensor}' is not in {name}, where the index has it")));
+        }
+        Ok(Self { path: index.to_owned(), files })
+    }
+
+    /// The whole files, one after another.
+    pub(super) fn bytes(&self) -> impl Iterator<Item = &[u8]> {
+        self.files.iter().map(File::bytes)
     }
 
     /// The dtype of a tensor.
     pub(super) fn dtype(&self, name: &str) -> Result<DTypeChoice, LoadError> {
-        let (full, info) = self.find(name)?;
-        self.supported(full, info)
+        self.find(name)?.dtype()
     }
 
     /// A `[rows, cols]` tensor as it is.
@@ -120,16 +128,16 @@ impl Tensors {
 
     /// Whether two tensors have the same shape, dtype and bytes.
     pub(super) fn equal(&self, one: &str, other: &str) -> Result<bool, LoadError> {
-        let ((_, one), (_, other)) = (self.find(one)?, self.find(other)?);
-        Ok(one.dtype == other.dtype && one.shape == other.shape && self.data(one) == self.data(other))
+        let (one, other) = (self.find(one)?, self.find(other)?);
+        Ok(one.info.dtype == other.info.dtype && one.info.shape == other.info.shape && one.data() == other.data())
     }
 
     /// The error for a tensor that the model needs.
     pub(super) fn missing(&self, name: &str) -> LoadError {
-        let wanted = if name == "lm_head.weight" {
-            format!("'{name}', though config.json has tie_word_embeddings = false")
-        } else {
-            format!("'{name}' (nor 'transformer.{name}')")
+        let wanted = match name {
+            HEAD => format!("'{name}', though config.json has tie_word_embeddings = false"),
+            EMBEDDING => format!("'{name}' (nor 'transformer.{name}', nor '{HEAD}' tied to it)"),
+            _ => format!("'{name}' (nor 'transformer.{name}')"),
         };
         LoadError::Unusable(format!(
             "the weights {} have no tensor {wanted}; give the weights of the GPT-2 that config.json beside them describes",
@@ -137,50 +145,53 @@ impl Tensors {
         ))
     }
 
-    fn data(&self, info: &TensorInfo) -> &[u8] {
-        // read_metadata checked that offsets lie in the file and agree with shape and dtype.
-        &self.file[self.start + info.data_offsets.0..self.start + info.data_offsets.1]
-    }
-
-    fn find(&self, name: &str) -> Result<(String, &TensorInfo), LoadError> {
-        let prefixed = format!("transformer.{name}");
-        for full in [&prefixed, name] {
-            if let Some(info) = self.metadata.info(full) {
-                return Ok((full.to_owned(), info));
-            }
-        }
-        Err(self.missing(name))
-    }
-
-    fn supported(&self, full: String, info: &TensorInfo) -> Result<DTypeChoice, LoadError> {
-        match info.dtype {
-            Dtype::F32 => Ok(DTypeChoice::F32),
-            Dtype::F16 => Ok(DTypeChoice::F16),
-            Dtype::BF16 => Ok(DTypeChoice::BF16),
-            other => Err(LoadError::Unusable(format!(
-                "the tensor '{full}' of the weights {} has the dtype {other:?}, and only F32, F16 and BF16 can be \
-                 used; convert the model to one of them",
-                self.path.display()
-            ))),
-        }
+    fn find(&self, name: &str) -> Result<Found<'_>, LoadError> {
+        let names = [format!("transformer.{name}"), name.to_owned()];
+        let aliases = names.iter().flat_map(|name| self.files.iter().filter_map(move |file| file.alias(name)));
+        let names = names.iter().map(String::as_str).chain(aliases);
+        names
+            .flat_map(|name| self.files.iter().map(move |file| (name, file)))
+            .find_map(|(name, file)| file.info(name).map(|info| Found { name: name.to_owned(), file, info }))
+            .ok_or_else(|| self.missing(name))
     }
 
     fn numbers(&self, name: &str, shape: &[usize]) -> Result<Numbers<'_>, LoadError> {
-        let (full, info) = self.find(name)?;
-        if info.shape != shape {
+        let found = self.find(name)?;
+        if found.info.shape != shape {
             return Err(LoadError::Unusable(format!(
-                "the tensor '{full}' of the weights {} has the shape {:?}, but by config.json it is {shape:?}; give \
-                 the config.json and the weights of the same model",
-                self.path.display(),
-                info.shape
+                "the tensor '{}' of the weights {} has the shape {:?}, but by config.json it is {shape:?}; give the \
+                 config.json and the weights of the same model",
+                found.name,
+                found.file.path.display(),
+                found.info.shape
             )));
         }
-        let bytes = self.data(info);
-        Ok(match self.supported(full, info)? {
+        let bytes = found.data();
+        Ok(match found.dtype()? {
             DTypeChoice::F32 => Numbers::F32(bytes),
             DTypeChoice::F16 => Numbers::F16(bytes),
             DTypeChoice::BF16 => Numbers::BF16(bytes),
         })
+    }
+}
+
+impl<'a> Found<'a> {
+    fn data(&self) -> &'a [u8] {
+        self.file.data(self.info)
+    }
+
+    fn dtype(&self) -> Result<DTypeChoice, LoadError> {
+        match self.info.dtype {
+            Dtype::F32 => Ok(DTypeChoice::F32),
+            Dtype::F16 => Ok(DTypeChoice::F16),
+            Dtype::BF16 => Ok(DTypeChoice::BF16),
+            other => Err(LoadError::Unusable(format!(
+                "the tensor '{}' of the weights {} has the dtype {other:?}, and only F32, F16 and BF16 can be used; \
+                 convert the model to one of them",
+                self.name,
+                self.file.path.display()
+            ))),
+        }
     }
 }
 

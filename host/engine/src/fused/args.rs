@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code, reason = "says which structs are plain bytes to the device")]
 
+use harness_core::StopTokens;
+
 use super::driver::Plain;
 
 /// An address in the device's memory.
@@ -300,7 +302,8 @@ pub(crate) struct Generate {
     pub(crate) choice: Choice,
     pub(crate) first_sequence: u32,
     pub(crate) tokens: i32,
-    pub(crate) end_of_text: i32,
+    pub(crate) stop_count: i32,
+    pub(crate) stop_tokens: [u32; StopTokens::MAX],
     pub(crate) layer_count: i32,
     pub(crate) heads: i32,
     pub(crate) hs: i32,

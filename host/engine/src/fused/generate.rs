@@ -2,6 +2,8 @@
 
 #![allow(unsafe_code, reason = "launches kernels, which take addresses of the device")]
 
+use harness_core::StopTokens;
+
 use super::args::{Choice, Generate, MOST_BLOCKS, Tiling};
 use super::driver::{DriverError, Gpu, Kernel, Launch};
 use super::layout::Dims;
@@ -183,7 +185,7 @@ fn balance(
 pub(crate) struct Task {
     /// Tokens, at most.
     pub(crate) tokens: usize,
-    pub(crate) end_of_text: Option<u32>,
+    pub(crate) stop_tokens: StopTokens,
     pub(crate) choice: Choice,
     /// Place in the ring of the first one.
     pub(crate) ring: usize,
@@ -260,7 +262,8 @@ impl Generator {
             choice: task.choice,
             first_sequence: first,
             tokens: task.tokens as i32,
-            end_of_text: task.end_of_text.map_or(-1, |token| token as i32),
+            stop_count: task.stop_tokens.as_slice().len() as i32,
+            stop_tokens: task.stop_tokens.padded(),
             layer_count: dims.layers as i32,
             heads: dims.heads as i32,
             hs: dims.hs as i32,

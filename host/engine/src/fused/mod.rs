@@ -26,7 +26,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use harness_core::roofline::Bandwidth;
-use harness_core::{Backend, BackendError, Clock, Memory as Reading, ModelInfo, Served, TokenRequest};
+use harness_core::{Backend, BackendError, Clock, Memory as Reading, ModelInfo, Served, StopTokens, TokenRequest};
 
 use self::driver::{DriverError, Gpu, Graph};
 use self::generate::{Generator, Task};
@@ -179,7 +179,7 @@ impl Fused {
         if let (true, Some(generator), Some(memory)) = (whole, &mut self.generator, &self.memory) {
             let request = requests[0];
             let choice = choice(request.sampling.as_ref());
-            let task = Task { tokens: steps - 1, end_of_text: request.end_of_text, choice, ring: 1, logits: false };
+            let task = Task { tokens: steps - 1, stop_tokens: request.stop_tokens, choice, ring: 1, logits: false };
             generator.launch(&self.gpu, &self.model, memory, task)?;
             self.gpu.mark_end()?;
             while !tokens.finished() && self.wait_for(&mut tokens)? {
@@ -188,7 +188,7 @@ impl Fused {
             return Ok(tokens.taken());
         }
         // A text that ends early must not have many steps waiting that nobody needs.
-        let ahead = if requests.iter().any(|request| request.end_of_text.is_some()) { 2 } else { steps };
+        let ahead = if requests.iter().any(|request| !request.stop_tokens.is_empty()) { 2 } else { steps };
         let mut started = 1;
         let mut marked = false;
         while !tokens.finished() {
@@ -286,7 +286,8 @@ impl Backend for Fused {
     }
 
     fn prompt_logits(&mut self, prompt: &[u32]) -> Result<Vec<f32>, BackendError> {
-        let request = TokenRequest { prompt: prompt.to_vec(), max_new_tokens: 0, end_of_text: None, sampling: None };
+        let request =
+            TokenRequest { prompt: prompt.to_vec(), max_new_tokens: 0, stop_tokens: StopTokens::NONE, sampling: None };
         request::check(&request, &self.info)?;
         self.make_room(1, prompt.len())?;
         if let Some(memory) = &mut self.memory {

@@ -173,13 +173,15 @@ impl<'a> Writer<'a> {
 
 #[cfg(test)]
 mod tests {
+    use harness_core::StopTokens;
+
     use super::*;
 
     fn requests(lengths: &[usize]) -> Vec<TokenRequest> {
         let request = |&length: &usize| TokenRequest {
             prompt: vec![1; length],
             max_new_tokens: 1,
-            end_of_text: None,
+            stop_tokens: StopTokens::NONE,
             sampling: None,
         };
         lengths.iter().map(request).collect()

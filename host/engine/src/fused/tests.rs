@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use harness_core::random::Stream;
-use harness_core::{Backend, ModelInfo, Sampling, Served, TokenRequest, TokenTimes, WallClock};
+use harness_core::{Backend, ModelInfo, Sampling, Served, StopTokens, TokenRequest, TokenTimes, WallClock};
 
 use super::args::Choice;
 use super::driver::Gpu;
@@ -82,7 +82,7 @@ fn info(config: &Config, dtype: DTypeChoice) -> ModelInfo {
         width: config.width as u32,
         vocabulary: config.vocabulary as u32,
         context: config.context as u32,
-        end_of_text: None,
+        stop_tokens: StopTokens::NONE,
         token_times: TokenTimes::Host,
     }
 }
@@ -104,7 +104,7 @@ fn prompt(config: &Config, length: usize, stream: u64) -> Vec<u32> {
 }
 
 fn request(prompt: Vec<u32>, max_new_tokens: u32) -> TokenRequest {
-    TokenRequest { prompt, max_new_tokens, end_of_text: None, sampling: None }
+    TokenRequest { prompt, max_new_tokens, stop_tokens: StopTokens::NONE, sampling: None }
 }
 
 fn tokens(backend: &mut dyn Backend, requests: &[TokenRequest]) -> Vec<Vec<u32>> {
@@ -373,14 +373,23 @@ fn a_text_ends_with_its_last_token() {
     let mut fused = fused(&config, DTypeChoice::F32, false);
     let whole = request(prompt(&config, 9, 1), 40);
     let all = tokens_by(&mut fused, Way::Best, std::slice::from_ref(&whole))[0].clone();
-    let end = all[20];
-    let expected = &all[..=all.iter().position(|&token| token == end).unwrap()];
-    let ended = TokenRequest { end_of_text: Some(end), ..whole };
-    for way in [Way::Best, Way::Steps] {
-        for _ in 0..3 {
-            assert_eq!(tokens_by(&mut fused, way, std::slice::from_ref(&ended))[0], expected);
+    let until = |end| &all[..=all.iter().position(|&token| token == end).unwrap()];
+    let absent = (0..1009).find(|token| !all.contains(token)).unwrap();
+    // Whichever of several comes first, in whichever place it is, and as many as there may be.
+    let full = || (1009..1009 + StopTokens::MAX as u32 - 1).chain([all[20]]).collect();
+    for stop in [vec![all[20]], vec![absent, all[12], all[20]], vec![all[20], all[12]], full()] {
+        let expected =
+            stop.iter().filter(|&&end| end != absent && end < 1009).map(|&end| until(end)).min_by_key(|t| t.len());
+        let ended = TokenRequest { stop_tokens: StopTokens::new(stop.clone()).unwrap(), ..whole.clone() };
+        for way in [Way::Best, Way::Steps] {
+            for _ in 0..3 {
+                let tokens = tokens_by(&mut fused, way, std::slice::from_ref(&ended));
+                assert_eq!(tokens[0], expected.unwrap(), "{stop:?}, {way:?}");
+            }
         }
     }
+    let (expected, ended) =
+        (until(all[20]), TokenRequest { stop_tokens: StopTokens::new([all[20]]).unwrap(), ..whole });
     let batch = [ended.clone(), request(prompt(&config, 9, 1), 40), ended];
     let together = tokens_by(&mut fused, Way::Best, &batch);
     assert_eq!((together[0].as_slice(), &together[1], together[2].as_slice()), (expected, &all, expected));
@@ -493,7 +502,7 @@ impl Fused {
         self.memory.as_mut()?.expect_tokens(2);
         self.read_prompts(&[&request], shape).unwrap();
         let greedy: Choice = choice(None);
-        let task = Task { tokens: 1, end_of_text: None, choice: greedy, ring: 1, logits: true };
+        let task = Task { tokens: 1, stop_tokens: StopTokens::NONE, choice: greedy, ring: 1, logits: true };
         let memory = self.memory.as_ref()?;
         self.generator.as_mut()?.launch(&self.gpu, &self.model, memory, task).unwrap();
         self.gpu.synchronize().unwrap();

@@ -3,9 +3,11 @@
 use candle_core::{DType, Device, Result, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling as Draw};
 use harness_core::roofline::Bandwidth;
-use harness_core::{Backend, BackendError, Clock, Memory, ModelInfo, Sampling, Served, TokenRequest};
+use harness_core::{Backend, BackendError, Clock, Memory, ModelInfo, Sampling, Served, StopTokens, TokenRequest};
 
-use super::{Batch, Model, greedy};
+use super::{Batch, Model, greedy, no_numbers};
+use crate::cpu::elementwise::argmax;
+use crate::cpu::ops;
 use crate::cuda::Gpu;
 use crate::{bandwidth, memory, request};
 
@@ -87,7 +89,8 @@ impl Backend for Gpt2 {
     }
 
     fn prompt_logits(&mut self, prompt: &[u32]) -> std::result::Result<Vec<f32>, BackendError> {
-        let request = TokenRequest { prompt: prompt.to_vec(), max_new_tokens: 0, end_of_text: None, sampling: None };
+        let request =
+            TokenRequest { prompt: prompt.to_vec(), max_new_tokens: 0, stop_tokens: StopTokens::NONE, sampling: None };
         request::check(&request, &self.info)?;
         if self.gpu.is_none() {
             let bytes = self.model.growth_bytes(1, prompt.len()) + self.model.working_bytes(1, prompt.len());
@@ -197,7 +200,14 @@ fn choose(logits: &Tensor, samplers: &mut [Option<LogitsProcessor>], finished: &
         if let Some(sampler) = sampler
             && !finished[index]
         {
-            tokens[index] = sampler.sample(&logits.get(index)?)?;
+            let logits = logits.get(index)?;
+            // Drawing divides by their sum, which has to be a number: none may be NaN or plus infinity, and one must be finite.
+            let numbers = |numbers: &[f32]| {
+                let most = argmax(numbers).map_or(f32::NAN, |most| numbers[most]);
+                if most.is_finite() { Ok(()) } else { no_numbers() }
+            };
+            ops::with_numbers(&logits, numbers)?;
+            tokens[index] = sampler.sample(&logits)?;
         }
     }
     Ok(tokens)

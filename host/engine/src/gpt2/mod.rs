@@ -326,6 +326,11 @@ fn matrix(matrix: Matrix, device: &Device) -> Result<Tensor> {
     }
 }
 
+/// The error for logits that no token can be chosen by.
+fn no_numbers<T>() -> Result<T> {
+    bail!("the model's logits are not numbers; its weights are damaged or overflow in this dtype")
+}
+
 /// The lowest index of each row's largest logit.
 fn greedy(logits: &Tensor) -> Result<Vec<u32>> {
     if !logits.device().is_cpu() {
@@ -337,7 +342,7 @@ fn greedy(logits: &Tensor) -> Result<Vec<u32>> {
             .chunks_exact(vocabulary)
             .map(|row| match crate::cpu::elementwise::argmax(row) {
                 Some(token) => Ok(token as u32),
-                None => bail!("the model's logits are not numbers; its weights are damaged or overflow in this dtype"),
+                None => no_numbers(),
             })
             .collect()
     })

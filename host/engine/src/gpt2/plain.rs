@@ -2,7 +2,7 @@
 
 use candle_core::{D, DType, Device, Result, Tensor, bail};
 
-use super::Batch;
+use super::{Batch, no_numbers};
 use crate::checkpoint::Activation;
 use crate::cpu::attention::Shape;
 
@@ -83,7 +83,7 @@ pub(super) fn greedy(logits: &Tensor) -> Result<Vec<u32>> {
     let none = Tensor::new(u32::MAX, logits.device())?.broadcast_as(logits.shape())?;
     let tokens: Vec<u32> = logits.broadcast_eq(&most)?.where_cond(&tokens, &none)?.min(D::Minus1)?.to_vec1()?;
     if tokens.contains(&u32::MAX) {
-        bail!("the model's logits are not numbers; its weights are damaged or overflow in this dtype");
+        return no_numbers();
     }
     Ok(tokens)
 }

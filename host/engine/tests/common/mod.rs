@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use harness_core::random::Stream;
-use harness_core::{Sequence, Served, TokenRequest};
+use harness_core::{Sequence, Served, StopTokens, TokenRequest};
 use harness_engine::{DTypeChoice, DeviceChoice, LoadError, LoadOptions, Loaded};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
@@ -129,7 +129,7 @@ pub fn load_checkpoint(checkpoint: &Checkpoint) -> Loaded {
 
 /// A greedy request of exactly `new` tokens.
 pub fn greedy(prompt: &[u32], new: u32) -> TokenRequest {
-    TokenRequest { prompt: prompt.to_vec(), max_new_tokens: new, end_of_text: None, sampling: None }
+    TokenRequest { prompt: prompt.to_vec(), max_new_tokens: new, stop_tokens: StopTokens::NONE, sampling: None }
 }
 
 /// Serves requests together.
