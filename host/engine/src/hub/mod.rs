@@ -23,7 +23,7 @@ pub(crate) use self::listing::TOKENIZERS;
 use self::listing::{Listing, Weights};
 use self::observer::Watcher;
 use crate::checkpoint::shards::{self, INDEX_FILE, Shards};
-use crate::checkpoint::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::checkpoint::{CONFIG_FILE, Config, WEIGHTS_FILE};
 use crate::error::LoadError;
 
 /// The most bytes of a config.json.
@@ -68,6 +68,9 @@ impl Model<'_> {
         let listing = self.list()?;
         let weights = listing.weights()?;
         self.file(&listing, CONFIG_FILE, Some(MAX_CONFIG))?;
+        // A model of another family is refused before its weights are fetched.
+        let config = self.fetching.repo.snapshot(listing.commit()).join(CONFIG_FILE);
+        Config::read(&config).map_err(|error| error.to_string())?;
         for (file, most) in listing.optional() {
             self.optional(&listing, file, most)?;
         }

@@ -403,3 +403,13 @@ fn weights_that_cant_be_used_are_not_fetched() {
     assert!(error.starts_with("it has its weights as pytorch_model.bin only, which can run code"), "{error}");
     assert_eq!(hub.asked().len(), 1);
 }
+
+#[test]
+fn weights_of_another_family_are_not_fetched() {
+    let llama = r#"{"model_type": "llama"}"#;
+    let hub = Hub::start(&[("config.json", File::small(llama)), ("model.safetensors", File::large(weights()))]);
+    let place = Place::new();
+    let error = place.fetch(&hub).unwrap_err();
+    assert!(error.contains("model_type = \"llama\"") && error.contains("supported is \"gpt2\""), "{error}");
+    assert!(place.seen().iter().all(|seen| !seen.contains("model.safetensors")) && !place.is_found());
+}
