@@ -67,6 +67,7 @@ fn listed(list: &[u8], name: &str) -> Option<PathBuf> {
     let text = |at: usize| std::str::from_utf8(list.get(at..)?.split(|byte| *byte == 0).next()?).ok();
     (0..number(20)?)
         .map(|entry| 48 + entry * 24)
+        .take_while(|entry| *entry < list.len())
         .find_map(|entry| (text(number(entry + 4)?)? == name).then(|| text(number(entry + 8)?).map(PathBuf::from))?)
 }
 
