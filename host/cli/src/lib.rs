@@ -11,6 +11,7 @@ mod config;
 mod deliver;
 mod destination;
 mod estimate;
+mod exit;
 mod facts;
 mod failure;
 mod file_names;
@@ -74,10 +75,10 @@ pub fn main() -> ExitCode {
         Command::Man(command) => command.execute(),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => exit::end(0),
         Err(failure) => {
             failure.print();
-            failure.exit_code()
+            exit::end(failure.exit_code())
         }
     }
 }

@@ -36,6 +36,7 @@ mod sampler;
 mod summary;
 
 pub use details::{Details, GpuDetails, UnreadableGpu};
+pub use driver::was_loaded;
 pub use error::Refused;
 pub use guarded::{LIMIT, Silent, unanswered, within};
 pub use library::Nvml;

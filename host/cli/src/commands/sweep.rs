@@ -404,7 +404,7 @@ fn foretell(
     // The rehearsal is what the user asked for, also of a run that is to be quiet.
     let loud = RunSettings { quiet: false, ..settings.clone() };
     let mut loaded = model::ready(&settings.model, settings.seed)?;
-    let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
+    let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref(), settings.driver_time)?;
     let stop = interrupt::watch()?;
     let mut table = plain_table();
     let swept = settings.sweep.iter().map(|axis| cell(&axis.setting));

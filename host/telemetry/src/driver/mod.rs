@@ -13,6 +13,7 @@ mod lists;
 
 use std::ffi::OsStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nvml_wrapper_sys::bindings::{NvmlLib, nvmlDevice_t, nvmlReturn_enum_NVML_SUCCESS, nvmlReturn_t};
 
@@ -38,6 +39,13 @@ enum Way {
     /// By the thread that asks.
     Here(Arc<Watch>),
 }
+
+/// Whether a driver's library was loaded, which then has code that runs at the process's end.
+pub fn was_loaded() -> bool {
+    LOADED.load(Ordering::SeqCst)
+}
+
+static LOADED: AtomicBool = AtomicBool::new(false);
 
 /// Why the library gives no driver.
 pub(crate) enum Unopened {
@@ -94,7 +102,10 @@ impl Driver {
         });
         let library = match loaded {
             Err(silent) => return refuse(silent.into()),
-            Ok(Ok(library)) => library,
+            Ok(Ok(library)) => {
+                LOADED.store(true, Ordering::SeqCst);
+                library
+            }
             Ok(Err(error)) => {
                 let error = error.to_string();
                 // Another file that the library needs may be missing, too.
