@@ -19,6 +19,12 @@ pub(crate) struct GpuChecks {
 /// What can be told in moments: of the GPU given as `--sensors` takes it, and of the machine but for its load.
 pub(crate) fn quick(nvml: &Nvml, gpu: &str) -> Vec<Check> {
     let mut checks = of_gpu(nvml.health(gpu));
+    // What the GPU does not have is no check that was missed.
+    let missed = checks.iter().filter(|c| c.verdict == Verdict::NotKnown && !c.found.contains("NOT_SUPPORTED"));
+    let missed: Vec<String> = missed.map(Check::line).collect();
+    if !missed.is_empty() && nvml.silence().is_none() {
+        tracing::warn!("not looked at before the test: {}", missed.join("; "));
+    }
     checks.extend(machine());
     checks
 }

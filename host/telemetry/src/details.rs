@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::device;
 use crate::driver::{Device, Driver};
-use crate::error::{Error, Refused, explain};
+use crate::error::{Error, Refused, explain, is_not_supported};
 
 /// The driver and its GPUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -85,43 +85,54 @@ fn gpu(index: u32, device: &Device) -> Result<GpuDetails, Error> {
 
 /// As [`crate::Nvml::facts`].
 pub(crate) fn facts(driver: &Driver, gpu: &str) -> Vec<(String, String)> {
-    let mut facts = Facts(Vec::new());
-    facts.add("driver.version", driver.driver_version().ok());
-    facts.add("cuda.version", driver.cuda_version().ok());
-    facts.add("nvml.version", driver.nvml_version().ok());
+    let mut facts = Facts::default();
+    facts.add("driver.version", driver.driver_version());
+    facts.add("cuda.version", driver.cuda_version());
+    facts.add("nvml.version", driver.nvml_version());
     if let Ok(device) = device::find(driver, gpu) {
         of_gpu(&mut facts, &device);
     }
-    facts.0
+    if !facts.unsaid.is_empty() {
+        tracing::warn!("the recording will lack what the driver does not say: {}", facts.unsaid.join("; "));
+    }
+    facts.said
 }
 
 fn of_gpu(facts: &mut Facts, device: &Device) {
-    facts.add("gpu.name", device.name().ok());
-    facts.add("gpu.uuid", device.uuid().ok());
-    facts.add("gpu.index", device.index().ok());
-    facts.add("gpu.pci_bus_id", device.pci_bus_id().ok());
-    facts.add("gpu.vbios", device.vbios().ok());
-    facts.add("gpu.memory", device.memory().ok().map(|memory| memory.total));
-    facts.add("gpu.power_limit", device.power_limit().ok().map(device::milli));
-    facts.add("gpu.power_limit_default", device.power_limit_default().ok().map(device::milli));
-    facts.add("gpu.ecc", device.ecc().ok().map(on_off));
-    facts.add("gpu.mig", device.mig().ok().map(on_off));
-    facts.add("gpu.sm_clock_max", device.sm_clock_max().ok().map(device::mega));
-    facts.add("gpu.memory_clock_max", device.memory_clock_max().ok().map(device::mega));
-    facts.add("gpu.memory_bus_width", device.memory_bus_width().ok());
-    facts.add("gpu.persistence_mode", device.persistence_mode().ok().map(on_off));
-    facts.add("gpu.pcie_generation", device.pcie_generation().ok());
-    facts.add("gpu.pcie_generation_max", device.pcie_generation_max().ok());
-    facts.add("gpu.pcie_width", device.pcie_width().ok());
-    facts.add("gpu.pcie_width_max", device.pcie_width_max().ok());
+    facts.add("gpu.name", device.name());
+    facts.add("gpu.uuid", device.uuid());
+    facts.add("gpu.index", device.index());
+    facts.add("gpu.pci_bus_id", device.pci_bus_id());
+    facts.add("gpu.vbios", device.vbios());
+    facts.add("gpu.memory", device.memory().map(|memory| memory.total));
+    facts.add("gpu.power_limit", device.power_limit().map(device::milli));
+    facts.add("gpu.power_limit_default", device.power_limit_default().map(device::milli));
+    facts.add("gpu.ecc", device.ecc().map(on_off));
+    facts.add("gpu.mig", device.mig().map(on_off));
+    facts.add("gpu.sm_clock_max", device.sm_clock_max().map(device::mega));
+    facts.add("gpu.memory_clock_max", device.memory_clock_max().map(device::mega));
+    facts.add("gpu.memory_bus_width", device.memory_bus_width());
+    facts.add("gpu.persistence_mode", device.persistence_mode().map(on_off));
+    facts.add("gpu.pcie_generation", device.pcie_generation());
+    facts.add("gpu.pcie_generation_max", device.pcie_generation_max());
+    facts.add("gpu.pcie_width", device.pcie_width());
+    facts.add("gpu.pcie_width_max", device.pcie_width_max());
 }
 
-struct Facts(Vec<(String, String)>);
+#[derive(Default)]
+struct Facts {
+    said: Vec<(String, String)>,
+    /// What should be there, with the reason.
+    unsaid: Vec<String>,
+}
 
 impl Facts {
-    fn add(&mut self, name: &str, value: Option<impl ToString>) {
-        if let Some(value) = value {
-            self.0.push((name.to_owned(), value.to_string()));
+    fn add(&mut self, name: &str, value: Result<impl ToString, Error>) {
+        match value {
+            Ok(value) => self.said.push((name.to_owned(), value.to_string())),
+            // What a GPU does not have is no loss, and silence is told by who asked.
+            Err(error) if is_not_supported(&error) || matches!(error, Error::Silent(_)) => {}
+            Err(error) => self.unsaid.push(format!("{name}: {}", explain(&error))),
         }
     }
 }

@@ -74,6 +74,11 @@ pub(crate) fn is_lost(error: &Error) -> bool {
     )
 }
 
+/// Whether the GPU does not have what was asked for, in which case nothing is wrong.
+pub(crate) fn is_not_supported(error: &Error) -> bool {
+    matches!(error, Error::Code(nvml::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED))
+}
+
 /// Whether the driver has nothing at present where it may have something later.
 pub(crate) fn is_nothing_new(error: &Error) -> bool {
     matches!(error, Error::Code(nvml::nvmlReturn_enum_NVML_ERROR_NOT_FOUND | nvml::nvmlReturn_enum_NVML_ERROR_NO_DATA))

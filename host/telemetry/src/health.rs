@@ -1,11 +1,10 @@
 //! What `harness doctor` asks the driver: the state of a GPU before it measures.
 
 use harness_core::doctor::{GpuHealth, GpuProcess, Reading};
-use nvml_wrapper_sys::bindings as nvml;
 
 use crate::device::{self, mega, milli};
 use crate::driver::{Device, Driver};
-use crate::error::{Error, Refused, explain};
+use crate::error::{Error, Refused, explain, is_not_supported};
 
 /// As [`crate::Nvml::health`].
 pub(crate) fn health(driver: &Driver, gpu: &str) -> Result<GpuHealth, Refused> {
@@ -44,7 +43,7 @@ fn processes(device: &Device) -> Result<Vec<GpuProcess>, Error> {
     match device.graphics_processes() {
         Ok(graphics) => pids.extend(graphics),
         // A GPU without graphics has none of the other kind.
-        Err(Error::Code(nvml::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED)) => {}
+        Err(error) if is_not_supported(&error) => {}
         Err(error) => return Err(error),
     }
     pids.sort_unstable();

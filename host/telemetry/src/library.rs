@@ -76,9 +76,12 @@ impl Nvml {
     ///
     /// # Errors
     ///
-    /// When there is no such GPU; the message lists those there are.
+    /// When there is no such GPU (the message lists those there are), or another has its UUID.
     pub fn uuid(&self, gpu: &str) -> Result<String, Refused> {
-        Ok(device::find(&self.driver, gpu)?.uuid()?)
+        let uuid = device::find(&self.driver, gpu)?.uuid()?;
+        // By its number a GPU is there even where another has its UUID.
+        device::find(&self.driver, &uuid)?;
+        Ok(uuid)
     }
 
     /// What the driver says of itself and of one GPU, for a recording: names such as `driver.version`, `gpu.power_limit`,
