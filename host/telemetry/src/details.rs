@@ -89,8 +89,10 @@ pub(crate) fn facts(driver: &Driver, gpu: &str) -> Vec<(String, String)> {
     facts.add("driver.version", driver.driver_version());
     facts.add("cuda.version", driver.cuda_version());
     facts.add("nvml.version", driver.nvml_version());
-    if let Ok(device) = device::find(driver, gpu) {
-        of_gpu(&mut facts, &device);
+    match device::find(driver, gpu) {
+        Ok(device) => of_gpu(&mut facts, &device),
+        Err(refused) if refused.is_silence() => {}
+        Err(refused) => facts.unsaid.push(format!("gpu.*: {refused}")),
     }
     if !facts.unsaid.is_empty() {
         tracing::warn!("the recording will lack what the driver does not say: {}", facts.unsaid.join("; "));
