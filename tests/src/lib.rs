@@ -6,6 +6,8 @@
 pub mod peak;
 pub mod raw;
 
+pub use fake_nvml;
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 

@@ -109,6 +109,8 @@ pub(crate) struct Run {
     pub(crate) registries: Registries,
     #[command(flatten)]
     pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) driver: Driver,
 }
 
 /// What plugins can be named by: the configuration's names, and registries.
@@ -203,6 +205,21 @@ pub(crate) struct Limits {
     /// Wall time of the whole recording [default: 24h]
     #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Limits")]
     pub(crate) max_time: Option<Duration>,
+}
+
+/// How long the GPU's driver is waited for.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Driver {
+    /// Time that the NVIDIA driver may take to open and to say what it is asked before a test [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = units::duration, help_heading = "Limits")]
+    pub(crate) max_driver_time: Option<Duration>,
+}
+
+impl Driver {
+    /// Where no configuration has a say.
+    pub(crate) fn limit(&self) -> Duration {
+        self.max_driver_time.unwrap_or(harness_telemetry::LIMIT)
+    }
 }
 
 /// Show a recording with any report plugin; no GPU or model needed.
@@ -512,6 +529,8 @@ pub(crate) struct Devices {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) driver: Driver,
 }
 
 /// Look for what would spoil a measurement: the state of the GPUs and of this machine, with what to do.
@@ -522,6 +541,8 @@ pub(crate) struct Doctor {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) driver: Driver,
 }
 
 /// Print a shell's completion script.

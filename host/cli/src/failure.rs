@@ -1,7 +1,6 @@
 //! How a command fails: a message for the person, an exit code for the script.
 
 use std::io::ErrorKind;
-use std::process::ExitCode;
 
 use harness_core::compare::Incomparable;
 use harness_core::input::Fault;
@@ -95,15 +94,15 @@ impl Failure {
         }
     }
 
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
             Self::Closed => 0,
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::Regression(_) => 3,
             Self::Incomparable(_) => 4,
             Self::Interrupted(_) => 130,
-        })
+        }
     }
 }
 

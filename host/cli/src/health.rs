@@ -1,16 +1,13 @@
 //! Reads what `doctor` judges. Nothing here fails or hangs: what can't be read is said.
 
-use std::sync::mpsc;
 use std::time::Duration;
 
-use harness_core::doctor::{self, Check, Reading, Verdict};
-use harness_telemetry::Nvml;
+use harness_core::doctor::{self, Check, GpuHealth, Verdict};
+use harness_telemetry::{Nvml, Refused};
 
 use crate::machine::Machine;
 use crate::plugins;
-
-/// How long the driver may take to answer everything.
-const DRIVER_TIME: Duration = Duration::from_secs(10);
+use crate::sensors::SILENT;
 
 /// What was found of one GPU.
 pub(crate) struct GpuChecks {
@@ -21,9 +18,13 @@ pub(crate) struct GpuChecks {
 
 /// What can be told in moments: of the GPU given as `--sensors` takes it, and of the machine but for its load.
 pub(crate) fn quick(nvml: &Nvml, gpu: &str) -> Vec<Check> {
-    let (nvml, gpu) = (nvml.clone(), gpu.to_owned());
-    let health = in_time(move || nvml.health(&gpu));
-    let mut checks = health.map_or_else(|reason| vec![Check::no_gpu(reason)], |health| doctor::of_gpu(&health));
+    let mut checks = of_gpu(nvml.health(gpu));
+    // What the GPU does not have is no check that was missed.
+    let missed = checks.iter().filter(|c| c.verdict == Verdict::NotKnown && !c.found.contains("NOT_SUPPORTED"));
+    let missed: Vec<String> = missed.map(Check::line).collect();
+    if !missed.is_empty() && nvml.silence().is_none() {
+        tracing::warn!("not looked at before the test: {}", missed.join("; "));
+    }
     checks.extend(machine());
     checks
 }
@@ -39,43 +40,49 @@ pub(crate) fn facts(checks: &[Check]) -> impl Iterator<Item = (String, String)> 
     noted.map(|check| (format!("check.{}", check.name), format!("{}: {}", check.verdict.as_str(), check.found)))
 }
 
-/// All that is looked at: of the machine and the driver, and of each GPU.
-pub(crate) fn thorough() -> (Vec<Check>, Vec<GpuChecks>) {
+/// All that is looked at, for which the driver has so much time: of the machine and the driver, and of each GPU.
+pub(crate) fn thorough(limit: Duration) -> (Vec<Check>, Vec<GpuChecks>) {
     let mut checks = doctor::of_machine(&Machine::this().health(true));
     checks.push(doctor::of_confinement(&plugins::confinement()));
-    let read = || {
-        let nvml = Nvml::open()?;
-        let gpus: Vec<_> = nvml
-            .details()
-            .gpus
-            .into_iter()
-            .map(|gpu| (format!("{} ({})", gpu.name, gpu.uuid), nvml.health(&gpu.uuid)))
-            .collect();
-        Ok((nvml.versions(), gpus))
+    let nvml = match Nvml::open(limit) {
+        Ok(nvml) => nvml,
+        Err(refused) => {
+            checks.push(no_gpu(&refused));
+            return (checks, Vec::new());
+        }
     };
-    match in_time(read) {
-        Err(reason) => {
-            checks.push(Check::no_gpu(reason));
-            (checks, Vec::new())
+    let (driver, cuda) = nvml.versions();
+    checks.extend(doctor::of_driver(&driver, &cuda));
+    let gpus = match nvml.details() {
+        Ok(details) => {
+            let readable = details.gpus.into_iter().map(|gpu| GpuChecks {
+                gpu: format!("{} ({})", gpu.name, gpu.uuid),
+                checks: of_gpu(nvml.health(&gpu.uuid)),
+            });
+            let unreadable = details.unreadable.into_iter().map(|gpu| GpuChecks {
+                gpu: format!("GPU {}", gpu.index),
+                checks: vec![Check { advice: String::new(), ..Check::no_gpu(gpu.reason) }],
+            });
+            readable.chain(unreadable).collect()
         }
-        Ok(((driver, cuda), gpus)) => {
-            checks.extend(doctor::of_driver(&driver, &cuda));
-            let of = |(gpu, health): (String, Result<_, _>)| GpuChecks {
-                gpu,
-                checks: health.map_or_else(|reason| vec![Check::no_gpu(reason)], |health| doctor::of_gpu(&health)),
-            };
-            (checks, gpus.into_iter().map(of).collect())
+        Err(refused) => {
+            checks.push(no_gpu(&refused));
+            Vec::new()
         }
+    };
+    // What was not read for it says so itself; what to do is said once.
+    if let Some(silence) = nvml.silence().filter(|_| !checks.iter().any(|check| check.advice == SILENT)) {
+        checks.push(no_gpu(&silence));
     }
+    (checks, gpus)
 }
 
-/// What a function gives, unless it takes too long; its thread is left behind then.
-fn in_time<T: Send + 'static>(read: impl FnOnce() -> Reading<T> + Send + 'static) -> Reading<T> {
-    let (give, take) = mpsc::channel();
-    let started = std::thread::Builder::new().name("doctor".into()).spawn(move || {
-        let _ = give.send(read());
-    });
-    started.map_err(|error| format!("no thread could be started: {error}"))?;
-    take.recv_timeout(DRIVER_TIME)
-        .unwrap_or_else(|_| Err(format!("the driver did not answer in {} s", DRIVER_TIME.as_secs())))
+fn of_gpu(health: Result<GpuHealth, Refused>) -> Vec<Check> {
+    health.map_or_else(|refused| vec![no_gpu(&refused)], |health| doctor::of_gpu(&health))
+}
+
+/// That a GPU or the driver can't be read, with what to do.
+fn no_gpu(refused: &Refused) -> Check {
+    let check = Check::no_gpu(refused.to_string());
+    if refused.is_silence() { Check { advice: SILENT.into(), ..check } } else { check }
 }

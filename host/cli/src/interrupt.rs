@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use harness_core::StopFlag;
 
+use crate::exit;
 use crate::failure::Failure;
 use crate::log::tell;
 use crate::temporaries;
@@ -37,7 +38,7 @@ pub(crate) fn watch() -> Result<StopFlag, Failure> {
         if SEEN.swap(true, Ordering::SeqCst) {
             // Finished runs are on disk; a guest or a GPU that does not come back is left behind.
             temporaries::remove_all();
-            std::process::exit(130);
+            exit::at_once(130);
         }
         set.set();
         tell("\nstopping after this iteration; once more to stop at once");
@@ -51,7 +52,7 @@ pub(crate) fn watch() -> Result<StopFlag, Failure> {
             tell("\nwhat started this has ended: stopping after this iteration");
             std::thread::sleep(PATIENCE);
             temporaries::remove_all();
-            std::process::exit(130);
+            exit::at_once(130);
         };
         std::thread::Builder::new()
             .spawn(watch)

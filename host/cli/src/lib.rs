@@ -12,6 +12,7 @@ mod deliver;
 mod destination;
 mod download;
 mod estimate;
+mod exit;
 mod facts;
 mod failure;
 mod file_names;
@@ -89,10 +90,10 @@ pub fn main() -> ExitCode {
 
 fn ended(result: Outcome) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => exit::end(0),
         Err(failure) => {
             failure.print();
-            failure.exit_code()
+            exit::end(failure.exit_code())
         }
     }
 }

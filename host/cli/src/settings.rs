@@ -95,6 +95,8 @@ pub(crate) struct RunSettings {
     pub(crate) seed: u64,
     pub(crate) model: ModelSettings,
     pub(crate) sensors: SensorChoice,
+    /// How long the driver is waited for.
+    pub(crate) driver_time: Duration,
     /// Whether the memory's bandwidth is measured.
     pub(crate) roofline: bool,
     /// How long the idle GPU's power is measured.
@@ -164,6 +166,7 @@ impl RunSettings {
             private: args.private || config.run.private.unwrap_or(false),
             seed,
             model,
+            driver_time: time(args.driver.max_driver_time, config.limits.max_driver_time, harness_telemetry::LIMIT),
             sensors: sensors(args.sensors.as_deref().or(config.run.sensors.as_deref()))?,
             report_sets,
             reports,

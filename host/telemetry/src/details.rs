@@ -1,10 +1,10 @@
 //! What does not change through a run: the driver, the GPUs, their limits.
 
-use nvml_wrapper::enum_wrappers::device::Clock;
-use nvml_wrapper::{Device, Nvml, cuda_driver_version_major, cuda_driver_version_minor};
 use serde::Serialize;
 
 use crate::device;
+use crate::driver::{Device, Driver};
+use crate::error::{Error, Refused, explain, is_not_supported};
 
 /// The driver and its GPUs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -17,6 +17,17 @@ pub struct Details {
     pub nvml_version: Option<String>,
     /// In the driver's order, which is not CUDA's.
     pub gpus: Vec<GpuDetails>,
+    /// Those that do not say which they are.
+    pub unreadable: Vec<UnreadableGpu>,
+}
+
+/// A GPU that the driver counts, and that can't be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnreadableGpu {
+    /// The driver's number.
+    pub index: u32,
+    /// Why, as a clause.
+    pub reason: String,
 }
 
 /// One GPU.
@@ -41,81 +52,91 @@ pub struct GpuDetails {
 }
 
 /// As [`crate::Nvml::details`].
-pub(crate) fn details(nvml: &Nvml) -> Details {
-    let count = nvml.device_count().unwrap_or(0);
-    let gpus = (0..count).filter_map(|index| gpu(index, &nvml.device_by_index(index).ok()?)).collect();
-    Details {
-        driver_version: nvml.sys_driver_version().ok(),
-        cuda_version: cuda_version(nvml),
-        nvml_version: nvml.sys_nvml_version().ok(),
-        gpus,
+pub(crate) fn details(driver: &Driver) -> Result<Details, Refused> {
+    let mut details = Details {
+        driver_version: driver.driver_version().ok(),
+        cuda_version: driver.cuda_version().ok(),
+        nvml_version: driver.nvml_version().ok(),
+        ..Details::default()
+    };
+    for index in 0..driver.count()? {
+        match driver.device(index).and_then(|device| gpu(index, &device)) {
+            Ok(gpu) => details.gpus.push(gpu),
+            Err(error) => details.unreadable.push(UnreadableGpu { index, reason: explain(&error) }),
+        }
     }
+    Ok(details)
 }
 
-fn gpu(index: u32, device: &Device<'_>) -> Option<GpuDetails> {
-    let memory = device.memory_info().ok();
-    Some(GpuDetails {
+fn gpu(index: u32, device: &Device) -> Result<GpuDetails, Error> {
+    let uuid = device.uuid()?;
+    let memory = device.memory().ok();
+    Ok(GpuDetails {
         index,
-        uuid: device.uuid().ok()?,
+        uuid,
         name: device.name().unwrap_or_else(|_| "unnamed GPU".to_owned()),
-        memory: memory.as_ref().map(|memory| memory.total),
-        memory_used: memory.as_ref().map(|memory| memory.used),
-        pci_bus_id: device.pci_info().ok().map(|pci| pci.bus_id),
-        compute_capability: device.cuda_compute_capability().ok().map(|c| format!("{}.{}", c.major, c.minor)),
-        mig: mig(device),
+        memory: memory.map(|memory| memory.total),
+        memory_used: memory.map(|memory| memory.used),
+        pci_bus_id: device.pci_bus_id().ok(),
+        compute_capability: device.compute_capability().ok(),
+        mig: device.mig().ok(),
     })
 }
 
 /// As [`crate::Nvml::facts`].
-pub(crate) fn facts(nvml: &Nvml, gpu: &str) -> Vec<(String, String)> {
-    let mut facts = Facts(Vec::new());
-    facts.add("driver.version", nvml.sys_driver_version().ok());
-    facts.add("cuda.version", cuda_version(nvml));
-    facts.add("nvml.version", nvml.sys_nvml_version().ok());
-    if let Ok(device) = device::find(nvml, gpu) {
-        of_gpu(&mut facts, &device);
+pub(crate) fn facts(driver: &Driver, gpu: &str) -> Vec<(String, String)> {
+    let mut facts = Facts::default();
+    facts.add("driver.version", driver.driver_version());
+    facts.add("cuda.version", driver.cuda_version());
+    facts.add("nvml.version", driver.nvml_version());
+    match device::find(driver, gpu) {
+        Ok(device) => of_gpu(&mut facts, &device),
+        Err(refused) if refused.is_silence() => {}
+        Err(refused) => facts.unsaid.push(format!("gpu.*: {refused}")),
     }
-    facts.0
+    if !facts.unsaid.is_empty() {
+        tracing::warn!("the recording will lack what the driver does not say: {}", facts.unsaid.join("; "));
+    }
+    facts.said
 }
 
-fn of_gpu(facts: &mut Facts, device: &Device<'_>) {
-    facts.add("gpu.name", device.name().ok());
-    facts.add("gpu.uuid", device.uuid().ok());
-    facts.add("gpu.index", device.index().ok());
-    facts.add("gpu.pci_bus_id", device.pci_info().ok().map(|pci| pci.bus_id));
-    facts.add("gpu.vbios", device.vbios_version().ok());
-    facts.add("gpu.memory", device.memory_info().ok().map(|memory| memory.total));
-    facts.add("gpu.power_limit", device.power_management_limit().ok().map(device::milli));
-    facts.add("gpu.power_limit_default", device.power_management_limit_default().ok().map(device::milli));
-    facts.add("gpu.ecc", device.is_ecc_enabled().ok().map(|ecc| on_off(ecc.currently_enabled)));
-    facts.add("gpu.mig", mig(device).map(on_off));
-    facts.add("gpu.sm_clock_max", device.max_clock_info(Clock::SM).ok().map(device::mega));
-    facts.add("gpu.memory_clock_max", device.max_clock_info(Clock::Memory).ok().map(device::mega));
-    facts.add("gpu.memory_bus_width", device.memory_bus_width().ok());
-    facts.add("gpu.persistence_mode", device.is_in_persistent_mode().ok().map(on_off));
-    facts.add("gpu.pcie_generation", device.current_pcie_link_gen().ok());
-    facts.add("gpu.pcie_generation_max", device.max_pcie_link_gen().ok());
-    facts.add("gpu.pcie_width", device.current_pcie_link_width().ok());
-    facts.add("gpu.pcie_width_max", device.max_pcie_link_width().ok());
+fn of_gpu(facts: &mut Facts, device: &Device) {
+    facts.add("gpu.name", device.name());
+    facts.add("gpu.uuid", device.uuid());
+    facts.add("gpu.index", device.index());
+    facts.add("gpu.pci_bus_id", device.pci_bus_id());
+    facts.add("gpu.vbios", device.vbios());
+    facts.add("gpu.memory", device.memory().map(|memory| memory.total));
+    facts.add("gpu.power_limit", device.power_limit().map(device::milli));
+    facts.add("gpu.power_limit_default", device.power_limit_default().map(device::milli));
+    facts.add("gpu.ecc", device.ecc().map(on_off));
+    facts.add("gpu.mig", device.mig().map(on_off));
+    facts.add("gpu.sm_clock_max", device.sm_clock_max().map(device::mega));
+    facts.add("gpu.memory_clock_max", device.memory_clock_max().map(device::mega));
+    facts.add("gpu.memory_bus_width", device.memory_bus_width());
+    facts.add("gpu.persistence_mode", device.persistence_mode().map(on_off));
+    facts.add("gpu.pcie_generation", device.pcie_generation());
+    facts.add("gpu.pcie_generation_max", device.pcie_generation_max());
+    facts.add("gpu.pcie_width", device.pcie_width());
+    facts.add("gpu.pcie_width_max", device.pcie_width_max());
 }
 
-struct Facts(Vec<(String, String)>);
+#[derive(Default)]
+struct Facts {
+    said: Vec<(String, String)>,
+    /// What should be there, with the reason.
+    unsaid: Vec<String>,
+}
 
 impl Facts {
-    fn add(&mut self, name: &str, value: Option<impl ToString>) {
-        if let Some(value) = value {
-            self.0.push((name.to_owned(), value.to_string()));
+    fn add(&mut self, name: &str, value: Result<impl ToString, Error>) {
+        match value {
+            Ok(value) => self.said.push((name.to_owned(), value.to_string())),
+            // What a GPU does not have is no loss, and silence is told by who asked.
+            Err(error) if is_not_supported(&error) || matches!(error, Error::Silent(_)) => {}
+            Err(error) => self.unsaid.push(format!("{name}: {}", explain(&error))),
         }
     }
-}
-
-pub(crate) fn cuda_version(nvml: &Nvml) -> Option<String> {
-    let version = nvml.sys_cuda_driver_version().ok()?;
-    Some(format!("{}.{}", cuda_driver_version_major(version), cuda_driver_version_minor(version)))
-}
-
-fn mig(device: &Device<'_>) -> Option<bool> {
-    device.mig_mode().ok().map(|mode| mode.current != 0)
 }
 
 fn on_off(on: bool) -> &'static str {

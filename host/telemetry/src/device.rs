@@ -2,51 +2,68 @@
 
 use harness_core::GpuState;
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
-use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
-use nvml_wrapper::error::NvmlError;
-use nvml_wrapper::{Device, Nvml};
 
-use crate::error::{explain, is_lost};
+use crate::driver::{Device, Driver};
+use crate::error::{Error, Refused, explain, is_lost};
 
 /// Reasons that NVML gives for clocks below what was asked for, with their names in metrics (`throttled_time_…`).
-pub(crate) const HELD_DOWN: [(&str, ThrottleReasons); 5] = [
-    ("sw_power_cap", ThrottleReasons::SW_POWER_CAP),
-    ("hw_slowdown", ThrottleReasons::HW_SLOWDOWN),
-    ("sw_thermal_slowdown", ThrottleReasons::SW_THERMAL_SLOWDOWN),
-    ("hw_thermal_slowdown", ThrottleReasons::HW_THERMAL_SLOWDOWN),
-    ("hw_power_brake_slowdown", ThrottleReasons::HW_POWER_BRAKE_SLOWDOWN),
+pub(crate) const HELD_DOWN: [(&str, u64); 5] = [
+    ("sw_power_cap", ThrottleReasons::SW_POWER_CAP.bits()),
+    ("hw_slowdown", ThrottleReasons::HW_SLOWDOWN.bits()),
+    ("sw_thermal_slowdown", ThrottleReasons::SW_THERMAL_SLOWDOWN.bits()),
+    ("hw_thermal_slowdown", ThrottleReasons::HW_THERMAL_SLOWDOWN.bits()),
+    ("hw_power_brake_slowdown", ThrottleReasons::HW_POWER_BRAKE_SLOWDOWN.bits()),
 ];
 
 /// Reasons that are settings and no distress: told of a GPU's state, counted in no metric.
-const SET_SO: [(&str, ThrottleReasons); 3] = [
-    ("applications_clocks_setting", ThrottleReasons::APPLICATIONS_CLOCKS_SETTING),
-    ("sync_boost", ThrottleReasons::SYNC_BOOST),
-    ("display_clock_setting", ThrottleReasons::DISPLAY_CLOCK_SETTING),
+const SET_SO: [(&str, u64); 3] = [
+    ("applications_clocks_setting", ThrottleReasons::APPLICATIONS_CLOCKS_SETTING.bits()),
+    ("sync_boost", ThrottleReasons::SYNC_BOOST.bits()),
+    ("display_clock_setting", ThrottleReasons::DISPLAY_CLOCK_SETTING.bits()),
 ];
 
 /// The GPU with that UUID, with or without `GPU-` and in either case, or of that number in the driver's order.
-pub(crate) fn find<'a>(nvml: &'a Nvml, gpu: &str) -> Result<Device<'a>, String> {
+pub(crate) fn find(driver: &Driver, gpu: &str) -> Result<Device, Refused> {
     let gpu = gpu.trim();
-    let count = nvml.device_count().map_err(|error| explain(&error))?;
+    let count = driver.count()?;
     if let Ok(index) = gpu.parse::<u32>() {
         if index < count {
-            return nvml.device_by_index(index).map_err(|error| format!("GPU {index}: {}", explain(&error)));
+            return driver.device(index).map_err(|error| about(index, error));
         }
-        return Err(format!("the driver lists no GPU {index}; {}", known(nvml, count)));
+        return Err(Refused::new(format!("the driver lists no GPU {index}; {}", known(driver, count))));
     }
+    let mut found: Option<(u32, Device)> = None;
     for index in 0..count {
-        let Ok(device) = nvml.device_by_index(index) else { continue };
-        if device.uuid().is_ok_and(|uuid| same(&uuid, gpu)) {
-            return Ok(device);
+        match driver.device(index).and_then(|device| Ok((device.uuid()?, device))) {
+            Ok((uuid, device)) if same(&uuid, gpu) => {
+                if let Some((other, _)) = found {
+                    let both = format!("the driver gives the GPUs {other} and {index} the same UUID, {gpu}");
+                    return Err(Refused::new(both));
+                }
+                found = Some((index, device));
+            }
+            Err(error @ Error::Silent(_)) => return Err(error.into()),
+            // Another GPU's failure is no concern of this one; where this one fails, the list says so.
+            Ok(_) | Err(_) => {}
         }
+    }
+    if let Some((_, device)) = found {
+        return Ok(device);
     }
     // A slice of a partitioned GPU has a UUID and is in no list.
     if gpu.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("MIG-"))
-        && let Ok(device) = nvml.device_by_uuid(gpu)
+        && let Ok(device) = driver.device_by_uuid(gpu)
     {
         return Ok(device);
     }
-    Err(format!("the driver lists no GPU with the UUID {gpu}; {}", known(nvml, count)))
+    Err(Refused::new(format!("the driver lists no GPU with the UUID {gpu}; {}", known(driver, count))))
+}
+
+fn about(index: u32, error: Error) -> Refused {
+    match error {
+        Error::Silent(_) => error.into(),
+        error => Refused::new(format!("GPU {index}: {}", explain(&error))),
+    }
 }
 
 fn same(uuid: &str, wanted: &str) -> bool {
@@ -59,46 +76,41 @@ fn same(uuid: &str, wanted: &str) -> bool {
     !bare(wanted).is_empty() && bare(uuid).eq_ignore_ascii_case(bare(wanted))
 }
 
-fn known(nvml: &Nvml, count: u32) -> String {
+fn known(driver: &Driver, count: u32) -> String {
     let describe = |index| {
-        let device = nvml.device_by_index(index)?;
+        let device = driver.device(index)?;
         Ok(format!("{}, {}", device.name()?, device.uuid()?))
     };
     let gpus: Vec<_> = (0..count)
-        .map(|index| format!("{index} ({})", describe(index).unwrap_or_else(|error: NvmlError| explain(&error))))
+        .map(|index| format!("{index} ({})", describe(index).unwrap_or_else(|error: Error| explain(&error))))
         .collect();
     if gpus.is_empty() { "it lists none".to_owned() } else { format!("it lists {}", gpus.join(", ")) }
 }
 
-/// What the GPU says now. Fails only when the GPU is lost; any single sensor may be missing.
-pub(crate) fn state(device: &Device<'_>) -> Result<GpuState, String> {
-    fn optional<T>(reading: Result<T, NvmlError>) -> Result<Option<T>, String> {
+/// What the GPU says now. Fails only when the GPU is lost or the driver silent; any single sensor may be missing.
+pub(crate) fn state(device: &Device) -> Result<GpuState, String> {
+    fn optional<T>(reading: Result<T, Error>) -> Result<Option<T>, String> {
         match reading {
             Ok(value) => Ok(Some(value)),
-            Err(error) if is_lost(&error) => Err(explain(&error)),
+            Err(error) if is_lost(&error) || matches!(error, Error::Silent(_)) => Err(explain(&error)),
             Err(_) => Ok(None),
         }
     }
-    let utilization = optional(device.utilization_rates())?;
+    let utilization = optional(device.utilization())?;
     Ok(GpuState {
-        utilization: utilization.as_ref().map(|u| ratio(u.gpu)),
-        memory_controller_utilization: utilization.as_ref().map(|u| ratio(u.memory)),
-        memory_used: optional(device.memory_info())?.map(|memory| memory.used),
-        power: optional(device.power_usage())?.map(milli),
-        temperature: optional(device.temperature(TemperatureSensor::Gpu))?.map(f64::from),
-        sm_clock: optional(device.clock_info(Clock::SM))?.map(mega),
-        memory_clock: optional(device.clock_info(Clock::Memory))?.map(mega),
-        throttle_reasons: optional(device.current_throttle_reasons())?.map(reasons).unwrap_or_default(),
+        utilization: utilization.map(|(gpu, _)| ratio(gpu)),
+        memory_controller_utilization: utilization.map(|(_, memory_controller)| ratio(memory_controller)),
+        memory_used: optional(device.memory())?.map(|memory| memory.used),
+        power: optional(device.power())?.map(milli),
+        temperature: optional(device.temperature())?.map(f64::from),
+        sm_clock: optional(device.sm_clock())?.map(mega),
+        memory_clock: optional(device.memory_clock())?.map(mega),
+        throttle_reasons: optional(device.throttle_reasons())?.map(reasons).unwrap_or_default(),
     })
 }
 
-fn reasons(set: ThrottleReasons) -> Vec<String> {
-    HELD_DOWN
-        .iter()
-        .chain(&SET_SO)
-        .filter(|(_, flag)| set.contains(*flag))
-        .map(|(name, _)| (*name).to_owned())
-        .collect()
+fn reasons(set: u64) -> Vec<String> {
+    HELD_DOWN.iter().chain(&SET_SO).filter(|(_, flag)| set & *flag != 0).map(|(name, _)| (*name).to_owned()).collect()
 }
 
 /// Per cent to a ratio.
@@ -134,6 +146,6 @@ mod tests {
     #[test]
     fn settings_are_told_and_idleness_is_not() {
         let set = ThrottleReasons::GPU_IDLE | ThrottleReasons::SYNC_BOOST | ThrottleReasons::SW_POWER_CAP;
-        assert_eq!(reasons(set), ["sw_power_cap", "sync_boost"]);
+        assert_eq!(reasons(set.bits()), ["sw_power_cap", "sync_boost"]);
     }
 }

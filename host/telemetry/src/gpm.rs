@@ -3,21 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use harness_core::metric::name;
-use nvml_wrapper::enums::gpm::GpmMetricId;
-use nvml_wrapper::error::NvmlError;
-use nvml_wrapper::gpm::gpm_metrics_get;
-use nvml_wrapper::{Device, GpmSample};
-
+use crate::driver::{Device, METRICS, Sample};
 use crate::error::explain;
 use crate::readings::Notes;
-
-/// Metrics with NVML's names for them; NVML gives per cent.
-pub(crate) const METRICS: [(&str, GpmMetricId); 3] = [
-    (name::sm_occupancy, GpmMetricId::SmOccupancy),
-    (name::tensor_active, GpmMetricId::AnyTensorUtil),
-    (name::dram_bandwidth_utilization, GpmMetricId::DramBwUtil),
-];
 
 /// The least time between samples: NVIDIA's own tools take them 0.1 s apart at the closest.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -26,10 +14,10 @@ const SHORTEST: Duration = Duration::from_millis(100);
 pub(crate) type Figures = [Result<f64, String>; METRICS.len()];
 
 /// The sample before a run.
-pub(crate) struct Begun<'nvml>(Result<(Instant, GpmSample<'nvml>), String>);
+pub(crate) struct Begun(Result<(Instant, Sample), String>);
 
 /// Takes the sample before a run.
-pub(crate) fn begin<'nvml>(device: &Device<'nvml>) -> Begun<'nvml> {
+pub(crate) fn begin(device: &Device) -> Begun {
     Begun(can(device).and_then(|()| {
         let sample = device.gpm_sample().map_err(|error| explain(&error))?;
         Ok((Instant::now(), sample))
@@ -37,20 +25,20 @@ pub(crate) fn begin<'nvml>(device: &Device<'nvml>) -> Begun<'nvml> {
 }
 
 /// Why this GPU gives no samples.
-fn can(device: &Device<'_>) -> Result<(), String> {
-    if device.mig_mode().is_ok_and(|mode| mode.current != 0) {
+fn can(device: &Device) -> Result<(), String> {
+    if device.mig() == Ok(true) {
         return Err("the GPU is partitioned (MIG), and GPM is read of whole GPUs only".into());
     }
-    match device.gpm_support() {
+    match device.has_gpm() {
         Ok(true) => Ok(()),
         Ok(false) => Err("the GPU has no GPM; Hopper and newer have".into()),
         Err(error) => Err(explain(&error)),
     }
 }
 
-impl<'nvml> Begun<'nvml> {
+impl Begun {
     /// Takes the sample after the run, and notes what lies between.
-    pub(crate) fn end(self, device: &Device<'nvml>, notes: &impl Notes) {
+    pub(crate) fn end(self, device: &Device, notes: &impl Notes) {
         let figures = self.0.and_then(|(begun, first)| {
             let between = begun.elapsed();
             if between < SHORTEST {
@@ -58,14 +46,8 @@ impl<'nvml> Begun<'nvml> {
                 return Err(format!("the run of {seconds:.3} s was too short for GPM, which wants 0.1 s at least"));
             }
             let last = device.gpm_sample().map_err(|error| explain(&error))?;
-            let answers = gpm_metrics_get(first.nvml(), &first, &last, &METRICS.map(|(_, id)| id))
-                .map_err(|error| explain(&error))?;
-            let mut answers = answers.into_iter();
-            Ok(METRICS.map(|_| match answers.next() {
-                Some(Ok(answer)) => ratio(answer.value),
-                Some(Err(error)) => Err(explain(&error)),
-                None => Err(explain(&NvmlError::NoData)),
-            }))
+            let answers = first.until(&last).map_err(|error| explain(&error))?;
+            Ok(answers.map(|answer| answer.map_err(|error| explain(&error)).and_then(ratio)))
         });
         notes.note(|log| log.gpm = Some(figures.unwrap_or_else(|reason| METRICS.map(|_| Err(reason.clone())))));
     }

@@ -1,7 +1,7 @@
 //! The GPU's sensors, read through NVML behind core's [`Sensors`](harness_core::Sensors) and
 //! [`Gpus`](harness_core::Gpus).
 //!
-//! Only this crate knows NVML. A thread of its own reads the GPU through each run ([`sampler`](Nvml::sampler)); what it
+//! Only this crate knows NVML, and in it only `driver` calls it, never without a limit (`guarded`). A thread of its own reads the GPU through each run ([`sampler`](Nvml::sampler)); what it
 //! noted becomes a run's series and values in functions that call no NVML (`summary`, `distinct`), so that the rules on
 //! which samples count can be read and tested in one place.
 //!
@@ -23,14 +23,21 @@
 mod details;
 mod device;
 mod distinct;
+mod driver;
 mod error;
+mod file;
 mod gpm;
+mod guarded;
 mod health;
 mod library;
+mod plausible;
 mod readings;
 mod sampler;
 mod summary;
 
-pub use details::{Details, GpuDetails};
+pub use details::{Details, GpuDetails, UnreadableGpu};
+pub use driver::was_loaded;
+pub use error::Refused;
+pub use guarded::{LIMIT, Silent, unanswered, within};
 pub use library::Nvml;
 pub use sampler::Options;

@@ -2,21 +2,16 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use nvml_wrapper::Device;
-use nvml_wrapper::bitmasks::device::ThrottleReasons;
-use nvml_wrapper::enum_wrappers::device::{Clock, Sampling, TemperatureSensor};
-use nvml_wrapper::enums::device::SampleValue;
-use nvml_wrapper::error::NvmlError;
-use nvml_wrapper::struct_wrappers::device::Sample;
-
-use crate::error::{explain, is_lost};
+use crate::driver::{self, Device, Memory};
+use crate::error::{Error, explain, is_lost, is_nothing_new};
 use crate::gpm;
+use crate::guarded::Asking;
 
 /// One sensor's readings with the time after each.
 #[derive(Clone, Debug)]
 pub(crate) struct Field<T> {
     pub(crate) readings: Vec<(Instant, T)>,
-    /// Why the last reading failed, if it did.
+    /// Why a reading failed, the last that did.
     pub(crate) error: Option<String>,
 }
 
@@ -27,7 +22,7 @@ impl<T> Default for Field<T> {
 }
 
 impl<T> Field<T> {
-    fn note(&mut self, reading: Result<T, NvmlError>) -> Result<(), Lost> {
+    fn note(&mut self, reading: Result<T, Error>) -> Result<(), Lost> {
         let at = Instant::now();
         match reading {
             Ok(value) => {
@@ -48,6 +43,10 @@ pub(crate) struct Buffer {
     pub(crate) samples: Vec<(u64, f64)>,
     /// The driver does fill this buffer, whether or not the run saw a sample.
     pub(crate) works: bool,
+    /// When it was last asked for what is new, and answered.
+    pub(crate) fetched: Option<Instant>,
+    /// Why it can't be believed, or was not to be had any more.
+    pub(crate) error: Option<String>,
 }
 
 /// Utilisation by polling: per cent of the driver's last window.
@@ -55,13 +54,6 @@ pub(crate) struct Buffer {
 pub(crate) struct Utilization {
     pub(crate) gpu: u32,
     pub(crate) memory_controller: u32,
-}
-
-/// Bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct MemoryInUse {
-    pub(crate) used: u64,
-    pub(crate) total: u64,
 }
 
 /// Everything noted through one run, in NVML's units.
@@ -72,11 +64,11 @@ pub(crate) struct Readings {
     pub(crate) memory_controller_utilization: Buffer,
     pub(crate) power: Field<u32>,
     pub(crate) power_samples: Buffer,
-    pub(crate) memory: Field<MemoryInUse>,
+    pub(crate) memory: Field<Memory>,
     pub(crate) temperature: Field<u32>,
     pub(crate) sm_clock: Field<u32>,
     pub(crate) memory_clock: Field<u32>,
-    pub(crate) throttle: Field<ThrottleReasons>,
+    pub(crate) throttle: Field<u64>,
     /// Millijoules: one reading before the run and one after it.
     pub(crate) energy: Field<u64>,
     /// Milliwatts, where the driver says it.
@@ -91,6 +83,9 @@ pub(crate) struct Readings {
     pub(crate) unreachable: Option<String>,
     /// When the GPU was found lost.
     pub(crate) lost: Option<Instant>,
+    /// The call that the thread was in when it was waited for no longer at the run's start, and at its end.
+    pub(crate) silent_at_start: Option<Asking>,
+    pub(crate) silent_at_end: Option<Asking>,
 }
 
 /// The GPU is gone; nothing more can be read.
@@ -106,21 +101,20 @@ pub(crate) trait Notes {
 }
 
 /// Reads what is cheap: tens of microseconds in all.
-pub(crate) fn poll(device: &Device<'_>, notes: &impl Notes) -> Going {
-    let utilization =
-        device.utilization_rates().map(|rates| Utilization { gpu: rates.gpu, memory_controller: rates.memory });
+pub(crate) fn poll(device: &Device, notes: &impl Notes) -> Going {
+    let utilization = device.utilization().map(|(gpu, memory_controller)| Utilization { gpu, memory_controller });
     notes.note(|log| log.utilization.note(utilization))?;
-    let memory = device.memory_info().map(|memory| MemoryInUse { used: memory.used, total: memory.total });
+    let memory = device.memory();
     notes.note(|log| log.memory.note(memory))?;
-    let power = device.power_usage();
+    let power = device.power();
     notes.note(|log| log.power.note(power))?;
-    let temperature = device.temperature(TemperatureSensor::Gpu);
+    let temperature = device.temperature();
     notes.note(|log| log.temperature.note(temperature))?;
-    let sm_clock = device.clock_info(Clock::SM);
+    let sm_clock = device.sm_clock();
     notes.note(|log| log.sm_clock.note(sm_clock))?;
-    let memory_clock = device.clock_info(Clock::Memory);
+    let memory_clock = device.memory_clock();
     notes.note(|log| log.memory_clock.note(memory_clock))?;
-    let throttle = device.current_throttle_reasons();
+    let throttle = device.throttle_reasons();
     notes.note(|log| {
         log.polls += 1;
         log.throttle.note(throttle)
@@ -128,14 +122,14 @@ pub(crate) fn poll(device: &Device<'_>, notes: &impl Notes) -> Going {
 }
 
 /// Reads the power limit, against which the energy counter is checked.
-pub(crate) fn power_limit(device: &Device<'_>, notes: &impl Notes) {
-    let limit = device.power_management_limit().ok();
+pub(crate) fn power_limit(device: &Device, notes: &impl Notes) {
+    let limit = device.power_limit().ok();
     notes.note(|log| log.power_limit = limit);
 }
 
 /// Reads the energy counter, which takes milliseconds.
-pub(crate) fn energy(device: &Device<'_>, notes: &impl Notes) -> Going {
-    let energy = device.total_energy_consumption();
+pub(crate) fn energy(device: &Device, notes: &impl Notes) -> Going {
+    let energy = device.energy();
     notes.note(|log| log.energy.note(energy))
 }
 
@@ -148,10 +142,10 @@ pub(crate) struct Fetch {
 type Target = fn(&mut Readings) -> &mut Buffer;
 
 /// NVML has such buffers for clocks, too, by its header; drivers leave them empty.
-const BUFFERS: [(Sampling, Target); 3] = [
-    (Sampling::GpuUtilization, |log| &mut log.gpu_utilization),
-    (Sampling::MemoryUtilization, |log| &mut log.memory_controller_utilization),
-    (Sampling::Power, |log| &mut log.power_samples),
+const BUFFERS: [(driver::Buffer, Target); 3] = [
+    (driver::Buffer::Utilization, |log| &mut log.gpu_utilization),
+    (driver::Buffer::MemoryControllerUtilization, |log| &mut log.memory_controller_utilization),
+    (driver::Buffer::Power, |log| &mut log.power_samples),
 ];
 
 /// How far before the run samples are fetched: they tell that a buffer works, and where the run's first window began.
@@ -168,18 +162,18 @@ impl Fetch {
     }
 
     /// What came in since the last fetch.
-    pub(crate) fn fetch(&mut self, device: &Device<'_>, notes: &impl Notes) -> Going {
+    pub(crate) fn fetch(&mut self, device: &Device, notes: &impl Notes) -> Going {
         for ((kind, target), newest) in BUFFERS.into_iter().zip(&mut self.newest) {
-            match samples(device, kind, *newest) {
+            let fetched = device.samples(kind, *newest);
+            let at = Some(Instant::now());
+            match fetched {
                 Ok(samples) => {
                     let now = now_in_microseconds();
                     // Slots that the driver has not filled have the time 0.
-                    let samples = samples
-                        .into_iter()
-                        .filter(|sample| sample.timestamp.abs_diff(now) < SAME_CLOCK)
-                        .map(|sample| (sample.timestamp, number(&sample.value)));
+                    let samples = samples.into_iter().filter(|(stamp, _)| stamp.abs_diff(now) < SAME_CLOCK);
                     notes.note(|log| {
                         let buffer = target(log);
+                        buffer.fetched = at;
                         buffer.samples.extend(samples);
                         buffer.works = !buffer.samples.is_empty();
                         *newest = buffer.samples.iter().map(|(at, _)| *at).max().unwrap_or(*newest).max(*newest);
@@ -187,27 +181,11 @@ impl Fetch {
                 }
                 Err(error) if is_lost(&error) => return Err(Lost),
                 // None since the last fetch, or none at all: then polling takes its place.
-                Err(_) => {}
+                Err(error) if is_nothing_new(&error) => notes.note(|log| target(log).fetched = at),
+                Err(error) => notes.note(|log| target(log).error = Some(explain(&error))),
             }
         }
         Ok(())
-    }
-}
-
-/// Asks again when a sample came in between the question how many there are and the one for them.
-fn samples(device: &Device<'_>, kind: Sampling, since: u64) -> Result<Vec<Sample>, NvmlError> {
-    match device.samples(kind, since) {
-        Err(NvmlError::InsufficientSize(_)) => device.samples(kind, since),
-        answer => answer,
-    }
-}
-
-fn number(value: &SampleValue) -> f64 {
-    match *value {
-        SampleValue::F64(value) => value,
-        SampleValue::U32(value) => f64::from(value),
-        SampleValue::U64(value) => value as f64,
-        SampleValue::I64(value) => value as f64,
     }
 }
 

@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use harness_core::{SensorLog, Sensors};
-use nvml_wrapper::Device;
 
 use crate::device;
+use crate::driver::{Device, Driver};
+use crate::error::Refused;
 use crate::gpm::{self, Begun};
-use crate::library::Nvml;
+use crate::guarded::{Asking, Watch};
 use crate::readings::{self, Fetch, Going, Lost, Notes, Readings, now_in_microseconds};
 use crate::summary::{self, Extent, Learnt};
 
@@ -67,6 +68,8 @@ pub(crate) struct Sampler {
     number: u64,
     /// The thread owed an answer when it was last waited for. It is then waited for no more until it has answered.
     silent: bool,
+    /// What it is asking the driver.
+    watch: Arc<Watch>,
     run: Option<CurrentRun>,
     learnt: Learnt,
     options: Options,
@@ -80,16 +83,17 @@ struct CurrentRun {
 
 impl Sampler {
     /// Starts the thread. `uuid` is one that the driver lists.
-    pub(crate) fn new(nvml: &Nvml, uuid: String, options: Options) -> Result<Self, String> {
+    pub(crate) fn new(driver: &Driver, uuid: String, options: Options) -> Result<Self, Refused> {
         let (orders, inbox) = mpsc::channel();
         let (answers, done) = mpsc::channel();
-        let nvml = nvml.clone();
+        let watch = Arc::new(Watch::default());
+        let driver = driver.here(Arc::clone(&watch));
         let worker = Worker { interval: options.interval, orders: inbox, done: answers, lost: false };
         std::thread::Builder::new()
             .name("nvml-sampler".to_owned())
-            .spawn(move || worker.serve(&nvml, &uuid))
-            .map_err(|error| format!("the sensors' thread could not be started: {error}"))?;
-        Ok(Self { orders, done, number: 0, silent: false, run: None, learnt: Learnt::default(), options })
+            .spawn(move || worker.serve(&driver, &uuid))
+            .map_err(|error| Refused::new(format!("the sensors' thread could not be started: {error}")))?;
+        Ok(Self { orders, done, number: 0, silent: false, watch, run: None, learnt: Learnt::default(), options })
     }
 
     /// Whether the order was done in time.
@@ -121,8 +125,15 @@ impl Sensors for Sampler {
         let log = Log::default();
         let said = self.silent;
         let ready = self.order(What::Start(log.clone()), self.options.start_limit);
-        if !ready && !said {
-            tracing::warn!("NVML has not answered; the run goes on, and may have no sensor readings");
+        if !ready {
+            let asking = self.watch.now();
+            log.note(|readings| readings.silent_at_start = asking);
+            if !said {
+                tracing::warn!(
+                    "the NVIDIA driver has not answered{}; the run goes on, and may have no sensor readings",
+                    named(asking)
+                );
+            }
         }
         // The thread's own time, or its first readings would lie microseconds before the run.
         let begun = if ready { log.note(|readings| readings.begun) } else { None };
@@ -134,8 +145,15 @@ impl Sensors for Sampler {
         let stop = Instant::now();
         let Some(run) = self.run.take() else { return summary::nothing("the sensors were not started") };
         let said = self.silent;
-        if !self.order(What::Stop, self.options.stop_limit) && !said {
-            tracing::warn!("NVML has not answered; the run keeps the sensor readings taken until then");
+        if !self.order(What::Stop, self.options.stop_limit) {
+            let asking = self.watch.now();
+            run.log.note(|readings| readings.silent_at_end = asking);
+            if !said {
+                tracing::warn!(
+                    "the NVIDIA driver has not answered{}; the run keeps the readings of sensors that were read to its end",
+                    named(asking)
+                );
+            }
         }
         let readings = run.log.note(|readings| readings.clone());
         let extent = Extent {
@@ -146,6 +164,11 @@ impl Sensors for Sampler {
         };
         summary::sum_up(&readings, &extent, &mut self.learnt)
     }
+}
+
+/// The function that is waited for, for a message.
+fn named(asking: Option<Asking>) -> String {
+    asking.map(|asking| format!(": {} has not returned", asking.function)).unwrap_or_default()
 }
 
 /// The thread's side.
@@ -159,20 +182,20 @@ struct Worker {
 
 impl Worker {
     /// Until the sampler is dropped. A GPU that was not found is looked for again at each run.
-    fn serve(mut self, nvml: &Nvml, uuid: &str) {
-        let mut device = Err(String::new());
+    fn serve(mut self, driver: &Driver, uuid: &str) {
+        let mut device = Err(Refused::new(""));
         while let Ok(Order { number, what }) = self.orders.recv() {
             let What::Start(log) = what else {
                 self.answer(number);
                 continue;
             };
             if device.is_err() {
-                device = device::find(&nvml.library, uuid);
+                device = device::find(driver, uuid);
             }
             match &device {
                 Ok(device) => self.run(device, number, &log),
                 Err(error) => {
-                    log.note(|readings| readings.unreachable = Some(error.clone()));
+                    log.note(|readings| readings.unreachable = Some(error.to_string()));
                     self.answer(number);
                 }
             }
@@ -184,7 +207,7 @@ impl Worker {
         let _ = self.done.send(number);
     }
 
-    fn run(&mut self, device: &Device<'_>, number: u64, log: &Log) {
+    fn run(&mut self, device: &Device, number: u64, log: &Log) {
         let mut fetch = Fetch::new();
         readings::power_limit(device, log);
         let first = readings::energy(device, log);
@@ -212,7 +235,7 @@ impl Worker {
     }
 
     /// Until the order to stop, which is handed back; `None` when the sampler is gone.
-    fn sample(&self, device: &Device<'_>, log: &Log, fetch: &mut Fetch) -> Result<Option<Order>, Lost> {
+    fn sample(&self, device: &Device, log: &Log, fetch: &mut Fetch) -> Result<Option<Order>, Lost> {
         let mut next_fetch = Instant::now() + FETCH_EVERY;
         let mut next = Instant::now();
         loop {
@@ -241,7 +264,7 @@ impl Worker {
 }
 
 /// The counters first, since they must be read near to the run's end; GPM before energy, whose counter moves slower.
-fn last_readings<'nvml>(device: &Device<'nvml>, log: &Log, fetch: &mut Fetch, gpm: Begun<'nvml>) -> Going {
+fn last_readings(device: &Device, log: &Log, fetch: &mut Fetch, gpm: Begun) -> Going {
     gpm.end(device, log);
     readings::energy(device, log)?;
     fetch.fetch(device, log)

@@ -1,31 +1,26 @@
 //! Turns what the thread noted into what a run records.
 
+mod energy;
+
 use std::time::{Duration, Instant};
 
 use harness_core::metric::name;
-use harness_core::statistics::mean;
 use harness_core::{NoSensors, SensorLog, Sensors, Series};
-use nvml_wrapper::bitmasks::device::ThrottleReasons;
 
 use crate::device::{HELD_DOWN, mega, milli, ratio};
 use crate::distinct::{At, Window, buffered, held, over_time, renewed, windows, within};
-use crate::gpm;
+use crate::driver::METRICS;
+use crate::guarded::Asking;
 use crate::readings::{Buffer, Field, Readings};
 
-/// The least that the energy counter must have run for: an H100's moves each 0.1 s, so less would be known to a third.
-const SHORTEST_FOR_ENERGY: Duration = Duration::from_millis(300);
-/// How far from the run's ends the counter may have been read, beside a hundredth of the run.
-const ENERGY_READ_WITHIN: Duration = Duration::from_millis(100);
-/// Seconds between two movements of the energy counter.
-const ENERGY_STEP: f64 = 0.1;
-/// The most that the counter may have counted, in power limits: `docs/metrics.md` says why.
-const OVER_LIMIT: f64 = 1.25;
-/// The least share of the power sensor's mean that it must have counted: `docs/metrics.md` says why.
-const UNDER_POWER: f64 = 0.5;
-/// Seconds under which the energy counter is not held against the power sensor.
-const SHORTEST_FOR_POWER: f64 = 2.0;
+/// The share of the run, beside a few intervals, that may lie between a sensor's last reading and the run's end where the sensor
+/// failed: a mean over less than the rest would pass for the run's.
+const UNREAD: f64 = 0.1;
 /// Intervals without a reading after which nothing is known of throttling.
 const GAP: f64 = 10.0;
+
+/// When the counters are read last.
+const AT_END: &str = "when the run ended";
 
 /// The run that readings are about.
 #[derive(Clone, Copy, Debug)]
@@ -102,23 +97,18 @@ impl Summary<'_> {
             learnt.utilization.renewals(&self.times(polls), self.extent.length(), interval)
         };
         let gpu = renewals.iter().map(|(at, value)| (*at, ratio(value.gpu))).collect();
-        self.average(name::gpu_utilization, gpu_utilization, gpu, polls.error.as_deref());
+        self.average(name::gpu_utilization, gpu_utilization, gpu);
         let memory = renewals.iter().map(|(at, value)| (*at, ratio(value.memory_controller))).collect();
-        self.average(
-            name::memory_controller_utilization,
-            memory_controller_utilization,
-            memory,
-            polls.error.as_deref(),
-        );
+        self.average(name::memory_controller_utilization, memory_controller_utilization, memory);
     }
 
     /// Averages over the driver's windows: from its buffer where that works, else from polls.
-    fn average(&mut self, metric: &str, buffer: &Buffer, polled: Vec<At<f64>>, error: Option<&str>) {
-        if !buffer.works {
-            return self.series(metric, polled, error);
+    fn average(&mut self, metric: &str, buffer: &Buffer, polled: Vec<At<f64>>) {
+        if !self.trusts(buffer) {
+            return self.series(metric, polled, &self.readings.utilization);
         }
         let windows = windows(&buffered(&buffer.samples, self.extent.start_microseconds), self.extent.length());
-        self.series(metric, windows.iter().map(|window| (window.ended, window.value / 100.0)).collect(), None);
+        self.whole_series(metric, windows.iter().map(|window| (window.ended, window.value / 100.0)).collect(), None);
         // The driver may change its windows' length.
         if let Some(percent) = over_time(&windows) {
             self.log.values.insert(metric.to_owned(), percent / 100.0);
@@ -128,46 +118,38 @@ impl Summary<'_> {
     fn power(&mut self, learnt: &mut Learnt) {
         let Readings { power: polls, power_samples: buffer, .. } = self.readings;
         let length = self.extent.length();
-        if buffer.works {
+        if self.trusts(buffer) {
             let samples = within(&buffered(&buffer.samples, self.extent.start_microseconds), length);
-            return self.series(name::power, samples.into_iter().map(|(at, mw)| (at, mw / 1e3)).collect(), None);
+            return self.whole_series(name::power, samples.into_iter().map(|(at, mw)| (at, mw / 1e3)).collect(), None);
         }
         // A poll gives the mean of the last second on recent GPUs.
         let renewals = learnt.power.renewals(&self.times(polls), length, self.extent.interval.as_secs_f64());
         let samples = renewals.into_iter().map(|(at, mw)| (at, milli(mw))).collect();
-        self.series(name::power, samples, polls.error.as_deref());
+        self.series(name::power, samples, polls);
     }
 
     fn memory(&mut self) {
         let field = &self.readings.memory;
         let readings = within(&self.times(field), self.extent.length());
         let used = readings.iter().map(|(at, memory)| (*at, memory.used as f64)).collect();
-        let share = readings
-            .iter()
-            .filter(|(_, memory)| memory.total > 0)
-            .map(|(at, memory)| (*at, memory.used as f64 / memory.total as f64))
-            .collect();
-        self.series(name::memory_utilization, share, field.error.as_deref());
-        self.series(name::gpu_memory_used, used, field.error.as_deref());
+        let share = readings.iter().map(|(at, memory)| (*at, memory.used as f64 / memory.total as f64)).collect();
+        self.series(name::memory_utilization, share, field);
+        self.series(name::gpu_memory_used, used, field);
     }
 
     fn momentary<T: Copy>(&mut self, metric: &str, field: &Field<T>, unit: impl Fn(T) -> f64) {
         let readings = renewed(&within(&self.times(field), self.extent.length()), |a, b| unit(a) == unit(b));
-        self.series(
-            metric,
-            readings.into_iter().map(|(at, value)| (at, unit(value))).collect(),
-            field.error.as_deref(),
-        );
+        self.series(metric, readings.into_iter().map(|(at, value)| (at, unit(value))).collect(), field);
     }
 
     fn gpm(&mut self) {
         let Readings { gpm, lost, unreachable, .. } = self.readings;
-        for (i, (metric, _)) in gpm::METRICS.iter().enumerate() {
+        for (i, (metric, _)) in METRICS.iter().enumerate() {
             let figure = match (lost, unreachable, gpm.as_ref().and_then(|figures| figures.get(i))) {
                 (Some(lost), _, _) => Err(why_lost(*lost, self.extent)),
                 (_, Some(error), _) => Err(error.clone()),
                 (_, _, Some(figure)) => figure.clone(),
-                _ => Err("NVML did not answer when the run ended".to_owned()),
+                _ => Err(self.no_answer(AT_END)),
             };
             match figure {
                 Ok(value) => drop(self.log.values.insert((*metric).to_owned(), value)),
@@ -179,7 +161,7 @@ impl Summary<'_> {
     fn throttling(&mut self) {
         let field = &self.readings.throttle;
         let readings = self.times(field);
-        let all = HELD_DOWN.iter().fold(ThrottleReasons::empty(), |all, (_, reason)| all | *reason);
+        let all = HELD_DOWN.iter().fold(0, |all, (_, reason)| all | *reason);
         let metrics = [(name::throttled_time.to_owned(), all)]
             .into_iter()
             .chain(HELD_DOWN.iter().map(|(reason, flag)| (format!("{}_{reason}", name::throttled_time), *flag)));
@@ -187,12 +169,14 @@ impl Summary<'_> {
         let none = within(&readings, length).is_empty();
         for (metric, reasons) in metrics {
             // A time that covers only a part of the run would pass for the run's.
-            if none || self.readings.lost.is_some() {
+            if let Some(reason) = self.why_not_whole(field) {
+                self.log.absent.insert(metric, reason);
+            } else if none || self.readings.lost.is_some() {
                 let reason = self.why_none(field.error.as_deref());
                 self.log.absent.insert(metric, reason);
             } else {
                 let most = self.extent.interval.as_secs_f64() * GAP;
-                let time = held(&readings, length, most, |now: ThrottleReasons| now.intersects(reasons));
+                let time = held(&readings, length, most, |now: u64| now & reasons != 0);
                 self.log.values.insert(metric, time);
             }
         }
@@ -202,7 +186,54 @@ impl Summary<'_> {
         field.readings.iter().map(|(at, value)| (self.extent.time(*at), *value)).collect()
     }
 
-    fn series(&mut self, metric: &str, samples: Vec<At<f64>>, error: Option<&str>) {
+    /// A sensor's series, if it was read through the run.
+    fn series<T: Copy>(&mut self, metric: &str, samples: Vec<At<f64>>, field: &Field<T>) {
+        match self.why_not_whole(field) {
+            Some(reason) => drop(self.log.absent.insert(metric.to_owned(), reason)),
+            None => self.whole_series(metric, samples, field.error.as_deref()),
+        }
+    }
+
+    /// Why a sensor that gave readings gave them of a part of the run only.
+    fn why_not_whole<T>(&self, field: &Field<T>) -> Option<String> {
+        let Readings { lost, silent_at_end, .. } = self.readings;
+        let (last, _) = field.readings.last()?;
+        if self.reaches_end(*last) {
+            return None;
+        }
+        if let Some(lost) = lost {
+            return Some(why_lost(*lost, self.extent));
+        }
+        let last = self.extent.time(*last).max(0.0);
+        if let Some(asking) = silent_at_end {
+            return Some(format!("the driver did not answer from {last:.1} s into the run on ({})", asking.function));
+        }
+        field.error.as_ref().map(|error| format!("from {last:.1} s into the run on: {error}"))
+    }
+
+    /// Whether what was read until then is about the whole run.
+    fn reaches_end(&self, last: Instant) -> bool {
+        let length = self.extent.length();
+        length - self.extent.time(last) <= length * UNREAD + self.extent.interval.as_secs_f64() * GAP
+    }
+
+    /// Whether the driver's own samples are there for the whole run.
+    fn trusts(&self, buffer: &Buffer) -> bool {
+        buffer.works && buffer.error.is_none() && buffer.fetched.is_some_and(|fetched| self.reaches_end(fetched))
+    }
+
+    /// That the driver did not answer, at that time and in which function.
+    fn no_answer(&self, when: &str) -> String {
+        let Readings { silent_at_start, silent_at_end, .. } = self.readings;
+        let asking = match when {
+            AT_END => silent_at_end,
+            _ => silent_at_start,
+        };
+        let asking = asking.as_ref().or(silent_at_end.as_ref()).map(|Asking { function, .. }| format!(" ({function})"));
+        format!("NVML did not answer {when}{}", asking.unwrap_or_default())
+    }
+
+    fn whole_series(&mut self, metric: &str, samples: Vec<At<f64>>, error: Option<&str>) {
         if samples.is_empty() {
             let reason = self.why_none(error);
             self.log.absent.insert(metric.to_owned(), reason);
@@ -221,73 +252,9 @@ impl Summary<'_> {
             return error.to_owned();
         }
         if *polls == 0 {
-            return "NVML did not answer during the run".to_owned();
+            return self.no_answer("during the run");
         }
         format!("the run of {:.3} s was too short for this sensor", self.extent.length())
-    }
-
-    /// Joules over the run: the difference of a counter in millijoules that is read just before and just after it.
-    fn energy(&self) -> Result<f64, String> {
-        let Summary { readings, extent, .. } = self;
-        if let Some(lost) = readings.lost {
-            return Err(why_lost(lost, extent));
-        }
-        if let Some(error) = readings.unreachable.as_ref().or(readings.energy.error.as_ref()) {
-            return Err(error.clone());
-        }
-        let length = extent.length();
-        let slack = ENERGY_READ_WITHIN.as_secs_f64() + length / 100.0;
-        let first = readings.energy.readings.first().filter(|(at, _)| extent.time(*at) <= slack);
-        let Some(&(first_at, first)) = first else {
-            return Err("NVML did not answer when the run began".to_owned());
-        };
-        let last = readings.energy.readings.get(1..).and_then(<[_]>::last);
-        let Some(&(last_at, last)) = last.filter(|(at, _)| extent.time(*at) - length <= slack && *at > first_at) else {
-            return Err("NVML did not answer when the run ended".to_owned());
-        };
-        // Its 64 bits last for longer than GPUs do, so that a counter that went round is no counter.
-        let Some(millijoules) = last.checked_sub(first) else {
-            return Err("the energy counter went backwards during the run, as when the driver restarts".to_owned());
-        };
-        if length < SHORTEST_FOR_ENERGY.as_secs_f64() {
-            return Err(format!(
-                "the run of {length:.3} s was too short for the energy counter, which moves each 0.1 s or so"
-            ));
-        }
-        if millijoules == 0 {
-            return Err(format!("the energy counter did not move during the run of {length:.1} s"));
-        }
-        let joules = millijoules as f64 / 1e3;
-        let counted = last_at.duration_since(first_at).as_secs_f64();
-        self.check_against_limit(joules, counted)?;
-        self.check_against_power(joules, counted)?;
-        Ok(joules)
-    }
-
-    /// More than the power limit allows is no energy.
-    fn check_against_limit(&self, joules: f64, seconds: f64) -> Result<(), String> {
-        let Some(limit) = self.readings.power_limit.map(milli).filter(|limit| *limit > 0.0) else { return Ok(()) };
-        if joules <= OVER_LIMIT * limit * (seconds + ENERGY_STEP) {
-            return Ok(());
-        }
-        Err(format!(
-            "the energy counter jumped: {joules:.0} J in {seconds:.1} s is more than the power limit of {limit:.0} W allows"
-        ))
-    }
-
-    /// A counter that counts far less than the power that was drawn stood still for a time. Only over a few of the windows
-    /// that some GPUs' power readings are averages of.
-    fn check_against_power(&self, joules: f64, seconds: f64) -> Result<(), String> {
-        let Some(power) = self.log.series.get(name::power).and_then(|series| mean(&series.values)) else {
-            return Ok(());
-        };
-        if seconds < SHORTEST_FOR_POWER || joules + power * ENERGY_STEP >= power * seconds * UNDER_POWER {
-            return Ok(());
-        }
-        Err(format!(
-            "the energy counter stood still for a part of the run: it counted {:.0} W where the power sensor read {power:.0} W",
-            joules / seconds
-        ))
     }
 }
 

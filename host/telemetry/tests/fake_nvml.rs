@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use fake_nvml::{PCIE, SXM};
 use harness_core::metric::{Definition, METRICS, Source, name};
 use harness_core::{Gpus, SensorLog, Sensors};
-use harness_telemetry::{Nvml, Options};
+use harness_telemetry::{LIMIT, Nvml, Options};
 use tempfile::TempDir;
 
 /// The library stays loaded while the folder of its file is there.
@@ -21,13 +21,13 @@ struct Fake {
 fn fake(scenario: &str) -> Fake {
     let folder = tempfile::tempdir().unwrap();
     let library = fake_nvml::install(folder.path(), scenario).unwrap();
-    Fake { nvml: Nvml::open_library(&library).unwrap(), _folder: folder }
+    Fake { nvml: Nvml::open_library(&library, LIMIT).unwrap(), _folder: folder }
 }
 
 fn refused(scenario: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let library = fake_nvml::install(folder.path(), scenario).unwrap();
-    Nvml::open_library(&library).unwrap_err()
+    Nvml::open_library(&library, LIMIT).unwrap_err().to_string()
 }
 
 impl Fake {
@@ -162,16 +162,23 @@ fn without_buffers_polls_count_only_where_the_window_moved_on() {
 }
 
 #[test]
-fn a_lost_gpu_keeps_its_samples() {
+fn a_gpu_that_is_lost_keeps_what_was_read_of_nearly_the_whole_run() {
+    let log = run_scenario("lost-after:1900", 2000);
+    assert!(log.series[name::sm_clock].times.last().is_some_and(|last| *last < 1.95), "{log:#?}");
+    let why = &log.absent[name::energy];
+    assert!(why.starts_with("the GPU was lost 1.") && why.ends_with("(NVML_ERROR_GPU_IS_LOST)"), "{why}");
+    assert_eq!(&log.absent[name::throttled_time], why);
+}
+
+#[test]
+fn a_mean_over_the_run_until_the_gpu_was_lost_is_not_the_runs() {
     let fake = fake("lost-after:300");
     let mut sensors = fake.sampler();
-    let log = run(&mut *sensors, 500);
+    let log = run(&mut *sensors, 1000);
     every_metric_is_accounted_for(&log);
-    let clocks = &log.series[name::sm_clock];
-    assert!(clocks.times.last().is_some_and(|last| *last < 0.5), "{clocks:?}");
-    let why = &log.absent[name::energy];
-    assert!(why.starts_with("the GPU was lost 0.") && why.ends_with("(NVML_ERROR_GPU_IS_LOST)"), "{why}");
-    assert_eq!(&log.absent[name::throttled_time], why);
+    assert!(log.series.is_empty() && log.values.is_empty(), "{log:#?}");
+    let why = &log.absent[name::sm_clock];
+    assert!(why.starts_with("the GPU was lost 0.3 s into the run"), "{why}");
 
     // And the next run goes on without.
     let log = run(&mut *sensors, 20);
@@ -192,6 +199,75 @@ fn a_call_that_hangs_in_mid_run_loses_samples_only() {
 }
 
 #[test]
+fn a_sensor_that_fails_or_lies_from_early_on_is_absent_and_says_in_which_function() {
+    for (fault, metric, why) in [
+        ("nvmlDeviceGetTemperature=fail.999@3", name::temperature, "a reason of its own (NVML_ERROR_UNKNOWN)"),
+        ("nvmlDeviceGetTemperature=lie@3", name::temperature, "nvmlDeviceGetTemperature gave 4294967295"),
+        ("nvmlDeviceGetMemoryInfo_v2=zero@3", name::memory_utilization, "nvmlDeviceGetMemoryInfo_v2 gave 0"),
+        ("nvmlDeviceGetCurrentClocksThrottleReasons=lie@3", name::throttled_time, "gave 18446744073709551615"),
+    ] {
+        let log = run_scenario(fault, 1000);
+        let reason = log.absent.get(metric).unwrap_or_else(|| panic!("{fault}: {log:#?}"));
+        assert!(reason.starts_with("from 0.0 s into the run on: ") && reason.ends_with(why), "{fault}: {reason}");
+        assert!(log.series.contains_key(name::power), "{fault}: {log:#?}");
+    }
+    // Polls take the place of a buffer that lies, and nothing is lost by it.
+    let log = run_scenario("nvmlDeviceGetSamples=lie@1", 1000);
+    assert!(log.absent.is_empty(), "{:?}", log.absent);
+    all_within(&log, name::power, 500.0, 509.0);
+}
+
+#[test]
+fn a_call_that_never_returns_in_mid_run_costs_what_it_holds_up() {
+    let fake = fake("nvmlDeviceGetPowerUsage=hang@3");
+    let options = Options { stop_limit: Duration::from_millis(100), ..Options::default() };
+    let mut sensors = fake.nvml.sampler(SXM.uuid, options).unwrap();
+    let log = run(&mut *sensors, 800);
+    every_metric_is_accounted_for(&log);
+    assert!(log.series.is_empty() && log.values.is_empty(), "{log:#?}");
+    for metric in [name::power, name::sm_clock, name::throttled_time] {
+        let why = "the driver did not answer from 0.0 s into the run on (nvmlDeviceGetPowerUsage)";
+        assert_eq!(log.absent[metric], why, "{metric}");
+    }
+    assert!(harness_telemetry::unanswered());
+}
+
+#[test]
+fn each_function_that_is_missing_costs_what_it_gives() {
+    for function in fake_nvml::FUNCTIONS {
+        let folder = tempfile::tempdir().unwrap();
+        let library = fake_nvml::install(folder.path(), &format!("normal,without:{function}")).unwrap();
+        let nvml = match Nvml::open_library(&library, LIMIT) {
+            Ok(nvml) => nvml,
+            Err(refused) => {
+                assert_eq!(*function, "nvmlInit_v2");
+                assert!(refused.to_string().ends_with("is no NVML: it lacks nvmlInit_v2"), "{refused}");
+                continue;
+            }
+        };
+        let lacks = format!("the driver is too old: its NVML lacks {function}");
+        let found = nvml.sampler("0", Options::default());
+        let mut sensors = match found {
+            Ok(sensors) => sensors,
+            Err(refused) => {
+                assert!(refused.to_string().ends_with(&lacks), "{function}: {refused}");
+                continue;
+            }
+        };
+        let log = run(&mut *sensors, 350);
+        every_metric_is_accounted_for(&log);
+        // Without the driver's own samples there are polls, of which this run has few.
+        let said =
+            |reason: &String| *reason == lacks || (*function == "nvmlDeviceGetSamples" && reason.contains("too short"));
+        assert!(log.absent.values().all(said), "{function}: {:?}", log.absent);
+        let facts = nvml.facts("0");
+        let health = nvml.health("0").unwrap();
+        assert!(facts.len() >= 18, "{function}: {facts:?}");
+        assert!(health.name == SXM.name || *function == "nvmlDeviceGetName", "{health:?}");
+    }
+}
+
+#[test]
 fn a_hang_at_the_start_holds_the_run_up_no_longer_than_the_limit() {
     let fake = fake("hang-start:900");
     let options = Options { start_limit: Duration::from_millis(100), ..Options::default() };
@@ -203,7 +279,10 @@ fn a_hang_at_the_start_holds_the_run_up_no_longer_than_the_limit() {
     sleep(Duration::from_millis(100));
     let log = sensors.stop();
     every_metric_is_accounted_for(&log);
-    assert_eq!(log.absent[name::energy], "NVML did not answer when the run began");
+    assert_eq!(
+        log.absent[name::energy],
+        "NVML did not answer when the run began (nvmlDeviceGetTotalEnergyConsumption)"
+    );
     drop(sensors);
 }
 
@@ -220,14 +299,16 @@ fn a_hang_at_the_end_keeps_what_there_is() {
     assert!(waited < Duration::from_millis(800), "{waited:?}");
     every_metric_is_accounted_for(&log);
     assert!(log.series.contains_key(name::sm_clock));
-    assert_eq!(log.absent[name::energy], "NVML did not answer when the run ended");
+    let why = "NVML did not answer when the run ended (nvmlDeviceGetTotalEnergyConsumption)";
+    assert_eq!(log.absent[name::energy], why);
 
     // Nobody waits for a thread that is known to hang.
     let before = Instant::now();
     let log = run(&mut *sensors, 20);
     assert!(before.elapsed() < Duration::from_millis(500), "{:?}", before.elapsed());
     every_metric_is_accounted_for(&log);
-    assert_eq!(log.absent[name::sm_clock], "NVML did not answer during the run");
+    let why = "NVML did not answer during the run (nvmlDeviceGetTotalEnergyConsumption)";
+    assert_eq!(log.absent[name::sm_clock], why);
 
     // Once it is back, so are the readings.
     sleep(Duration::from_millis(1000));
@@ -368,9 +449,9 @@ fn the_gpu_is_found_by_its_uuid_whatever_its_number() {
 fn an_unknown_gpu_is_refused_with_those_there_are() {
     let fake = fake("two-gpus");
     let known = format!("it lists 0 ({}, {}), 1 ({}, {})", PCIE.name, PCIE.uuid, SXM.name, SXM.uuid);
-    let error = fake.nvml.sampler("GPU-nosuch", Options::default()).err().unwrap();
+    let error = fake.nvml.sampler("GPU-nosuch", Options::default()).err().unwrap().to_string();
     assert_eq!(error, format!("the driver lists no GPU with the UUID GPU-nosuch; {known}"));
-    let error = fake.nvml.sampler("2", Options::default()).err().unwrap();
+    let error = fake.nvml.sampler("2", Options::default()).err().unwrap().to_string();
     assert_eq!(error, format!("the driver lists no GPU 2; {known}"));
 }
 
@@ -389,7 +470,7 @@ fn devices_and_their_state() {
     assert!(state.throttle_reasons.is_empty(), "{state:?}");
     assert_eq!(fake.nvml.read(7).unwrap_err(), "the driver lists no GPU 7");
 
-    let details = fake.nvml.details();
+    let details = fake.nvml.details().unwrap();
     assert_eq!(details.cuda_version.as_deref(), Some("13.0"));
     assert_eq!(details.gpus[1].pci_bus_id.as_deref(), Some("00000000:C1:00.0"));
     assert_eq!(details.gpus[0].compute_capability.as_deref(), Some("9.0"));
@@ -447,7 +528,7 @@ fn the_drivers_library_is_found_by_its_name() {
 #[ignore = "the_drivers_library_is_found_by_its_name runs it"]
 fn child_opens_by_name() {
     if std::env::var_os("FAKE_NVML").is_some() {
-        assert_eq!(Nvml::open().unwrap().uuid("0").unwrap(), PCIE.uuid);
+        assert_eq!(Nvml::open(LIMIT).unwrap().uuid("0").unwrap(), PCIE.uuid);
     }
 }
 
@@ -458,8 +539,8 @@ fn why_there_are_no_sensors() {
 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("libnvidia-ml.so.1");
-    let error = Nvml::open_library(&file).unwrap_err();
+    let error = Nvml::open_library(&file, LIMIT).unwrap_err().to_string();
     assert_eq!(error, format!("no NVIDIA driver: {} was not found", file.display()));
     std::fs::write(&file, "no library").unwrap();
-    assert!(Nvml::open_library(&file).unwrap_err().contains("could not be loaded"));
+    assert!(Nvml::open_library(&file, LIMIT).unwrap_err().to_string().contains("could not be loaded"));
 }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use harness_core::Gpus;
 use harness_core::metric::name;
-use harness_telemetry::{Nvml, Options};
+use harness_telemetry::{LIMIT, Nvml, Options};
 
 #[test]
 #[ignore = "needs an NVIDIA GPU"]
 fn reads_the_first_gpu() {
-    let nvml = Nvml::open().unwrap();
+    let nvml = Nvml::open(LIMIT).unwrap();
     println!("{:#?}\n{:#?}", nvml.facts("0"), nvml.read(0).unwrap());
     let mut sensors = nvml.sampler("0", Options::default()).unwrap();
     for milliseconds in [20, 100, 500, 2000] {

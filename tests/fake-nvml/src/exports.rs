@@ -1,450 +1,204 @@
-//! The functions of NVML that nvml-wrapper looks for and harness uses, under their C names.
-//!
-//! Every pointer is the caller's and, as nvml.h wants it, valid for what the function writes there.
+//! The C functions that this library exports, and what goes wrong in them.
 
 #![allow(unsafe_code, reason = "it is a C library")]
-#![allow(non_snake_case)]
+#![allow(non_snake_case, reason = "the names are NVML's")]
 
-use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong};
-use std::time::Duration;
+use std::ffi::{c_char, c_int, c_uint, c_ulonglong};
 
 use nvml_wrapper_sys::bindings as nvml;
-use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlReturn_t, nvmlSample_t, nvmlValue_t};
+use nvml_wrapper_sys::bindings::{
+    nvmlDevice_t, nvmlGpmMetricsGet_t, nvmlGpmSample_t, nvmlGpmSupport_t, nvmlMemory_v2_t, nvmlPciInfo_t,
+    nvmlProcessInfo_t, nvmlReturn_t, nvmlSample_t, nvmlUtilization_t,
+};
 
-use crate::gpu::{Gpu, POWER_PERIOD, UNEVEN, UTILIZATION_WINDOW};
-use crate::scenario::{Counter, Field, HeldDown, NoInit};
-use crate::state::{self, State};
+use crate::answers::SUCCESS;
+use crate::faults::{self, Kind, Lie};
+use crate::{answers, gpm};
 
-pub(crate) const SUCCESS: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_SUCCESS;
-pub(crate) const UNINITIALIZED: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_UNINITIALIZED;
-pub(crate) const INVALID_ARGUMENT: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_INVALID_ARGUMENT;
-const NOT_SUPPORTED: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED;
-const NOT_FOUND: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_NOT_FOUND;
-const INSUFFICIENT_SIZE: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_INSUFFICIENT_SIZE;
-const GPU_IS_LOST: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_GPU_IS_LOST;
+macro_rules! exports {
+    ($($module:ident :: $name:ident($($argument:ident: $type:ty),*);)*) => {
+        /// The functions that the library exports, under their names in C.
+        pub const FUNCTIONS: &[&str] = &[$(stringify!($name)),*];
 
-/// `Err` is the code to return.
-pub(crate) type Answer<T> = Result<T, nvmlReturn_t>;
-
-pub(crate) fn code(answer: Answer<()>) -> nvmlReturn_t {
-    answer.err().unwrap_or(SUCCESS)
-}
-
-pub(crate) fn initialised() -> Answer<State> {
-    state::get().ok_or(UNINITIALIZED)
-}
-
-pub(crate) fn put<T>(place: *mut T, value: T) -> Answer<()> {
-    if place.is_null() {
-        return Err(INVALID_ARGUMENT);
-    }
-    // SAFETY: the caller's pointer, see the module.
-    unsafe { place.write(value) };
-    Ok(())
-}
-
-fn put_text(place: *mut c_char, length: c_uint, text: &str) -> Answer<()> {
-    if text.len() >= length as usize {
-        return Err(INSUFFICIENT_SIZE);
-    }
-    for (i, byte) in text.bytes().chain([0]).enumerate() {
-        put(place.wrapping_add(i), byte.cast_signed())?;
-    }
-    Ok(())
-}
-
-/// A handle is the GPU's number, counted from 1.
-fn handle(index: usize) -> nvmlDevice_t {
-    std::ptr::without_provenance_mut(index + 1)
-}
-
-/// The GPU, where it has the field and is not lost.
-pub(crate) fn gpu(device: nvmlDevice_t, field: Field) -> Answer<(State, Gpu)> {
-    let state = initialised()?;
-    let gpu = device.addr().checked_sub(1).and_then(|index| state.gpus().get(index)).ok_or(INVALID_ARGUMENT)?;
-    if state.is_after(state.scenario.lost_after) {
-        return Err(GPU_IS_LOST);
-    }
-    if state.scenario.lacks.contains(&field) {
-        return Err(NOT_SUPPORTED);
-    }
-    Ok((state, *gpu))
-}
-
-/// Functions that write one figure about a GPU.
-macro_rules! figures {
-    ($($name:ident($($argument:ident: $kind:ty),*) -> $type:ty, $field:ident, |$state:pat_param, $gpu:pat_param| $value:expr;)*) => {$(
-        #[unsafe(no_mangle)]
-        extern "C" fn $name(device: nvmlDevice_t, $($argument: $kind,)* place: *mut $type) -> nvmlReturn_t {
-            code(gpu(device, Field::$field).and_then(|($state, $gpu)| put(place, $value)))
-        }
-    )*};
-}
-
-figures! {
-    nvmlDeviceGetUtilizationRates() -> nvml::nvmlUtilization_t, Utilization, |state, gpu| {
-        let window = state.time() / UTILIZATION_WINDOW;
-        nvml::nvmlUtilization_t {
-            gpu: gpu.utilization_at(window),
-            memory: gpu.memory_controller_utilization_at(window),
-        }
-    };
-    nvmlDeviceGetTemperature(_sensor: c_uint) -> c_uint, Temperature, |state, gpu| gpu.temperature_at(state.time());
-    nvmlDeviceGetClockInfo(clock: c_uint) -> c_uint, Clocks, |state, gpu| match clock {
-        nvml::nvmlClockType_enum_NVML_CLOCK_MEM => gpu.memory_clock,
-        // The hardware's slowdown is by half or more.
-        _ if held_down(&state).is_some_and(|why| why != HeldDown::PowerCap) => gpu.sm_clock / 2,
-        _ => gpu.sm_clock_at(state.time()),
-    };
-    nvmlDeviceGetMaxClockInfo(clock: c_uint) -> c_uint, Limits, |_, gpu| match clock {
-        nvml::nvmlClockType_enum_NVML_CLOCK_MEM => gpu.memory_clock,
-        _ => gpu.sm_clock,
-    };
-    nvmlDeviceGetCurrentClocksThrottleReasons() -> c_ulonglong, Throttle, |state, _| {
-        held_down(&state).map_or(0, |why| match why {
-            HeldDown::PowerCap => nvml::nvmlClocksThrottleReasonSwPowerCap.into(),
-            HeldDown::Heat => {
-                (nvml::nvmlClocksThrottleReasonHwSlowdown | nvml::nvmlClocksThrottleReasonHwThermalSlowdown).into()
+        $(#[unsafe(no_mangle)]
+        extern "C" fn $name($($argument: $type),*) -> nvmlReturn_t {
+            match faults::begin(stringify!($name)) {
+                None => $module::$name($($argument),*),
+                Some(Kind::Fail(code)) => code,
+                Some(Kind::Hang) => faults::hang(),
+                // It does what it should, and says something else.
+                Some(Kind::Lie) => {
+                    $module::$name($($argument),*);
+                    $(Lie::tell($argument, false);)*
+                    SUCCESS
+                }
+                Some(Kind::Zero) => {
+                    $module::$name($($argument),*);
+                    $(Lie::tell($argument, true);)*
+                    SUCCESS
+                }
             }
-            HeldDown::Brake => {
-                (nvml::nvmlClocksThrottleReasonHwSlowdown | nvml::nvmlClocksThrottleReasonHwPowerBrakeSlowdown).into()
-            }
-        })
+        })*
     };
-    nvmlDeviceGetPowerManagementLimit() -> c_uint, Limits, |state, gpu| match state.scenario.sick {
-        true => gpu.power_limit - 200_000,
-        false => gpu.power_limit,
-    };
-    nvmlDeviceGetPowerManagementDefaultLimit() -> c_uint, Limits, |_, gpu| gpu.power_limit;
-    nvmlDeviceGetApplicationsClock(_clock: c_uint) -> c_uint, Limits, |state, gpu| match state.scenario.sick {
-        true => 1200,
-        false => gpu.sm_clock,
-    };
-    nvmlDeviceGetTemperatureThreshold(_threshold: c_uint) -> c_uint, Limits, |state, gpu| match state.scenario.sick {
-        true => gpu.temperature + 1,
-        false => gpu.temperature + 42,
-    };
-    nvmlDeviceGetPersistenceMode() -> c_uint, Limits, |state, _| (!state.scenario.sick).into();
-    nvmlDeviceGetCurrPcieLinkGeneration() -> c_uint, Limits, |state, _| if state.scenario.sick { 3 } else { 5 };
-    nvmlDeviceGetMaxPcieLinkGeneration() -> c_uint, Limits, |_, _| 5;
-    nvmlDeviceGetCurrPcieLinkWidth() -> c_uint, Limits, |state, _| if state.scenario.sick { 8 } else { 16 };
-    nvmlDeviceGetMaxPcieLinkWidth() -> c_uint, Limits, |_, _| 16;
-    nvmlDeviceGetMemoryBusWidth() -> c_uint, Limits, |_, _| 5120;
-    nvmlDeviceGetIndex() -> c_uint, Always, |state, gpu| {
-        state.gpus().iter().position(|other| *other == gpu).unwrap_or_default() as c_uint
-    };
-    nvmlDeviceGetPciInfo_v3() -> nvml::nvmlPciInfo_t, Always, |_, gpu| pci(&gpu);
 }
 
-/// Why clocks are held down now.
-fn held_down(state: &State) -> Option<HeldDown> {
-    state.scenario.held_down.filter(|(_, after)| state.is_after(Some(*after))).map(|(why, _)| why)
+exports! {
+    answers::nvmlInit_v2();
+    answers::nvmlInitWithFlags(flags: c_uint);
+    answers::nvmlShutdown();
+    answers::nvmlSystemGetDriverVersion(place: *mut c_char, length: c_uint);
+    answers::nvmlSystemGetNVMLVersion(place: *mut c_char, length: c_uint);
+    answers::nvmlSystemGetCudaDriverVersion_v2(place: *mut c_int);
+    answers::nvmlDeviceGetCount_v2(place: *mut c_uint);
+    answers::nvmlDeviceGetHandleByIndex_v2(index: c_uint, place: *mut nvmlDevice_t);
+    answers::nvmlDeviceGetHandleByUUID(uuid: *const c_char, place: *mut nvmlDevice_t);
+    answers::nvmlDeviceGetUUID(device: nvmlDevice_t, place: *mut c_char, length: c_uint);
+    answers::nvmlDeviceGetName(device: nvmlDevice_t, place: *mut c_char, length: c_uint);
+    answers::nvmlDeviceGetVbiosVersion(device: nvmlDevice_t, place: *mut c_char, length: c_uint);
+    answers::nvmlDeviceGetIndex(device: nvmlDevice_t, place: *mut c_uint);
+    answers::nvmlDeviceGetPciInfo_v3(device: nvmlDevice_t, place: *mut nvmlPciInfo_t);
+    answers::nvmlDeviceGetCudaComputeCapability(device: nvmlDevice_t, major: *mut c_int, minor: *mut c_int);
+    answers::nvmlDeviceGetMemoryInfo_v2(device: nvmlDevice_t, place: *mut nvmlMemory_v2_t);
+    answers::nvmlDeviceGetUtilizationRates(device: nvmlDevice_t, place: *mut nvmlUtilization_t);
+    answers::nvmlDeviceGetTemperature(device: nvmlDevice_t, sensor: c_uint, place: *mut c_uint);
+    answers::nvmlDeviceGetClockInfo(device: nvmlDevice_t, clock: c_uint, place: *mut c_uint);
+    answers::nvmlDeviceGetMaxClockInfo(device: nvmlDevice_t, clock: c_uint, place: *mut c_uint);
+    answers::nvmlDeviceGetApplicationsClock(device: nvmlDevice_t, clock: c_uint, place: *mut c_uint);
+    answers::nvmlDeviceGetCurrentClocksThrottleReasons(device: nvmlDevice_t, place: *mut c_ulonglong);
+    answers::nvmlDeviceGetPowerUsage(device: nvmlDevice_t, place: *mut c_uint);
+    answers::nvmlDeviceGetTotalEnergyConsumption(device: nvmlDevice_t, place: *mut c_ulonglong);
+    answers::nvmlDeviceGetPowerManagementLimit(device: nvmlDevice_t, place: *mut c_uint);
+    answers::nvmlDeviceGetPowerManagementDefaultLimit(device: nvmlDevice_t, place: *mut c_uint);
+    answers::nvmlDeviceGetTemperatureThreshold(device: nvmlDevice_t, threshold: c_uint, place: *mut c_uint);
+    answers::nvmlDeviceGetPersistenceMode(device: nvmlDevice_t, place: *mut c_uint);
+    answers::nvmlDeviceGetEccMode(device: nvmlDevice_t, current: *mut c_uint, pending: *mut c_uint);
+    answers::nvmlDeviceGetMigMode(device: nvmlDevice_t, current: *mut c_uint, pending: *mut c_uint);
+    answers::nvmlDeviceGetMemoryBusWidth(device: nvmlDevice_t, place: *mut c_uint);
+    answers::nvmlDeviceGetCurrPcieLinkGeneration(device: nvmlDevice_t, place: *mut c_uint);
+    answers::nvmlDeviceGetMaxPcieLinkGeneration(device: nvmlDevice_t, place: *mut c_uint);
+    answers::nvmlDeviceGetCurrPcieLinkWidth(device: nvmlDevice_t, place: *mut c_uint);
+    answers::nvmlDeviceGetMaxPcieLinkWidth(device: nvmlDevice_t, place: *mut c_uint);
+    answers::nvmlDeviceGetComputeRunningProcesses_v3(
+        device: nvmlDevice_t,
+        count: *mut c_uint,
+        place: *mut nvmlProcessInfo_t
+    );
+    answers::nvmlDeviceGetGraphicsRunningProcesses_v3(
+        device: nvmlDevice_t,
+        count: *mut c_uint,
+        place: *mut nvmlProcessInfo_t
+    );
+    answers::nvmlDeviceGetSamples(
+        device: nvmlDevice_t,
+        kind: c_uint,
+        last_seen: c_ulonglong,
+        value_type: *mut c_uint,
+        count: *mut c_uint,
+        place: *mut nvmlSample_t
+    );
+    gpm::nvmlGpmQueryDeviceSupport(device: nvmlDevice_t, place: *mut nvmlGpmSupport_t);
+    gpm::nvmlGpmSampleAlloc(place: *mut nvmlGpmSample_t);
+    gpm::nvmlGpmSampleFree(sample: nvmlGpmSample_t);
+    gpm::nvmlGpmSampleGet(device: nvmlDevice_t, sample: nvmlGpmSample_t);
+    gpm::nvmlGpmMetricsGet(request: *mut nvmlGpmMetricsGet_t);
 }
 
-fn pci(gpu: &Gpu) -> nvml::nvmlPciInfo_t {
-    let mut bus_id = [0; 32];
-    for (place, byte) in bus_id.iter_mut().zip(format!("00000000:{:02X}:00.0", gpu.bus).bytes()) {
-        *place = byte.cast_signed();
-    }
-    nvml::nvmlPciInfo_t {
-        busIdLegacy: [0; 16],
-        domain: 0,
-        bus: gpu.bus,
-        device: 0,
-        pciDeviceId: 0x2330_10de,
-        pciSubSystemId: 0x16c1_10de,
-        busId: bus_id,
-    }
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlInit_v2() -> nvmlReturn_t {
-    let Ok(scenario) = state::scenario() else { return INVALID_ARGUMENT };
-    match scenario.no_init {
-        Some(NoInit::NoDriver) => nvml::nvmlReturn_enum_NVML_ERROR_DRIVER_NOT_LOADED,
-        Some(NoInit::Mismatch) => nvml::nvmlReturn_enum_NVML_ERROR_LIB_RM_VERSION_MISMATCH,
-        None => {
-            state::set(Some(State::new(scenario)));
-            SUCCESS
-        }
-    }
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlInitWithFlags(_flags: c_uint) -> nvmlReturn_t {
-    nvmlInit_v2()
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlShutdown() -> nvmlReturn_t {
-    state::set(None);
-    SUCCESS
-}
-
+/// `nvmlErrorString` is not among [`FUNCTIONS`]: it returns no code, and nobody here asks for it.
 #[unsafe(no_mangle)]
 extern "C" fn nvmlErrorString(_result: nvmlReturn_t) -> *const c_char {
     c"as the fake NVML was told".as_ptr()
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn nvmlSystemGetDriverVersion(place: *mut c_char, length: c_uint) -> nvmlReturn_t {
-    let version = |old| if old { "470.256.02" } else { "580.159.04" };
-    code(initialised().and_then(|state| put_text(place, length, version(state.scenario.old_driver))))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlSystemGetNVMLVersion(place: *mut c_char, length: c_uint) -> nvmlReturn_t {
-    let version = |old| if old { "11.470.256.02" } else { "13.580.159.04" };
-    code(initialised().and_then(|state| put_text(place, length, version(state.scenario.old_driver))))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlSystemGetCudaDriverVersion_v2(place: *mut c_int) -> nvmlReturn_t {
-    code(initialised().and_then(|state| put(place, if state.scenario.old_driver { 11_040 } else { 13_000 })))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetCount_v2(place: *mut c_uint) -> nvmlReturn_t {
-    code(initialised().and_then(|state| put(place, state.gpus().len() as c_uint)))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetHandleByIndex_v2(index: c_uint, place: *mut nvmlDevice_t) -> nvmlReturn_t {
-    code(initialised().and_then(|state| match state.gpus().get(index as usize) {
-        Some(_) => put(place, handle(index as usize)),
-        None => Err(INVALID_ARGUMENT),
-    }))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetHandleByUUID(uuid: *const c_char, place: *mut nvmlDevice_t) -> nvmlReturn_t {
-    if uuid.is_null() {
-        return INVALID_ARGUMENT;
-    }
-    // SAFETY: the caller's C string, see the module.
-    let uuid = unsafe { CStr::from_ptr(uuid) };
-    code(initialised().and_then(
-        |state| match state.gpus().iter().position(|gpu| gpu.uuid.as_bytes() == uuid.to_bytes()) {
-            Some(index) => put(place, handle(index)),
-            None => Err(NOT_FOUND),
-        },
-    ))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetUUID(device: nvmlDevice_t, place: *mut c_char, length: c_uint) -> nvmlReturn_t {
-    code(gpu(device, Field::Always).and_then(|(_, gpu)| put_text(place, length, gpu.uuid)))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetName(device: nvmlDevice_t, place: *mut c_char, length: c_uint) -> nvmlReturn_t {
-    code(gpu(device, Field::Always).and_then(|(_, gpu)| put_text(place, length, gpu.name)))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetVbiosVersion(device: nvmlDevice_t, place: *mut c_char, length: c_uint) -> nvmlReturn_t {
-    code(gpu(device, Field::Limits).and_then(|_| put_text(place, length, "96.00.89.00.01")))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetCudaComputeCapability(
-    device: nvmlDevice_t,
-    major: *mut c_int,
-    minor: *mut c_int,
-) -> nvmlReturn_t {
-    code(gpu(device, Field::Always).and_then(|_| put(major, 9)).and_then(|()| put(minor, 0)))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetEccMode(device: nvmlDevice_t, current: *mut c_uint, pending: *mut c_uint) -> nvmlReturn_t {
-    code(gpu(device, Field::Limits).and_then(|(state, _)| {
-        let on = c_uint::from(!state.scenario.sick);
-        put(current, on).and_then(|()| put(pending, on))
-    }))
-}
-
-/// Process 1, which every machine has, is on a GPU that is sick.
-fn processes(
-    device: nvmlDevice_t,
-    kind_is_there: bool,
-    count: *mut c_uint,
-    place: *mut nvml::nvmlProcessInfo_t,
-) -> nvmlReturn_t {
-    code(gpu(device, Field::Limits).and_then(|(state, _)| {
-        if !(state.scenario.sick && kind_is_there) {
-            return put(count, 0);
-        }
-        if count.is_null() {
-            return Err(INVALID_ARGUMENT);
-        }
-        // SAFETY: the caller's pointer, see the module.
-        let room = unsafe { *count };
-        put(count, 1)?;
-        if room == 0 {
-            return Err(INSUFFICIENT_SIZE);
-        }
-        let whole = c_uint::MAX;
-        put(
-            place,
-            nvml::nvmlProcessInfo_t { pid: 1, usedGpuMemory: 1 << 30, gpuInstanceId: whole, computeInstanceId: whole },
-        )
-    }))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetComputeRunningProcesses_v3(
-    device: nvmlDevice_t,
-    count: *mut c_uint,
-    place: *mut nvml::nvmlProcessInfo_t,
-) -> nvmlReturn_t {
-    processes(device, true, count, place)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetGraphicsRunningProcesses_v3(
-    device: nvmlDevice_t,
-    count: *mut c_uint,
-    place: *mut nvml::nvmlProcessInfo_t,
-) -> nvmlReturn_t {
-    processes(device, false, count, place)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetMigMode(device: nvmlDevice_t, current: *mut c_uint, pending: *mut c_uint) -> nvmlReturn_t {
-    code(gpu(device, Field::Limits).and_then(|(state, _)| {
-        let on = c_uint::from(state.scenario.mig);
-        put(current, on).and_then(|()| put(pending, on))
-    }))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetMemoryInfo_v2(device: nvmlDevice_t, place: *mut nvml::nvmlMemory_v2_t) -> nvmlReturn_t {
-    code(gpu(device, Field::Memory).and_then(|(state, gpu)| {
-        if place.is_null() {
-            return Err(INVALID_ARGUMENT);
-        }
-        // SAFETY: the caller's pointer, see the module.
-        let version = unsafe { (*place).version };
-        if version as usize != size_of::<nvml::nvmlMemory_v2_t>() | (2 << 24) {
-            return Err(nvml::nvmlReturn_enum_NVML_ERROR_ARGUMENT_VERSION_MISMATCH);
-        }
-        let (used, reserved) = (gpu.memory_used_at(state.time()), 480 << 20);
-        put(
-            place,
-            nvml::nvmlMemory_v2_t { version, total: gpu.memory, reserved, free: gpu.memory - used - reserved, used },
-        )
-    }))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetPowerUsage(device: nvmlDevice_t, place: *mut c_uint) -> nvmlReturn_t {
-    if let Some(long) = state::begin_power() {
-        std::thread::sleep(long);
-    }
-    code(gpu(device, Field::Power).and_then(|(state, gpu)| put(place, gpu.power_at(state.time() / (5 * POWER_PERIOD)))))
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetTotalEnergyConsumption(device: nvmlDevice_t, place: *mut c_ulonglong) -> nvmlReturn_t {
-    if let Some(long) = state::begin_energy() {
-        std::thread::sleep(long);
-    }
-    code(gpu(device, Field::Energy).and_then(|(state, gpu)| {
-        let energy = match state.scenario.counter {
-            Counter::Counts => gpu.energy_at(state.time()),
-            Counter::Stalls => gpu.energy_at(0),
-            Counter::StallsAfter(after) => gpu.energy_at(state.time_until(after)),
-            // The first reading is just under the most that 64 bits hold.
-            Counter::Wraps => {
-                let since_first = gpu.energy_at(state.time()) - gpu.energy_at(state.time_until(Duration::ZERO));
-                (u64::MAX - 1000).wrapping_add(since_first)
+/// Written through a caller's pointer, which is valid as nvml.h wants it.
+macro_rules! lies {
+    ($($type:ty: $largest:expr, $zero:expr;)*) => {$(
+        impl Lie for *mut $type {
+            fn tell(self, zero: bool) {
+                if !self.is_null() {
+                    // SAFETY: the caller's pointer.
+                    unsafe { self.write(if zero { $zero } else { $largest }) };
+                }
             }
-            Counter::Restarts if state.energy_readings() > 1 => 1,
-            Counter::Jumps if state.energy_readings() > 1 => gpu.energy_at(state.time()) + 1_000_000_000,
-            Counter::Restarts | Counter::Jumps => gpu.energy_at(state.time()),
-        };
-        put(place, energy)
-    }))
+        }
+    )*};
 }
 
-/// Slots of the buffers.
-const UTILIZATION_SLOTS: i64 = 71;
-const POWER_SLOTS: i64 = 119;
-
-#[unsafe(no_mangle)]
-extern "C" fn nvmlDeviceGetSamples(
-    device: nvmlDevice_t,
-    kind: c_uint,
-    last_seen: c_ulonglong,
-    value_type: *mut c_uint,
-    count: *mut c_uint,
-    place: *mut nvmlSample_t,
-) -> nvmlReturn_t {
-    code(gpu(device, Field::Buffer).and_then(|(state, gpu)| {
-        put(value_type, nvml::nvmlValueType_enum_NVML_VALUE_TYPE_UNSIGNED_INT)?;
-        let (samples, slots) = samples(&state, &gpu, kind, last_seen)?;
-        // Asked only for the number, the driver names the size of its buffer when there is nothing new.
-        if place.is_null() {
-            return put(count, if samples.is_empty() { slots } else { samples.len() } as c_uint);
-        }
-        if count.is_null() {
-            return Err(INVALID_ARGUMENT);
-        }
-        // SAFETY: the caller's pointer, see the module.
-        let room = unsafe { *count } as usize;
-        if samples.is_empty() {
-            return Err(NOT_FOUND);
-        }
-        if samples.len() > room {
-            return Err(INSUFFICIENT_SIZE);
-        }
-        put(count, samples.len() as c_uint)?;
-        for (i, (at, value)) in samples.into_iter().enumerate() {
-            put(place.wrapping_add(i), nvmlSample_t { timeStamp: at, sampleValue: nvmlValue_t { uiVal: value } })?;
-        }
-        Ok(())
-    }))
+lies! {
+    c_uint: c_uint::MAX, 0;
+    c_int: c_int::MAX, 0;
+    c_ulonglong: c_ulonglong::MAX, 0;
+    // No GPU has these handles.
+    nvmlDevice_t: std::ptr::without_provenance_mut(0x7777), std::ptr::null_mut();
+    // What is no sample's address would end this process in the library itself.
+    nvmlGpmSample_t: std::ptr::null_mut(), std::ptr::null_mut();
+    nvmlUtilization_t: nvmlUtilization_t { gpu: c_uint::MAX, memory: c_uint::MAX }, nvmlUtilization_t { gpu: 0, memory: 0 };
+    nvmlMemory_v2_t: memory(u64::MAX), memory(0);
+    nvmlPciInfo_t: pci(-1), pci(0);
+    nvmlProcessInfo_t: process(c_uint::MAX), process(0);
+    nvmlSample_t: sample(u64::MAX), sample(0);
+    nvmlGpmSupport_t: nvmlGpmSupport_t { version: c_uint::MAX, isSupportedDevice: c_uint::MAX },
+        nvmlGpmSupport_t { version: 0, isSupportedDevice: 0 };
 }
 
-/// Samples that are in the buffer and newer than `last_seen`, and the number of its slots.
-fn samples(state: &State, gpu: &Gpu, kind: c_uint, last_seen: u64) -> Answer<(Vec<(u64, u32)>, usize)> {
-    if state.scenario.uneven && kind == nvml::nvmlSamplingType_enum_NVML_GPU_UTILIZATION_SAMPLES {
-        return Ok((uneven(state, last_seen), UTILIZATION_SLOTS as usize));
+fn memory(bytes: u64) -> nvmlMemory_v2_t {
+    nvmlMemory_v2_t { version: 0, total: bytes, reserved: bytes, free: bytes, used: bytes }
+}
+
+fn pci(byte: c_char) -> nvmlPciInfo_t {
+    nvmlPciInfo_t {
+        busIdLegacy: [byte; 16],
+        domain: 0,
+        bus: 0,
+        device: 0,
+        pciDeviceId: 0,
+        pciSubSystemId: 0,
+        busId: [byte; 32],
     }
-    type Value = fn(&Gpu, i64) -> u32;
-    let (period, slots, value): (i64, i64, Value) = match kind {
-        nvml::nvmlSamplingType_enum_NVML_TOTAL_POWER_SAMPLES => (POWER_PERIOD, POWER_SLOTS, Gpu::power_at),
-        nvml::nvmlSamplingType_enum_NVML_GPU_UTILIZATION_SAMPLES => {
-            (UTILIZATION_WINDOW, UTILIZATION_SLOTS, Gpu::utilization_at)
-        }
-        nvml::nvmlSamplingType_enum_NVML_MEMORY_UTILIZATION_SAMPLES => {
-            (UTILIZATION_WINDOW, UTILIZATION_SLOTS, Gpu::memory_controller_utilization_at)
-        }
-        nvml::nvmlSamplingType_enum_NVML_PROCESSOR_CLK_SAMPLES
-        | nvml::nvmlSamplingType_enum_NVML_MEMORY_CLK_SAMPLES => {
-            return Ok((Vec::new(), 100));
-        }
-        _ => return Err(INVALID_ARGUMENT),
-    };
-    let newest = state.time() / period;
-    let stamp = |number: i64| (state.initialised_microseconds + number * period).cast_unsigned();
-    let samples = (newest - slots + 1..=newest)
-        .map(|number| (stamp(number), value(gpu, number)))
-        .filter(|(at, _)| *at > last_seen)
-        .collect();
-    Ok((samples, slots as usize))
 }
 
-/// Windows of two lengths in turn, each stamped with its end.
-fn uneven(state: &State, last_seen: u64) -> Vec<(u64, u32)> {
-    let [(short, busy), (long, idle)] = UNEVEN;
-    let period = short + long;
-    let newest = state.time();
-    let ends = |number: i64| [(number * period + short, busy), ((number + 1) * period, idle)];
-    (newest / period - UTILIZATION_SLOTS / 2..=newest / period)
-        .flat_map(ends)
-        .filter(|(end, _)| *end <= newest)
-        .map(|(end, value)| ((state.initialised_microseconds + end).cast_unsigned(), value))
-        .filter(|(at, _)| *at > last_seen)
-        .collect()
+fn process(number: c_uint) -> nvmlProcessInfo_t {
+    nvmlProcessInfo_t { pid: number, usedGpuMemory: 0, gpuInstanceId: number, computeInstanceId: number }
 }
+
+fn sample(number: u64) -> nvmlSample_t {
+    nvmlSample_t { timeStamp: number, sampleValue: nvml::nvmlValue_t { ullVal: number } }
+}
+
+/// Text without an end, or none.
+impl Lie for *mut c_char {
+    fn tell(self, zero: bool) {
+        if self.is_null() {
+            return;
+        }
+        // The shortest of NVML's texts has this room.
+        for at in 0..32 {
+            // SAFETY: the caller's pointer.
+            unsafe { self.wrapping_add(at).write(if zero { 0 } else { -1 }) };
+        }
+    }
+}
+
+impl Lie for *mut nvmlGpmMetricsGet_t {
+    fn tell(self, zero: bool) {
+        if self.is_null() {
+            return;
+        }
+        // SAFETY: the caller's pointer.
+        let request = unsafe { &mut *self };
+        for metric in &mut request.metrics {
+            metric.nvmlReturn = SUCCESS;
+            metric.value = if zero { 0.0 } else { f64::NAN };
+        }
+    }
+}
+
+macro_rules! given {
+    ($($type:ty),*) => {$(
+        /// Handed in, not out.
+        impl Lie for $type {
+            fn tell(self, _zero: bool) {}
+        }
+    )*};
+}
+
+given!(c_uint, c_ulonglong, nvmlDevice_t, nvmlGpmSample_t, *const c_char);

@@ -1,34 +1,31 @@
 //! GPM: what lies between two samples. A sample holds the time of its taking and nothing else.
 
-#![allow(unsafe_code, reason = "it is a C library")]
-#![allow(non_snake_case)]
+#![allow(unsafe_code, reason = "it writes where C callers point")]
+#![allow(non_snake_case, reason = "the names are NVML's")]
 
 use std::ffi::c_uint;
 
 use nvml_wrapper_sys::bindings as nvml;
 use nvml_wrapper_sys::bindings::{nvmlDevice_t, nvmlGpmMetricsGet_t, nvmlGpmSample_t, nvmlGpmSupport_t, nvmlReturn_t};
 
-use crate::exports::{Answer, INVALID_ARGUMENT, SUCCESS, code, gpu, initialised, put};
+use crate::answers::{Answer, INVALID_ARGUMENT, SUCCESS, code, gpu, initialised, put};
 use crate::scenario::Field;
 
 const NO_PERMISSION: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_NO_PERMISSION;
 const NOT_SUPPORTED: nvmlReturn_t = nvml::nvmlReturn_enum_NVML_ERROR_NOT_SUPPORTED;
 
-#[unsafe(no_mangle)]
-extern "C" fn nvmlGpmQueryDeviceSupport(device: nvmlDevice_t, place: *mut nvmlGpmSupport_t) -> nvmlReturn_t {
+pub(crate) fn nvmlGpmQueryDeviceSupport(device: nvmlDevice_t, place: *mut nvmlGpmSupport_t) -> nvmlReturn_t {
     code(gpu(device, Field::Always).and_then(|(state, _)| {
         let supported = c_uint::from(!state.scenario.lacks.contains(&Field::Gpm));
         put(place, nvmlGpmSupport_t { version: nvml::NVML_GPM_SUPPORT_VERSION, isSupportedDevice: supported })
     }))
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn nvmlGpmSampleAlloc(place: *mut nvmlGpmSample_t) -> nvmlReturn_t {
+pub(crate) fn nvmlGpmSampleAlloc(place: *mut nvmlGpmSample_t) -> nvmlReturn_t {
     code(initialised().and_then(|_| put(place, Box::into_raw(Box::new(-1_i64)).cast())))
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn nvmlGpmSampleFree(sample: nvmlGpmSample_t) -> nvmlReturn_t {
+pub(crate) fn nvmlGpmSampleFree(sample: nvmlGpmSample_t) -> nvmlReturn_t {
     if sample.is_null() {
         return INVALID_ARGUMENT;
     }
@@ -37,8 +34,7 @@ extern "C" fn nvmlGpmSampleFree(sample: nvmlGpmSample_t) -> nvmlReturn_t {
     SUCCESS
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn nvmlGpmSampleGet(device: nvmlDevice_t, sample: nvmlGpmSample_t) -> nvmlReturn_t {
+pub(crate) fn nvmlGpmSampleGet(device: nvmlDevice_t, sample: nvmlGpmSample_t) -> nvmlReturn_t {
     code(gpu(device, Field::Gpm).and_then(|(state, _)| {
         if state.scenario.gpm_forbidden {
             return Err(NO_PERMISSION);
@@ -58,8 +54,7 @@ fn taken(sample: nvmlGpmSample_t) -> Answer<i64> {
 }
 
 /// Per cent. The share of the memory's bandwidth tells the time between the samples: 50, and 10 more for each second.
-#[unsafe(no_mangle)]
-extern "C" fn nvmlGpmMetricsGet(request: *mut nvmlGpmMetricsGet_t) -> nvmlReturn_t {
+pub(crate) fn nvmlGpmMetricsGet(request: *mut nvmlGpmMetricsGet_t) -> nvmlReturn_t {
     if request.is_null() {
         return INVALID_ARGUMENT;
     }

@@ -1,5 +1,7 @@
 //! What the GPUs are and say.
 
+use std::sync::OnceLock;
+
 /// A GPU that the fake NVML lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gpu {
@@ -60,6 +62,16 @@ pub const PCIE: Gpu = Gpu {
     sm_clock: 1125,
     memory_clock: 1593,
 };
+
+/// So many of [`SXM`], each with a UUID and a place of its own; the first has its UUID.
+pub(crate) fn many(count: usize) -> &'static [Gpu] {
+    static MANY: OnceLock<Vec<Gpu>> = OnceLock::new();
+    MANY.get_or_init(|| {
+        let uuid = |number: usize| format!("GPU-5a5e0001-1d2c-4b3a-9f10-{:012}", number + 1).leak();
+        let bus = |number: usize| number as u32 * 16 + 1;
+        (0..count).map(|number| Gpu { uuid: uuid(number), bus: bus(number), ..SXM }).collect()
+    })
+}
 
 /// Microseconds between two windows of utilisation.
 pub(crate) const UTILIZATION_WINDOW: i64 = 200_000;

@@ -11,9 +11,12 @@
 //! | word | what happens |
 //! | --- | --- |
 //! | `normal` | one GPU, [`SXM`], at work |
+//! | `gpus:N` | that many of it, which may be none |
 //! | `two-gpus` | [`PCIE`] is number 0 and [`SXM`] number 1; CUDA, which puts the fastest first, would say the opposite |
 //! | `no-FIELD` | `NVML_ERROR_NOT_SUPPORTED` for `energy`, `buffer`, `utilization`, `memory`, `power`, `temperature`, `clocks`, `throttle`, `limits` or `gpm` |
 //! | `lost-after:MS` | `NVML_ERROR_GPU_IS_LOST` from then on |
+//! | `lost` | the same from the beginning |
+//! | `twins` | every GPU says the first one's UUID |
 //! | `hang:MS` | the first power reading 50 ms into the run takes that long |
 //! | `hang-start:MS`, `hang-stop:MS` | the first or the second reading of the energy counter does |
 //! | `throttled:MS`, `hot:MS`, `brake:MS` | the power cap, heat or a power brake holds clocks down from then on |
@@ -24,6 +27,10 @@
 //! | `sick` | the GPU is set and placed badly, partitioned, hot, and another process is on it |
 //! | `stall`, `stall:MS` | the energy counter stands still, always or from then on |
 //! | `wrap`, `restart`, `jump` | by its second reading the energy counter went past 2^64, began at 0, or got a megajoule more |
+//! | `FUNCTION=KIND@CALL` | from its CALLth call on (counted from 1), one of [`FUNCTIONS`] goes wrong: `fail.CODE` returns that code, `hang` never returns, `lie` succeeds with the largest values, text without an end and numbers that are none, `zero` succeeds with zeros and empty text |
+//! | `without:FUNCTION` | the library lacks that function; only as a word of [`install`] |
+//! | `hang-load`, `hang-exit` | loading the library never ends, or leaving the process does not |
+//! | `mark` | the library makes [`MARK_FILE`] beside itself when it is loaded |
 //! | `no-driver`, `mismatch` | `nvmlInit` fails as without a loaded driver, or with another version of it |
 //!
 //! Times count from the first reading of the energy counter: harness takes that just before its first measured run.
@@ -31,7 +38,9 @@
 //! each 200 ms, buffered power each 20 ms, no buffered clocks, an energy counter that moves each 100 ms, and slots with
 //! the time 0 where a buffer has nothing new.
 
+mod answers;
 mod exports;
+mod faults;
 mod gpm;
 mod gpu;
 mod scenario;
@@ -40,10 +49,14 @@ mod state;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use exports::FUNCTIONS;
 pub use gpu::{Gpu, PCIE, SXM};
 
 /// The name under which the driver installs NVML.
 pub const LIBRARY_NAME: &str = "libnvidia-ml.so.1";
+
+/// What a library that was told to `mark` makes beside itself.
+pub const MARK_FILE: &str = "fake-nvml.loaded";
 
 const SCENARIO_FILE: &str = "fake-nvml.scenario";
 
@@ -58,6 +71,10 @@ pub fn install(folder: &Path, scenario: &str) -> io::Result<PathBuf> {
     let mut bytes = std::fs::read(library_path()?)?;
     if parsed.old_driver {
         hide(&mut bytes, b"nvmlGpm");
+    }
+    for function in &parsed.without {
+        // Whole names only.
+        hide(&mut bytes, &[function.as_bytes(), &[0]].concat());
     }
     std::fs::write(&library, bytes)?;
     std::fs::write(folder.join(SCENARIO_FILE), scenario)?;

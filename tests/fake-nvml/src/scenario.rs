@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::faults::{self, Fault};
+
 /// A sensor or a group of them that a GPU may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
@@ -67,6 +69,18 @@ pub(crate) enum HeldDown {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scenario {
     pub(crate) two_gpus: bool,
+    /// How many, where that is said.
+    pub(crate) gpus: Option<usize>,
+    /// Its GPUs are lost from the beginning.
+    pub(crate) lost: bool,
+    /// Every GPU says the first one's UUID.
+    pub(crate) twins: bool,
+    /// Functions that the library lacks.
+    pub(crate) without: Vec<String>,
+    pub(crate) faults: Vec<Fault>,
+    pub(crate) mark: bool,
+    pub(crate) hang_load: bool,
+    pub(crate) hang_exit: bool,
     pub(crate) sick: bool,
     pub(crate) mig: bool,
     pub(crate) old_driver: bool,
@@ -88,7 +102,13 @@ pub(crate) fn parse(text: &str) -> Result<Scenario, String> {
     for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         let unknown = || format!("'{word}' is nothing that the fake NVML can play");
         let time = |time: &str| time.parse().map(Duration::from_millis).map(Some).map_err(|_| unknown());
+        if word.contains('=') {
+            scenario.faults.push(faults::parse(word).ok_or_else(unknown)?);
+            continue;
+        }
         match word.split_once(':') {
+            Some(("gpus", count)) => scenario.gpus = Some(count.parse().map_err(|_| unknown())?),
+            Some(("without", function)) => scenario.without.push(function.to_owned()),
             Some(("lost-after", after)) => scenario.lost_after = time(after)?,
             Some(("hang", long)) => scenario.hang = time(long)?,
             Some(("hang-start", long)) => scenario.hang_start = time(long)?,
@@ -102,6 +122,11 @@ pub(crate) fn parse(text: &str) -> Result<Scenario, String> {
                 "normal" => {}
                 "two-gpus" => scenario.two_gpus = true,
                 "throttled" => scenario.held_down = Some((HeldDown::PowerCap, Duration::ZERO)),
+                "lost" => scenario.lost = true,
+                "twins" => scenario.twins = true,
+                "mark" => scenario.mark = true,
+                "hang-load" => scenario.hang_load = true,
+                "hang-exit" => scenario.hang_exit = true,
                 "sick" => (scenario.sick, scenario.mig) = (true, true),
                 "mig" => scenario.mig = true,
                 "old-driver" => scenario.old_driver = true,

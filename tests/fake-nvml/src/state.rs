@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::SCENARIO_FILE;
-use crate::gpu::{Gpu, PCIE, SXM};
+use crate::gpu::{self, Gpu, PCIE, SXM};
 use crate::scenario::{Scenario, parse};
 
 /// From `nvmlInit` to `nvmlShutdown`.
@@ -43,7 +43,11 @@ impl State {
 
     /// In the driver's order.
     pub(crate) fn gpus(&self) -> &'static [Gpu] {
-        if self.scenario.two_gpus { &[PCIE, SXM] } else { &[SXM] }
+        match self.scenario.gpus {
+            Some(count) => gpu::many(count),
+            None if self.scenario.two_gpus => &[PCIE, SXM],
+            None => &[SXM],
+        }
     }
 
     /// Microseconds since `nvmlInit`.
@@ -132,7 +136,7 @@ unsafe extern "C" {
 }
 
 /// The folder of the file that this code was loaded from.
-fn own_folder() -> Option<PathBuf> {
+pub(crate) fn own_folder() -> Option<PathBuf> {
     let nothing: *mut c_void = std::ptr::null_mut();
     let mut info = DlInfo { file_name: nothing.cast(), base: nothing, symbol_name: nothing.cast(), symbol: nothing };
     // SAFETY: `info` is as dlfcn.h has it, and any address may be asked about.

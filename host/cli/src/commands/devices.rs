@@ -6,12 +6,22 @@ use harness_telemetry::Nvml;
 use serde_json::json;
 
 use crate::args::Devices;
+use crate::sensors::SILENT;
 use crate::{Outcome, deliver};
 
 impl Devices {
     pub(crate) fn execute(self) -> Outcome {
-        let cuda = cuda_devices();
-        let nvml = Nvml::open().map(|nvml| nvml.details());
+        let limit = self.driver.limit();
+        let cuda = harness_telemetry::within(limit, "CUDA's cuInit", cuda_devices);
+        let cuda = cuda.unwrap_or_else(|silent| Err(silent.to_string()));
+        let (nvml, silence) = match Nvml::open(limit) {
+            Ok(nvml) => (nvml.details(), nvml.silence()),
+            Err(refused) => (Err(refused), None),
+        };
+        // Also where some was read before the driver fell silent.
+        let absent = nvml.as_ref().err().cloned().or(silence);
+        let to_do = absent.as_ref().filter(|refused| refused.is_silence()).map(|_| SILENT);
+        let absent = absent.map(|refused| refused.to_string());
         let cores = std::thread::available_parallelism().map(usize::from).ok();
         if self.json {
             let devices = cuda.as_ref().map(|devices| {
@@ -31,7 +41,7 @@ impl Devices {
                 "cuda": devices.clone().unwrap_or_default(),
                 "cuda_absent": devices.err(),
                 "nvml": nvml.as_ref().ok(),
-                "nvml_absent": nvml.as_ref().err(),
+                "nvml_absent": absent,
             });
             return deliver::line(&text::json(&format!("{report:#}")));
         }
@@ -51,16 +61,23 @@ impl Devices {
                     let memory = gpu.memory.map(gibibytes).unwrap_or_default();
                     deliver::line(&format!("  {}  {}  {memory}  {}", gpu.index, gpu.name, gpu.uuid))?;
                 }
+                for gpu in &details.unreadable {
+                    deliver::line(&format!("  {}  can't be read: {}", gpu.index, gpu.reason))?;
+                }
                 let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "?".into());
                 deliver::line(&format!(
                     "\ndriver {}, CUDA {}, NVML {}",
                     version(&details.driver_version),
                     version(&details.cuda_version),
                     version(&details.nvml_version)
-                ))
+                ))?;
             }
-            Err(reason) => deliver::line(&format!("  none: {reason}")),
+            Err(reason) => deliver::line(&format!("  none: {reason}"))?,
         }
+        if let (Some(absent), Ok(_)) = (&absent, &nvml) {
+            deliver::line(&format!("  not all could be read: {absent}"))?;
+        }
+        to_do.map_or(Ok(()), |to_do| deliver::line(&format!("  {to_do}")))
     }
 }
 

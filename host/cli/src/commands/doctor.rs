@@ -9,7 +9,7 @@ use crate::{Outcome, deliver, health};
 
 impl Doctor {
     pub(crate) fn execute(self) -> Outcome {
-        let (machine, gpus) = health::thorough();
+        let (machine, gpus) = health::thorough(self.driver.limit());
         if self.json {
             let gpus: Vec<_> = gpus.iter().map(|gpu| json!({"gpu": gpu.gpu, "checks": gpu.checks})).collect();
             let report = json!({"machine": machine, "gpus": gpus});

@@ -71,7 +71,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     for note in loaded.notes.iter().skip(held_back) {
         screen.say(note);
     }
-    let mut telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
+    let mut telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref(), settings.driver_time)?;
     if let Some(note) = &telemetry.note {
         screen.say(note);
     }

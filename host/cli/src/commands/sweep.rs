@@ -420,7 +420,7 @@ fn foretell(
     known: Vec<Known>,
 ) -> Outcome {
     let mut loaded = model::ready(&settings.model, settings.seed, &Screen::new())?;
-    let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref())?;
+    let telemetry = sensors::open(&settings.sensors, loaded.gpu_uuid.as_deref(), settings.driver_time)?;
     let stop = interrupt::watch()?;
     let mut table = plain_table();
     let swept = settings.sweep.iter().map(|axis| cell(&axis.setting));

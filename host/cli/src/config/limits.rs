@@ -87,6 +87,7 @@ limits! {
     pub(crate) max_runs: Option<u64>,
     pub(crate) max_recording: Option<RecordingSize>,
     pub(crate) max_time: Option<Time>,
+    pub(crate) max_driver_time: Option<Time>,
 }
 
 impl Limits {
@@ -109,6 +110,7 @@ impl Limits {
             max_runs: Some(budget.runs),
             max_recording: Some(RecordingSize(budget.recording)),
             max_time: Some(Time(plugins.wall_time)),
+            max_driver_time: Some(Time(harness_telemetry::LIMIT)),
         }
     }
 
