@@ -61,7 +61,7 @@ extern "C" __global__ void __launch_bounds__(SPREAD_THREADS) choose_spread(Choos
     best = block_best<SPREAD_THREADS>(best);
     if (threadIdx.x > 0) return;
     best = compete(p.contests[s], best);
-    if (best > 0) record(p, s, step, token_of(best));
+    if (best > 0) record(p, s, step, best);
 }
 
 constexpr int BINS = 256;
@@ -223,5 +223,5 @@ extern "C" __global__ void __launch_bounds__(RESTRICTED_THREADS) choose_restrict
         best = better(best, candidate(perturbed(logit, choice, step, token), token));
     });
     best = block_best<RESTRICTED_THREADS>(best);
-    if (threadIdx.x == 0) record(p, s, step, token_of(best));
+    if (threadIdx.x == 0) record(p, s, step, best);
 }

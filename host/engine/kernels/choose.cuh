@@ -31,9 +31,12 @@ __device__ __forceinline__ float perturbed(float logit, const Choice& choice, ui
     return logit / choice.temperature - logf(exponential(random_bits(choice.seed, step, token)));
 }
 
-// An integer that orders as the number does; both zeros have one, and NaN has 0, the lowest.
+// The key of NaN: above all others, so that a single one is the best and is seen.
+constexpr uint32_t NAN_KEY = 0xffffffffu;
+
+// An integer that orders as the number does; both zeros have one.
 __device__ __forceinline__ uint32_t order_key(float x) {
-    if (x != x) return 0;
+    if (x != x) return NAN_KEY;
     if (x == 0.0f) return 0x80000000u;
     uint32_t bits = __float_as_uint(x);
     return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
@@ -53,6 +56,13 @@ __device__ __forceinline__ uint64_t better(uint64_t a, uint64_t b) {
     return a > b ? a : b;
 }
 
+// Whether a token can be chosen by its logits: none may be NaN. Drawing divides by a sum, for which the best must be finite, too.
+__device__ __forceinline__ bool is_choice(uint64_t best, const Choice& choice) {
+    uint32_t key = static_cast<uint32_t>(best >> 32);
+    if (key == NAN_KEY) return false;
+    return choice.temperature == 0.0f || (key != order_key(INFINITY) && key != order_key(-INFINITY));
+}
+
 // The best candidate of a warp's lanes; every lane gets it.
 __device__ __forceinline__ uint64_t warp_best(uint64_t mine) {
     uint32_t key = static_cast<uint32_t>(mine >> 32);
@@ -61,12 +71,13 @@ __device__ __forceinline__ uint64_t warp_best(uint64_t mine) {
     return static_cast<uint64_t>(best_key) << 32 | rest;
 }
 
-// Hands on the chosen token and moves the sequence to its next step.
-__device__ __forceinline__ void record(const Choose& p, int s, uint32_t step, uint32_t token) {
+// Hands on the chosen token and moves the sequence to its next step. Where there is none it goes on with token 0, until the host ends it.
+__device__ __forceinline__ void record(const Choose& p, int s, uint32_t step, uint64_t best) {
     Row row = p.rows[s];
     if (row.sequence < 0) return;
-    p.ring[static_cast<int64_t>(step) * p.ring_stride + p.first + s] = token;
-    p.tokens[s] = static_cast<int32_t>(token);
+    bool chosen = is_choice(best, p.choices[s]);
+    p.ring[static_cast<int64_t>(step) * p.ring_stride + p.first + s] = chosen ? token_of(best) : NO_NUMBER;
+    p.tokens[s] = chosen ? static_cast<int32_t>(token_of(best)) : 0;
     p.rows[s].position = min(row.position + 1, p.room - 1);
     p.steps[s] = step + 1;
 }

@@ -3,6 +3,9 @@
 #include <stdint.h>
 #include "args.h"
 
+// What the host gets in place of a token where the logits are not numbers.
+constexpr uint32_t NO_NUMBER = 0xfffffffeu;
+
 // How the tokens of a sequence are chosen.
 struct Choice {
     uint64_t seed;

@@ -936,7 +936,8 @@ struct Model {
         turn ^= 1;
     }
 
-    __device__ int choose(uint32_t step_of_sequence, int best_turn) {
+    // NO_NUMBER where no token can be chosen.
+    __device__ uint32_t choose(uint32_t step_of_sequence, int best_turn) {
         products.choose(step_of_sequence);
         sync_workers();
         if (warp == 0) {
@@ -956,6 +957,7 @@ struct Model {
         best = 0;
 #pragma unroll
         for (int i = 0; i < WARPS; ++i) best = better(best, s.best[i]);
+        if (!is_choice(best, g.choice)) return NO_NUMBER;
         // Only a block that gave up waiting has a token that there is not.
         return min(token_of(best), static_cast<uint32_t>(g.vocabulary - 1));
     }
@@ -980,15 +982,16 @@ struct Model {
             gather_residual(w.exchange.end_at(turn ^ 1), to_end);
             ++sequence;
             norm(last);
-            token = choose(step, chosen & 1);
+            uint32_t next = choose(step, chosen & 1);
             if (*s.dead) break;
             if (w.block == 0 && thread == 0) {
-                asm volatile("st.relaxed.sys.global.u32 [%0], %1;" ::"l"(g.ring + chosen), "r"(token) : "memory");
+                asm volatile("st.relaxed.sys.global.u32 [%0], %1;" ::"l"(g.ring + chosen), "r"(next) : "memory");
             }
+            token = next == NO_NUMBER ? 0 : static_cast<int>(next);
             ++chosen;
             ++step;
             ++position;
-            if (ends_text(token)) break;
+            if (next == NO_NUMBER || ends_text(token)) break;
         }
         if (thread == 0) tell(s.stop, 1);
         if (w.block == 0 && thread == 0) {

@@ -198,7 +198,7 @@ struct Work {
 #pragma unroll
         for (int i = 0; i < OUTPUT_WARPS; ++i) of_block = better(of_block, s.best[i][row]);
         uint64_t of_all = compete(p.choose.contests[row], of_block);
-        if (of_all > 0) record(p.choose, row, s.steps[row], token_of(of_all));
+        if (of_all > 0) record(p.choose, row, s.steps[row], of_all);
     }
 
     __device__ __forceinline__ void run() {

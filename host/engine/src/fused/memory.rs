@@ -16,6 +16,8 @@ const ROOM_STEP: usize = 64;
 const PART_ROWS: usize = 8192;
 /// No token: what the ring holds until the device has written.
 pub(crate) const NO_TOKEN: u32 = u32::MAX;
+/// What the device writes in place of a token where the logits are not numbers; `kernels/choose.h` has the same.
+pub(crate) const NO_NUMBER: u32 = u32::MAX - 1;
 
 /// What the memory is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

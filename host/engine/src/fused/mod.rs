@@ -38,6 +38,7 @@ use self::pass::{ChoiceShape, Pass, PromptShape};
 use self::prompts::{choice, is_restricted, parts};
 use self::tokens::{Taken, Tokens};
 use crate::error::LoadError;
+use crate::gpt2::NO_NUMBERS;
 use crate::request;
 use crate::weights::Weights;
 
@@ -158,14 +159,14 @@ impl Fused {
         unsafe { self.gpu.launch_graph(&self.steps[&key]) }
     }
 
-    /// Has all tokens generated and takes them.
+    /// Has all tokens generated and takes them; also whether some could not be chosen, for the logits are not numbers.
     fn generate(
         &mut self,
         requests: &[&TokenRequest],
         steps: usize,
         served: &mut Served,
         now: impl Fn() -> Duration,
-    ) -> Result<Taken, DriverError> {
+    ) -> Result<(Taken, bool), DriverError> {
         let batch = requests.len();
         let vocabulary = self.info.vocabulary;
         let restricted = requests.iter().any(|request| is_restricted(&choice(request.sampling.as_ref()), vocabulary));
@@ -185,7 +186,7 @@ impl Fused {
             while !tokens.finished() && self.wait_for(&mut tokens)? {
                 tokens.take(now());
             }
-            return Ok(tokens.taken());
+            return Ok((tokens.taken(), tokens.no_numbers()));
         }
         // A text that ends early must not have many steps waiting that nobody needs.
         let ahead = if requests.iter().any(|request| !request.stop_tokens.is_empty()) { 2 } else { steps };
@@ -213,7 +214,7 @@ impl Fused {
         if !marked {
             self.gpu.mark_end()?;
         }
-        Ok(tokens.taken())
+        Ok((tokens.taken(), tokens.no_numbers()))
     }
 
     /// Waits until the next token of each sequence is there; false if the device is done and they are not.
@@ -262,9 +263,12 @@ impl Backend for Fused {
         let longest = requests.iter().map(|r| r.prompt.len() + r.max_new_tokens as usize).max().unwrap_or(0);
         self.make_room(requests.len(), longest)?;
         let done = self.generate(requests, steps, served, || clock.now().saturating_sub(start));
-        let taken = done
+        let (taken, no_numbers) = done
             .and_then(|taken| self.gpu.await_end().map(|()| taken))
             .map_err(|error| self.gpu.failed(error, &format!("the work of a batch of {}", requests.len())))?;
+        if no_numbers {
+            return Err(BackendError::Invalid(NO_NUMBERS.to_owned()));
+        }
         // Blocks that gave up waiting go on with what they have, so that tokens alone prove nothing.
         if taken == Taken::Some || self.memory.as_ref().is_some_and(Memory::has_failed) {
             return Err(self.unfinished());

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use harness_core::random::Stream;
-use harness_core::{Backend, ModelInfo, Sampling, Served, StopTokens, TokenRequest, TokenTimes, WallClock};
+use harness_core::{
+    Backend, BackendError, ModelInfo, Sampling, Served, StopTokens, TokenRequest, TokenTimes, WallClock,
+};
 
 use super::args::Choice;
 use super::driver::Gpu;
@@ -12,7 +14,7 @@ use super::generate::Task;
 use super::{ChoiceShape, Fused, choice};
 use crate::checkpoint::{Activation, Config};
 use crate::gpt2::generate::Gpt2;
-use crate::gpt2::{Arithmetic, Model};
+use crate::gpt2::{Arithmetic, Model, NO_NUMBERS};
 use crate::options::DTypeChoice;
 use crate::synthetic;
 use crate::weights::{Matrix, Weights};
@@ -393,6 +395,59 @@ fn a_text_ends_with_its_last_token() {
     let batch = [ended.clone(), request(prompt(&config, 9, 1), 40), ended];
     let together = tokens_by(&mut fused, Way::Best, &batch);
     assert_eq!((together[0].as_slice(), &together[1], together[2].as_slice()), (expected, &all, expected));
+}
+
+/// In the prompt's pass and in steps, of one and of several, whichever way a token is chosen.
+#[test]
+#[ignore = "needs an NVIDIA GPU"]
+fn logits_that_are_no_numbers_are_an_error_and_no_token() {
+    let config = Config { context: 96, vocabulary: 1009, ..Config::published(2, 4, 64) };
+    let plain = request(prompt(&config, 9, 1), 20);
+    let sampled = |top_k, top_p| TokenRequest {
+        sampling: Some(Sampling { temperature: 1.0, top_k, top_p, seed: 1 }),
+        ..plain.clone()
+    };
+    let requests = [
+        plain.clone(),
+        sampled(None, None),
+        sampled(Some(5), None),
+        sampled(Some(5), Some(0.5)),
+        sampled(None, Some(0.5)),
+    ];
+    let overflowing = |spoil: &dyn Fn(&mut Weights)| {
+        let mut weights = weights(&config, DTypeChoice::F32);
+        spoil(&mut weights);
+        Fused::load(info(&config, DTypeChoice::F32), &weights, Gpu::open(0).unwrap(), false).unwrap()
+    };
+    let serve = |fused: &mut Fused, requests: &[&TokenRequest]| {
+        let mut served = Served::default();
+        fused.serve(requests, &WallClock::new(), &mut served)
+    };
+    let error = Err(BackendError::Invalid(NO_NUMBERS.to_owned()));
+    let mut everywhere = overflowing(&|weights| weights.ln_f.bias[3] = f32::NAN);
+    for request in &requests {
+        for batch in [1, 3, 20] {
+            let batch = vec![request; batch];
+            assert_eq!(serve(&mut everywhere, &batch), error, "{:?}, {}", request.sampling, batch.len());
+        }
+    }
+    // From a position on that only a step comes to.
+    let mut later = overflowing(&|weights| {
+        let width = config.width;
+        let positions = (0..config.context * width).map(|index| if index / width == 15 { f32::NAN } else { 0.01 });
+        let positions: Vec<f32> = positions.collect();
+        weights.wpe = Matrix::from_fn(config.context, width, DTypeChoice::F32, |index| positions[index]);
+    });
+    for request in &requests {
+        for batch in [1, 3] {
+            assert_eq!(serve(&mut later, &vec![request; batch]), error, "{:?}, {batch}", request.sampling);
+        }
+        // What ends before it is served, also after the error.
+        let short = TokenRequest { max_new_tokens: 4, ..request.clone() };
+        for _ in 0..2 {
+            assert_eq!(serve(&mut later, &[&short]), Ok(()));
+        }
+    }
 }
 
 #[test]

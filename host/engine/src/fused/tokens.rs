@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness_core::{Served, TokenRequest};
 
-use super::memory::Memory;
+use super::memory::{Memory, NO_NUMBER};
 
 /// What was taken of a call's tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +29,14 @@ pub(crate) struct Tokens<'a> {
     seen: usize,
     next: Vec<u32>,
     done: Vec<bool>,
+    /// Whether the logits of a sequence were not numbers.
+    no_numbers: bool,
 }
 
 impl<'a> Tokens<'a> {
     pub(crate) fn new(requests: &'a [&'a TokenRequest], steps: usize, served: &'a mut Served) -> Self {
         let done = requests.iter().map(|request| request.max_new_tokens == 0).collect();
-        Self { requests, served, steps, taken: 0, seen: 0, next: vec![0; requests.len()], done }
+        Self { requests, served, steps, taken: 0, seen: 0, next: vec![0; requests.len()], done, no_numbers: false }
     }
 
     /// How many of the longest sequence were taken.
@@ -51,6 +53,11 @@ impl<'a> Tokens<'a> {
         } else {
             Taken::Some
         }
+    }
+
+    /// Whether the logits of a sequence were not numbers, so that there is no token after those that were taken.
+    pub(crate) fn no_numbers(&self) -> bool {
+        self.no_numbers
     }
 
     /// Whether all are taken that are needed.
@@ -81,7 +88,11 @@ impl<'a> Tokens<'a> {
             if self.done[index] {
                 continue;
             }
+            self.no_numbers |= self.next[index] == NO_NUMBER;
             self.done[index] = sequence.push(self.next[index], request);
+        }
+        if self.no_numbers {
+            self.done.fill(true);
         }
         self.taken += 1;
         self.seen = 0;

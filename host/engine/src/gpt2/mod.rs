@@ -326,9 +326,13 @@ fn matrix(matrix: Matrix, device: &Device) -> Result<Tensor> {
     }
 }
 
-/// The error for logits that no token can be chosen by.
+/// What is said of logits that no token can be chosen by.
+pub(crate) const NO_NUMBERS: &str =
+    "the model's logits are not numbers; its weights are damaged or overflow in this dtype";
+
+/// The error for them.
 fn no_numbers<T>() -> Result<T> {
-    bail!("the model's logits are not numbers; its weights are damaged or overflow in this dtype")
+    bail!("{NO_NUMBERS}")
 }
 
 /// The lowest index of each row's largest logit.
