@@ -113,3 +113,32 @@ fn too_few_addresses_are_said_with_what_to_raise() {
         }
     }
 }
+
+/// Nothing is kept where it would depend on the present folder.
+#[test]
+fn without_a_home_nothing_is_left_in_the_present_folder() {
+    let place = Place::new();
+    let run = ["run", "--backend", "simulated", "--quick", "--recording", "/dev/null"];
+    for arguments in [
+        &run[..],
+        &["run", "--backend", "simulated", "--quick"],
+        &["recordings"],
+        &["baseline", "list"],
+        &["baseline", "save", "main"],
+        &["plugin", "list"],
+        &["plugin", "check", "default"],
+        &["doctor"],
+        &["generate", "--backend", "simulated", "a"],
+        &["run", "--device", "cpu", "--model", "owner/name", "--download"],
+    ] {
+        let mut command = place.command(BINARY);
+        for variable in ["HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME", "HF_HOME"] {
+            command.env_remove(variable);
+        }
+        let output = command.env("HF_ENDPOINT", "http://127.0.0.1:9").args(arguments).output().unwrap();
+        let said = format!("{}{}", stdout(&output), stderr(&output));
+        assert!(matches!(output.status.code(), Some(0..=2)) && !said.contains("panicked"), "{}", told(&output));
+        let left: Vec<_> = std::fs::read_dir(place.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.is_empty(), "{arguments:?} left {left:?}");
+    }
+}

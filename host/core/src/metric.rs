@@ -262,7 +262,8 @@ pub fn document() -> String {
          Every figure is in a base unit: `s` seconds, `B` bytes, `J` joules, `W` watts, `Hz` hertz, `Cel` degrees\n\
          Celsius, `1` a ratio in 0..1. A metric that could not be measured is absent, with a reason, and never zero.\n\
          A sensor average is worth what the number of its samples is worth: reports print it, and call fewer than 3\n\
-         too few.\n\n\
+         too few. A sensor that failed, hung or lost its GPU before the last tenth of a run has no figure for that run, and\n\
+         says from when on.\n\n\
          | metric | unit | better | samples | value of a run | meaning |\n\
          | --- | --- | --- | --- | --- | --- |\n",
     );
