@@ -5,12 +5,11 @@ use harness_sandbox::{Description, Plugin};
 
 use crate::machine::Machine;
 
-/// What is true before the first run. `model_threads` are those that the model computes with on the CPU.
+/// What is true before the first run.
 pub(crate) fn gather(
     start: &str,
     seed: u64,
     model: &ModelInfo,
-    model_threads: Option<usize>,
     plugin: &Plugin,
     description: &Description,
     settings: &[(String, String)],
@@ -23,9 +22,6 @@ pub(crate) fn gather(
     add("start", start.to_owned());
     for (name, value) in machine().into_iter().chain(Machine::this().processors()) {
         add(name, value);
-    }
-    if let Some(threads) = model_threads {
-        add("cpu.threads", threads.to_string());
     }
     for (name, value) in gpu {
         add(&name, value);

@@ -54,8 +54,7 @@ fn record(sandbox: &Sandbox, kind: &Kind) -> Result<Recording, Failure> {
     let loaded = load_simulated(&SimulatedSettings { fail_at: kind.fails_at, ..SimulatedSettings::default() }, 0);
     let gpu = if kind.gpu { gpu_facts() } else { Vec::new() };
     let start = "2026-01-01T00:00:00Z";
-    let facts: Facts =
-        facts::gather(start, 0, loaded.backend.info(), loaded.threads, &plugin, &description, &values, gpu);
+    let facts: Facts = facts::gather(start, 0, loaded.backend.info(), &plugin, &description, &values, gpu);
     let sensors: Box<dyn Sensors> = match kind.gpu {
         true => Box::new(Played { runs: 0 }),
         false => Box::new(NoSensors { reason: "this is a sample without a GPU".into() }),

@@ -98,6 +98,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         screen.say(&format!("{note}{}", time.unwrap_or_default()));
     }
 
+    telemetry.facts.extend(loaded.threads.map(|threads| ("cpu.threads".to_owned(), threads.to_string())));
     telemetry.facts.extend(roofline.iter().flat_map(Roofline::facts));
 
     let start = now::now();
@@ -105,7 +106,6 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
         &start.to_string(),
         settings.seed,
         loaded.backend.info(),
-        loaded.threads,
         &plugin,
         &description,
         &values,
