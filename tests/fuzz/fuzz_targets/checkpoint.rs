@@ -12,6 +12,11 @@ use libfuzzer_sys::fuzz_target;
 /// A GPT-2 of one layer whose weights the corpus has.
 const CONFIG: &[u8] = br#"{"model_type":"gpt2","architectures":["GPT2LMHeadModel"],"activation_function":"gelu_new","n_layer":1,"n_head":1,"n_embd":2,"n_inner":2,"n_positions":2,"vocab_size":2,"layer_norm_epsilon":1e-5,"bos_token_id":1,"eos_token_id":1}"#;
 
+/// Of a tokenizer beside which these lie.
+const VOCABULARY: &[u8] = br#"{"a":0,"aa":1,"<|endoftext|>":2}"#;
+const TOKENIZER_FILES: [&str; 4] =
+    ["tokenizer_config.json", "added_tokens.json", "special_tokens_map.json", "tokenizer_config.json"];
+
 static SCRATCH: LazyLock<Scratch> = LazyLock::new(|| {
     let scratch = Scratch::new();
     scratch.write("config.json", CONFIG);
@@ -22,17 +27,28 @@ fuzz_target!(|data: &[u8]| {
     let Some((&kind, bytes)) = data.split_first() else { return };
     let folder = SCRATCH.folder();
     // Hugging Face's library makes tables for each token; weights are converted to at most twice their bytes.
-    within((4 << 20) + 2048 * bytes.len(), Duration::from_secs(5), || match kind % 4 {
-        0 => {
+    within((4 << 20) + 2048 * bytes.len(), Duration::from_secs(5), || match (kind, kind % 4) {
+        (252.., _) => beside("generation_config.json", bytes, || _ = fuzzing::weights(folder, None)),
+        (248.., _) => beside("model.safetensors.index.json", bytes, || {
+            SCRATCH.remove("model.safetensors");
+            let _ = fuzzing::weights(folder, None);
+        }),
+        (240.., file) => {
+            SCRATCH.remove("tokenizer.json");
+            SCRATCH.write("vocab.json", VOCABULARY);
+            SCRATCH.write("merges.txt", b"a a\n");
+            beside(TOKENIZER_FILES[usize::from(file)], bytes, tokenize);
+        }
+        (_, 0) => {
             let path = SCRATCH.write("other.json", bytes);
             let _ = fuzzing::config(&path);
         }
-        1 => {
+        (_, 1) => {
             SCRATCH.write("model.safetensors", bytes);
             let dtypes = [None, Some(DTypeChoice::F32), Some(DTypeChoice::F16), Some(DTypeChoice::BF16)];
             let _ = fuzzing::weights(folder, dtypes[usize::from(kind / 4) % dtypes.len()]);
         }
-        2 => {
+        (_, 2) => {
             SCRATCH.write("tokenizer.json", bytes);
             tokenize();
         }
@@ -46,6 +62,13 @@ fuzz_target!(|data: &[u8]| {
         }
     });
 });
+
+/// Reads a folder that also has this file.
+fn beside(file: &str, bytes: &[u8], read: impl FnOnce()) {
+    SCRATCH.write(file, bytes);
+    read();
+    SCRATCH.remove(file);
+}
 
 fn tokenize() {
     let Ok(tokenizer) = fuzzing::tokenizer(SCRATCH.folder()) else { return };

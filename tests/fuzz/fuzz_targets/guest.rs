@@ -67,7 +67,7 @@ fn run(program: &[u8]) -> Recording {
         Ok(summary) => (Status::Complete, None, summary),
         Err(error) => (Status::Failed, Some(shown(error.to_string())), Vec::new()),
     };
-    session.into_recorder().end(status, message, summary, "2026-01-01T00:00:00Z".into()).unwrap()
+    session.into_recorder().end(status, message, summary, "2026-01-01T00:00:00Z".into()).recording
 }
 
 fn render(program: &[u8], recording: &Arc<Recording>) {
