@@ -9,6 +9,7 @@ machine can't make (no strace, no faketime, no mount namespace) is SKIPPED with 
 """
 import argparse, os, sys, time
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import clocks, filesystems, kills, memory, signals, spoiled, syscalls
 from bench import Bench, Row, Skipped, work

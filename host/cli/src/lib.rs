@@ -37,7 +37,6 @@ mod sensors;
 mod settings;
 mod signals;
 mod sweep;
-mod temporaries;
 mod units;
 mod written;
 

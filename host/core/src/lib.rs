@@ -24,6 +24,7 @@ pub mod run;
 mod runner;
 pub mod sensors;
 pub mod session;
+pub mod temporaries;
 pub mod tokenizer;
 pub mod vigil;
 mod warmup;
