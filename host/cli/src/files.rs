@@ -3,9 +3,8 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use harness_core::temporaries::{Temporary, folder_of};
 use harness_core::{Recording, input};
-
-use crate::temporaries::Temporary;
 
 /// Puts `contents` in the place of what is at `path`, at once: who reads beside it, as node_exporter does, sees what was
 /// there before or all of the new. A link's target is what is replaced; a pipe or a device is written to.
@@ -86,10 +85,6 @@ pub(crate) fn check_folder(path: &Path) -> io::Result<()> {
     Temporary::in_folder(there.unwrap_or(Path::new("."))).map(drop)
 }
 
-pub(crate) fn folder(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Whether there is a recording at `path`, whole or not.
 pub(crate) fn is_recording(path: &Path) -> bool {
     let mut start = Vec::new();
@@ -103,7 +98,7 @@ pub(crate) fn same(one: &Path, other: &Path) -> bool {
         if let Ok(whole) = std::fs::canonicalize(path) {
             return Some(whole);
         }
-        Some(std::fs::canonicalize(folder(path)).ok()?.join(path.file_name()?))
+        Some(std::fs::canonicalize(folder_of(path)).ok()?.join(path.file_name()?))
     };
     one == other || place(one).is_some_and(|at| Some(at) == place(other))
 }

@@ -6,12 +6,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use harness_core::StopFlag;
+use harness_core::{StopFlag, temporaries};
 
 use crate::exit;
 use crate::failure::Failure;
 use crate::log::tell;
-use crate::temporaries;
 
 /// In the environment of a process that is to end with its parent.
 const TIED: &str = "HARNESS_ENDS_WITH_STDIN";

@@ -39,7 +39,6 @@ mod sensors;
 mod settings;
 mod signals;
 mod sweep;
-mod temporaries;
 mod units;
 mod written;
 

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness_core::private;
+use harness_core::{private, temporaries};
 
+use crate::facts;
 use crate::log::tell;
-use crate::{facts, temporaries};
 
 /// Where to send it.
 const ISSUES: &str = match env!("CARGO_PKG_REPOSITORY").is_empty() {

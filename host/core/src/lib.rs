@@ -25,6 +25,7 @@ mod runner;
 pub mod sensors;
 pub mod session;
 pub mod stop_tokens;
+pub mod temporaries;
 pub mod tokenizer;
 pub mod vigil;
 mod warmup;

@@ -6,6 +6,11 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
+#[cfg(target_os = "linux")]
+use std::{
+    sync::LazyLock,
+    time::{Instant, SystemTime},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +75,7 @@ impl State {
         let real = now.real - self.last.real;
         let over = |seconds: f64| if seconds.abs() > LIMIT { seconds } else { 0.0 };
         self.sum.stopped += over(monotonic - PERIOD.as_secs_f64());
-        self.sum.suspended += over(boot - monotonic);
+        self.sum.suspended += over(boot - monotonic).max(0.0);
         self.sum.clock_jump += over(real - boot).abs();
         self.last = now;
         self.sum
@@ -128,11 +133,15 @@ fn look(state: &Mutex<State>) -> Standstill {
 #[cfg(target_os = "linux")]
 fn clocks() -> Option<Clocks> {
     use rustix::time::{ClockId, clock_gettime};
-    let of = |clock| {
-        let time = clock_gettime(clock);
-        time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let boot = clock_gettime(ClockId::Boottime);
+    // The clock that measures, and the one that dates: by the same calls, in the place of which something may answer.
+    let monotonic = START.elapsed().as_secs_f64();
+    let real = match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => after.as_secs_f64(),
+        Err(before) => -before.duration().as_secs_f64(),
     };
-    Some(Clocks { monotonic: of(ClockId::Monotonic), boot: of(ClockId::Boottime), real: of(ClockId::Realtime) })
+    Some(Clocks { monotonic, boot: boot.tv_sec as f64 + boot.tv_nsec as f64 / 1e9, real })
 }
 
 /// Only Linux tells of a clock that counts while the machine is suspended.

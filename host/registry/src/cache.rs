@@ -3,6 +3,8 @@
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
+use harness_core::temporaries::Temporary;
+
 use crate::digest::Digest;
 use crate::error::RegistryError;
 use crate::file::{self, Unread};
@@ -54,11 +56,9 @@ impl Cache {
         let failed = |source| RegistryError::Cache { path: path.clone(), source };
         let folder = self.folder.join("sha256");
         private_folder(&folder)?;
-        let mut file = tempfile::NamedTempFile::new_in(&folder).map_err(failed)?;
+        let mut file = Temporary::private_in(&folder).map_err(failed)?;
         file.write_all(bytes).map_err(failed)?;
-        file.as_file().sync_all().map_err(failed)?;
-        file.persist(&path).map_err(|error| failed(error.error))?;
-        Ok(())
+        file.put(&path, true).map_err(failed)
     }
 }
 
@@ -85,6 +85,12 @@ mod tests {
         assert_eq!(cache.get(&digest).unwrap().unwrap(), b"component");
         // Nothing half-written stays.
         assert_eq!(fs::read_dir(cache.path(&digest).parent().unwrap()).unwrap().count(), 1);
+        // Nor what a killed process left, once something is put there again.
+        let left = cache.path(&digest).with_file_name(".harness-aB3dE6.new");
+        let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+        fs::File::create(&left).unwrap().set_modified(long_ago).unwrap();
+        cache.put(&digest, b"component").unwrap();
+        assert!(!left.exists());
 
         for changed in ["componeNt", "comp", "a longer one", ""] {
             fs::write(cache.path(&digest), changed).unwrap();

@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use harness_core::temporaries::Temporary;
 use wasmtime::Engine;
 
 use crate::compile::{Compiled, Footprint};
@@ -63,10 +64,10 @@ impl Cache {
     /// Keeps what was compiled. Who reads meanwhile finds all of it or nothing.
     pub(crate) fn put(&self, sha256: &str, compiled: &Compiled) -> io::Result<()> {
         std::fs::create_dir_all(&self.folder)?;
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(&self.folder)?;
+        let mut file = Temporary::private_in(&self.folder)?;
         file.write_all(&compiled.artifact)?;
         file.write_all(&trailer(compiled))?;
-        file.persist(self.path(sha256)).map_err(|error| error.error)?;
+        file.put(&self.path(sha256), true)?;
         self.sweep();
         Ok(())
     }

@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use crate::files;
-
 const PREFIX: &str = ".harness-";
 const SUFFIX: &str = ".new";
 /// How old one is that nobody writes any more.
@@ -19,20 +17,44 @@ const LEFT: Duration = Duration::from_secs(3600);
 static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// A file that is being written.
-pub(crate) struct Temporary(tempfile::NamedTempFile);
+#[derive(Debug)]
+pub struct Temporary(tempfile::NamedTempFile);
 
 impl Temporary {
     /// In the folder of `path`, with the permissions that a file gets there.
-    pub(crate) fn beside(path: &Path) -> io::Result<Self> {
-        Self::in_folder(files::folder(path))
+    ///
+    /// # Errors
+    ///
+    /// As the system has them.
+    pub fn beside(path: &Path) -> io::Result<Self> {
+        Self::in_folder(folder_of(path))
     }
 
-    pub(crate) fn in_folder(folder: &Path) -> io::Result<Self> {
+    /// In a folder, with the permissions that a file gets there.
+    ///
+    /// # Errors
+    ///
+    /// As the system has them.
+    pub fn in_folder(folder: &Path) -> io::Result<Self> {
+        Self::with_mode(folder, 0o666)
+    }
+
+    /// In a folder of which this user believes what is in it: for this user alone.
+    ///
+    /// # Errors
+    ///
+    /// As the system has them.
+    pub fn private_in(folder: &Path) -> io::Result<Self> {
+        Self::with_mode(folder, 0o600)
+    }
+
+    #[cfg_attr(not(unix), allow(unused_variables, reason = "there are no modes"))]
+    fn with_mode(folder: &Path, mode: u32) -> io::Result<Self> {
         sweep(folder);
         let mut builder = tempfile::Builder::new();
         builder.prefix(PREFIX).suffix(SUFFIX);
         #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         // None is made while all are removed.
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         let file = builder.tempfile_in(folder)?;
@@ -40,12 +62,17 @@ impl Temporary {
         Ok(Self(file))
     }
 
-    pub(crate) fn file(&self) -> &File {
+    /// What is written to.
+    pub fn file(&self) -> &File {
         self.0.as_file()
     }
 
     /// Puts it at `path`, at once and on the disk; `AlreadyExists` if something is there that is not to be replaced.
-    pub(crate) fn put(self, path: &Path, replace: bool) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// As the system has them; the file is gone then.
+    pub fn put(self, path: &Path, replace: bool) -> io::Result<()> {
         self.file().sync_all()?;
         let name = self.0.path().to_owned();
         let put = match replace {
@@ -54,7 +81,7 @@ impl Temporary {
         };
         forget(&name);
         put.map_err(|error| error.error)?;
-        sync_folder(files::folder(path))
+        sync_folder(folder_of(path))
     }
 }
 
@@ -70,7 +97,7 @@ impl Write for Temporary {
 }
 
 /// Removes those that there are: for who ends the process without going back.
-pub(crate) fn remove_all() {
+pub fn remove_all() {
     // Who holds it may be the thread that panicked.
     let open = match OPEN.try_lock() {
         Ok(mut open) => std::mem::take(&mut *open),
@@ -79,6 +106,11 @@ pub(crate) fn remove_all() {
     for path in open {
         let _ = std::fs::remove_file(path);
     }
+}
+
+/// The folder that a path is in.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn forget(path: &Path) {

@@ -1,0 +1,103 @@
+"""System calls that fail, one at a time, by strace's injection."""
+import os, subprocess
+
+from bench import Skipped, need, work
+
+# What fails, how, and from which to which call of a thread; the loader makes the first 17 of mmap.
+CALLS = [
+    ("write", "ENOSPC", 1, 40), ("write", "EIO", 1, 40), ("fsync,fdatasync", "EIO", 1, 40), ("rename,renameat,renameat2", "EIO", 1, 40),
+    ("openat", "EMFILE", 1, 40), ("openat", "ENFILE", 1, 40), ("mmap", "ENOMEM", 18, 120), ("clone,clone3", "EAGAIN", 1, 40), ("read", "EIO", 1, 40),
+]
+RUNS = 20
+# The first call of harness itself. What fails before it is the system's loader or the standard library's start.
+OURS = "rt_sigaction(SIGXFSZ"
+
+
+class Commands:
+    """What is tried, and how all of it looks where nothing fails."""
+
+    def __init__(self, bench):
+        self.bench = bench
+        place = bench.place()
+        self.before(place)
+        self.run = [*work(RUNS, 5), "--recording", "r.jsonl", "--report", "csv", "--report", "csv=out.csv"]
+        self.all = [self.run, ["report", "old.jsonl", "--with", "csv=out.csv"], ["baseline", "save", "main", "old.jsonl", "--replace"],
+                    ["baseline", "save", "other", "old.jsonl"]]
+        self.stdout, self.files = [], []
+        for arguments in self.all:
+            self.stdout.append(bench.must(place, *arguments).stdout)
+            self.files.append(open(f"{place}/out.csv", "rb").read())
+        self.old = open(f"{place}/old.jsonl", "rb").read()
+
+    def before(self, place):
+        recordings = self.bench.root.name
+        if not os.path.exists(f"{recordings}/old.jsonl"):
+            self.bench.must(recordings, *work(RUNS, 5), "--recording", "old.jsonl", "--report", "csv=/dev/null")
+        baselines = f"{place}/.local/share/harness/recordings/baselines"
+        os.makedirs(baselines)
+        for to in (f"{place}/old.jsonl", f"{baselines}/main.jsonl"):
+            with open(to, "wb") as file:
+                file.write(open(f"{recordings}/old.jsonl", "rb").read())
+        with open(f"{place}/out.csv", "w") as file:
+            file.write("before")
+
+    def look(self, row, what, at, place, end, injected):
+        bench, codes = self.bench, (0, 1, 2)
+        # What is not shown on stderr can't be asked for a sentence there.
+        bench.judge(row, what, end, codes, sentence="write(2" not in injected)
+        acknowledged = end.acknowledged if at == 0 else 0
+        unwritten = "could not be written" in end.stderr
+        bench.readable(row, what, place, f"{place}/r.jsonl", acknowledged - unwritten)
+        shown = open(f"{place}/out.csv", "rb").read()
+        # A recording that lost a run shows it all the same.
+        row.check(shown in (b"before", self.files[at]) or (end.code == 1 and unwritten and shown.endswith(b"\n")), f"{what}: out.csv is neither old nor new")
+        kept = f"{place}/.local/share/harness/recordings/baselines/main.jsonl"
+        bench.whole(row, what, kept, self.old)
+        bench.whole(row, what, kept.replace("main", "other"), *[self.old] if at == 3 and end.code == 0 else [self.old, None])
+        left = [name for name in [*os.listdir(place), *os.listdir(os.path.dirname(kept))] if name.endswith(".new")]
+        row.check(not left, f"{what}: {left} left behind")
+        if end.code == 0:
+            if at == 0:
+                row.check(bench.runs_in(place, "r.jsonl") == (RUNS, "complete"), f"{what}: exit 0, and not all is recorded: {end.last_words()}")
+            row.check(end.stdout == self.stdout[at], f"{what}: exit 0, and stdout lacks something")
+            row.check(at > 1 or shown == self.files[at], f"{what}: exit 0, and out.csv is not written")
+
+
+def tool():
+    strace = need("strace")
+    tried = subprocess.run([strace, "-f", "-o", "/dev/null", "-e", "inject=sync:error=EIO", "true"], capture_output=True, text=True)
+    if tried.returncode:
+        raise Skipped(f"strace can't trace here: {tried.stderr.strip()[:80]}")
+    return strace
+
+
+def failing(calls, error, first, most):
+    def body(bench, row):
+        strace, commands = tool(), Commands(bench)
+        numbers = range(first, most + 1) if bench.full else (first, bench.random.randrange(first + 1, first + 10))
+        before_ours = 0
+        for at, arguments in enumerate(commands.all):
+            for number in numbers:
+                for when in (f"{number}", f"{number}+") if number % 10 == 1 else (f"{number}",):
+                    place = bench.place()
+                    commands.before(place)
+                    log = f"{bench.root.name}/strace.log"
+                    prefix = [strace, "-f", "-o", log, "-e", f"trace={calls},rt_sigaction", "-e", f"inject={calls}:error={error}:when={when}"]
+                    end = bench.run(place, *arguments, prefix=prefix, timeout=60)
+                    with open(log, errors="replace") as file:
+                        calls_made = file.read()
+                    injected = "\n".join(line for line in calls_made.splitlines() if "(INJECTED)" in line)
+                    if injected and OURS not in calls_made:
+                        before_ours += 1
+                    elif injected:
+                        commands.look(row, f"{arguments[0]}: {calls} number {when} fails with {error}", at, place, end, injected)
+                    bench.done(place)
+        if before_ours:
+            row.note = f"{before_ours} more ended in the system's loader or the standard library's start, before harness began"
+    return body
+
+
+FAULTS = [
+    (f"`{calls}` fails with {error}", f"strace: call {first} to {most} of each thread, every tenth also from there on; `run`, `report`, `baseline save`", failing(calls, error, first, most))
+    for calls, error, first, most in CALLS
+]
