@@ -213,3 +213,110 @@ fn a_report_that_is_cut_off_leaves_what_was_there() {
     assert_eq!(left, ["figures.csv"]);
     assert_eq!(std::fs::read(place.path("out/figures.csv")).unwrap(), b"before");
 }
+
+/// A pipe in the place of the file would wait for a reader for ever.
+#[test]
+fn a_pipe_in_the_place_of_a_recording_holds_up_nothing() {
+    let place = Place::new();
+    let child = running(&place);
+    std::fs::remove_file(place.path("r.jsonl")).unwrap();
+    assert!(Command::new("mkfifo").arg(place.path("r.jsonl")).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert!(
+        stderr(&output).ends_with("recorded in r-2.jsonl\n") && whole(&place.path("r-2.jsonl")),
+        "{}",
+        told(&output)
+    );
+}
+
+/// Nothing can be opened any more, but what was written is there.
+#[test]
+fn what_is_kept_is_known_where_nothing_more_can_be_opened() {
+    let place = Place::new();
+    let child = running(&place);
+    let pid = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
+    let limited = Command::new("prlimit").args(["--nofile=1:1", "--pid", pid.trim()]).status().unwrap();
+    assert!(limited.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert!(whole(&place.path("r.jsonl")) && stderr(&output).ends_with("recorded in r.jsonl\n"), "{}", told(&output));
+}
+
+/// The reader of stdout has enough; a pipeline still wants to know.
+#[test]
+fn a_reader_that_goes_makes_no_failed_gate_pass() {
+    let place = Place::new();
+    for (recording, time) in [("a.jsonl", "1ms"), ("b.jsonl", "2ms")] {
+        let time = format!("time-per-token={time}");
+        let run =
+            ["run", "--backend", "simulated", "--quiet", "--simulate", &time, "--seed", "1", "--recording", recording];
+        assert!(harness(&place, &[&run[..], &["--report", "csv=/dev/null"]].concat()).status.success());
+    }
+    for format in ["table", "json"] {
+        let gate = format!(
+            "{{ {BINARY} compare a.jsonl b.jsonl --format {format} --fail-on-regression 5; echo $? >code; }} | true"
+        );
+        place.command("sh").args(["-c", &gate]).output().unwrap();
+        assert_eq!(std::fs::read_to_string(place.path("code")).unwrap(), "3\n", "{format}");
+    }
+}
+
+/// As of a job that is to outlive its terminal.
+#[test]
+fn a_signal_that_was_ignored_stays_so() {
+    let place = Place::new();
+    let mut command = place.command("env");
+    command.args(["--ignore-signal=HUP,INT", BINARY, "run", "--backend", "simulated", "--simulate", "real-time=true"]);
+    command.args([
+        "--simulate",
+        "time-per-token=4ms",
+        "--set",
+        "runs=50",
+        "--set",
+        "iterations=2",
+        "--set",
+        "warmup=0",
+    ]);
+    command.args(["--set", "max-new-tokens=2", "--recording", "r.jsonl", "--report", "csv=/dev/null"]);
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    while std::fs::read_to_string(place.path("r.jsonl")).unwrap_or_default().matches(r#""type":"run""#).count() < 3 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    harness_tests::signal(&child, "HUP");
+    harness_tests::signal(&child, "INT");
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    assert_eq!(lines(&place.path("r.jsonl")).len(), 52);
+}
+
+#[test]
+fn a_recording_from_the_future_is_pointed_out() {
+    let place = Place::new();
+    let run = ["run", "--backend", "simulated", "--quick", "--quiet", "--report", "csv=/dev/null"];
+    assert!(harness(&place, &run).status.success());
+    let made = place.recordings().remove(0);
+    let text = std::fs::read_to_string(&made).unwrap();
+    let year = text.split(r#""start":""#).nth(1).unwrap().split('-').next().unwrap().to_owned();
+    let future = made.with_file_name("a.jsonl");
+    std::fs::write(&future, text.replacen(&format!(r#""start":"{year}-"#), r#""start":"2999-"#, 1)).unwrap();
+    let output = harness(&place, &["report", "--with", "csv"]);
+    let said = format!("warning: the latest recording, {}, says that it was started at 2999-", future.display());
+    assert!(output.status.success() && stderr(&output).contains(&said), "{}", told(&output));
+}
+
+/// What a sweep finds in its folder and what it leaves there is looked at.
+#[test]
+fn a_sweeps_points_are_what_their_files_say() {
+    let place = Place::new();
+    let sweep =
+        ["run", "--backend", "simulated", "--quick", "--quiet", "--sweep", "max-new-tokens=20,40", "--recording", "sw"];
+    assert!(harness(&place, &sweep).status.success());
+    let at = |tokens: u32| place.path(&format!("sw/max-new-tokens={tokens}.jsonl"));
+    let first = lines(&at(20));
+    std::fs::copy(at(40), at(20)).unwrap();
+    let again = harness(&place, &sweep);
+    assert!(again.status.success(), "{}", told(&again));
+    assert_eq!(lines(&at(20))[0]["facts"]["setting.max-new-tokens"], "20", "{}", told(&again));
+    assert_eq!(lines(&at(20))[1]["values"]["new_tokens"], first[1]["values"]["new_tokens"]);
+}

@@ -7,7 +7,7 @@ The short form takes under a minute and tries a few of each fault; --full tries 
 machine can't make (no strace, no faketime, no mount namespace) is SKIPPED with the reason: it was not tried and did not pass.
 --markdown prints the table of docs/reliability.md alone. --only: faults with that word in their name.
 """
-import argparse, os, sys, time
+import argparse, os, signal, sys, time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -30,6 +30,9 @@ def main():
     bench = Bench(os.path.abspath(arguments.binary), arguments.full, seed)
     say = lambda line: print(line, file=sys.stderr if arguments.markdown else sys.stdout, flush=True)
     started = time.monotonic()
+    # Whoever runs this may ignore them, and harness goes on ignoring what it finds ignored.
+    for each in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_DFL)
     # Compiled once, so that what is killed is what is meant.
     for report in memory.REPORTS:
         bench.must(bench.place(), "plugin", "check", report)

@@ -130,7 +130,8 @@ impl Place {
         // A test that hangs fails. The binary takes the first TERM for a request to end, so it is killed.
         let mut command = Command::new("timeout");
         command
-            .args(["--signal=KILL", "120"])
+            // Whoever runs the tests may ignore signals, as a script does in the background.
+            .args(["--signal=KILL", "120", "env", "--default-signal=HUP,INT,TERM"])
             .arg(program)
             .current_dir(self.folder())
             .env_clear()

@@ -219,10 +219,10 @@ fn pieces(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Takes a closed pipe for what it is: the reader has enough.
+/// Takes a closed pipe for what it is: the reader has enough. The command goes on, for its exit code may be what is wanted.
 pub(crate) fn written(result: std::io::Result<()>) -> Result<(), Failure> {
     match result {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::Closed),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Failure::failed(format!("can't write to stdout: {error}"))),
         Ok(()) => Ok(()),
     }

@@ -24,8 +24,6 @@ pub(crate) enum Failure {
     Incomparable(String),
     /// The user ended it: exit code 130.
     Interrupted(String),
-    /// Who reads our output has enough: exit code 0, no message.
-    Closed,
 }
 
 impl Failure {
@@ -67,7 +65,6 @@ impl Failure {
             Self::Regression(message) => Self::Regression(other(message)),
             Self::Incomparable(message) => Self::Incomparable(other(message)),
             Self::Interrupted(message) => Self::Interrupted(other(message)),
-            Self::Closed => Self::Closed,
         }
     }
 
@@ -79,7 +76,6 @@ impl Failure {
             | Self::Regression(message)
             | Self::Incomparable(message)
             | Self::Interrupted(message) => Some(message),
-            Self::Closed => None,
         }
     }
 
@@ -90,13 +86,11 @@ impl Failure {
             }
             Self::Regression(message) => tell(&format!("regression: {message}")),
             Self::Interrupted(message) => tell(message),
-            Self::Closed => {}
         }
     }
 
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Closed => 0,
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
             Self::Regression(_) => 3,

@@ -11,6 +11,7 @@ use harness_core::{StopFlag, temporaries};
 use crate::exit;
 use crate::failure::Failure;
 use crate::log::tell;
+use crate::signals;
 
 /// In the environment of a process that is to end with its parent.
 const TIED: &str = "HARNESS_ENDS_WITH_STDIN";
@@ -43,6 +44,7 @@ pub(crate) fn watch() -> Result<StopFlag, Failure> {
         tell("\nstopping after this iteration; once more to stop at once");
     })
     .map_err(|error| Failure::failed(format!("can't watch for Ctrl-C: {error}")))?;
+    signals::keep_ignored();
     if std::env::var_os(TIED).is_some() {
         let set = stop.clone();
         let watch = move || {

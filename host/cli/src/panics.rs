@@ -31,7 +31,10 @@ pub(crate) fn install() {
     panic::set_hook(Box::new(|panic| {
         static REPORTED: AtomicBool = AtomicBool::new(false);
         if !REPORTED.swap(true, Ordering::SeqCst) {
-            report(panic);
+            match no_threads(panic) {
+                true => tell(NO_THREADS),
+                false => report(panic),
+            }
             temporaries::remove_all();
             std::process::exit(1);
         }
@@ -40,6 +43,17 @@ pub(crate) fn install() {
             std::thread::park();
         }
     }));
+}
+
+/// What is said where the system gives no thread. The standard library and thread pools panic then.
+const NO_THREADS: &str = "error: the system gives this process no more threads; raise or lift the limit on them (ulimit -u, the pids \
+                          limit of the control group), or set RAYON_NUM_THREADS lower. What was recorded until then is kept";
+
+fn no_threads(panic: &PanicHookInfo<'_>) -> bool {
+    let said = panic.payload_as_str().unwrap_or_default();
+    said.contains("failed to spawn thread")
+        || said.contains("Resource temporarily unavailable")
+        || said.contains("WouldBlock")
 }
 
 /// Reports are to be as private as recordings.

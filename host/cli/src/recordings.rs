@@ -34,10 +34,20 @@ pub(crate) fn of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
 
 /// The newest recording of a folder; an error where there is none.
 pub(crate) fn latest(folder: &Path) -> Result<PathBuf, Failure> {
-    of(folder)?.into_iter().next().ok_or_else(|| {
+    let latest = of(folder)?.into_iter().next().ok_or_else(|| {
         Failure::usage(format!(
             "there is no recording in {}; `harness run --quick` makes one, or name a file",
             folder.display()
         ))
-    })
+    })?;
+    let start =
+        Recording::read_facts(&latest).ok().and_then(|facts| facts.get("start")?.parse::<jiff::Timestamp>().ok());
+    if let Some(start) = start.filter(|start| *start > crate::now::now()) {
+        tell(&format!(
+            "warning: the latest recording, {}, says that it was started at {start}, which is still to come: a clock was wrong; name \
+             another file if you mean one",
+            latest.display()
+        ));
+    }
+    Ok(latest)
 }

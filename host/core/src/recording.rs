@@ -82,10 +82,11 @@ struct End {
     plugin_cost: Option<PluginCost>,
 }
 
-/// What helps where a disk is full, and nowhere else.
+/// What helps where a disk is full or a file may not be as large, and nowhere else.
 pub fn freeing(error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there, or ",
+        ErrorKind::FileTooLarge => "raise or lift the limit on the size of files (ulimit -f), or ",
         _ => "",
     }
 }

@@ -74,6 +74,7 @@ impl Sandbox {
                 PluginError::Compiler { plugin: plugin(), what: "there is no memory for it".into() }
             }
             CompileError::Limit(LimitError(limit)) => PluginError::LoadLimit { plugin: plugin(), limit },
+            CompileError::System(what) => PluginError::System { plugin: plugin(), what },
             CompileError::Broken(what) => {
                 PluginError::Compiler { plugin: plugin(), what: visible_line(&what).into_owned() }
             }

@@ -184,8 +184,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     if failure.is_none() || !recording.runs.is_empty() {
         for report in &reports {
             match report.deliver(&recording, &settings.limits, Arc::<PluginLog>::clone(&log)) {
-                // Who reads stdout has enough; a file may still be wanted.
-                Ok(()) | Err(Failure::Closed) => {}
+                Ok(()) => {}
                 Err(error) if failure.is_none() => failure = Some(error),
                 Err(error) => error.print(),
             }
@@ -193,7 +192,9 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     }
     match failure {
         None => {
-            if let Kept::All(path) | Kept::Anew { path, .. } = &kept {
+            if let Kept::All(path) | Kept::Anew { path, .. } = &kept
+                && path.is_file()
+            {
                 screen.say(&format!("recorded in {}", path.display()));
             }
             Ok(recording)

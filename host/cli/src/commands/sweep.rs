@@ -44,11 +44,32 @@ const MAX_MANIFEST: u64 = 4 << 20;
 /// A point and what is known of it.
 struct Known {
     point: Point,
+    /// All settings of the workload at this point.
+    values: Vec<(String, String)>,
     path: PathBuf,
     /// Settings for this point alone.
     settings: RunSettings,
     recording: Option<Arc<Recording>>,
     failure: Option<Failure>,
+}
+
+impl Known {
+    /// Whether the recording is of this point, whatever its file is called.
+    fn is_in(&self, recording: &Recording) -> bool {
+        let swept = |name: &str| self.point.0.iter().any(|(swept, _)| swept == name);
+        let has = |(name, value): &(String, String)| recording.facts.get(&format!("setting.{name}")) == Some(value);
+        // What is private of a setting is not in the recording.
+        self.settings.private || self.values.iter().filter(|(name, _)| swept(name)).all(has)
+    }
+
+    /// Whether it was recorded, and its file does not have that any more.
+    fn is_gone(&self) -> bool {
+        let there = |recording: &Arc<Recording>| {
+            finished(&self.path)
+                .is_some_and(|there| there.facts == recording.facts && there.runs.len() == recording.runs.len())
+        };
+        self.recording.as_ref().is_some_and(|recording| !there(recording))
+    }
 }
 
 pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
@@ -69,10 +90,10 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
         let mut of_point = settings.clone();
         of_point.set.extend(point.0.iter().cloned());
         // An unknown setting is refused before anything is run.
-        description.values(&settings.plugin, &of_point.set, settings.quick)?;
+        let values = description.values(&settings.plugin, &of_point.set, settings.quick)?;
         let path = folder.join(&name);
         of_point.recording = Place::At(place.join(name));
-        known.push(Known { point: point.clone(), path, settings: of_point, recording: None, failure: None });
+        known.push(Known { point: point.clone(), values, path, settings: of_point, recording: None, failure: None });
     }
     if settings.dry_run {
         return foretell(settings, &plugin, &description, known);
@@ -83,7 +104,7 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     let total = known.len();
     let mut weight = 0;
     for point in &mut known {
-        point.recording = finished(&point.path).map(Arc::new);
+        point.recording = finished(&point.path).filter(|recording| point.is_in(recording)).map(Arc::new);
         weight += point.recording.as_deref().map_or(0, Recording::weight);
         if weight > MAX_TOGETHER {
             return Err(Failure::usage(format!(
@@ -138,8 +159,18 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
         return Err(if unusable { Failure::Usage(none) } else { Failure::Failed(none) });
     }
     deliver::line(&table(&known, settings))?;
+    let gone: Vec<String> =
+        known.iter().filter(|point| point.is_gone()).map(|point| point.path.display().to_string()).collect();
     draw(&known, settings, &place, screen);
     screen.say(&format!("recorded in {}", folder.display()));
+    if !gone.is_empty() {
+        return Err(Failure::failed(format!(
+            "what was recorded is not there any more, as something else removed or changed it: {}; the same command with --recording {} \
+             records it again",
+            gone.join(", "),
+            folder.display()
+        )));
+    }
     match failed {
         0 => Ok(()),
         failed => Err(Failure::failed(format!("{failed} of {} failed, as it says above", plural(total, "point")))),

@@ -63,13 +63,17 @@ pub enum Kept {
 impl Recorder {
     /// Creates the file and writes the first line. A file that is there is never replaced.
     pub fn create(path: &Path, facts: Facts) -> Result<Self, RecordingError> {
+        Self::begin(path, facts, Sink::create)
+    }
+
+    fn begin(path: &Path, facts: Facts, create: fn(&Path) -> std::io::Result<Sink>) -> Result<Self, RecordingError> {
         let failed = |source: std::io::Error| match source.kind() {
             std::io::ErrorKind::AlreadyExists => RecordingError::Exists { path: path.to_owned() },
             _ => RecordingError::Write { path: path.to_owned(), source },
         };
         let recording = Recording::empty(facts);
         let header = Line::Header { schema: SCHEMA, facts: &recording.facts };
-        let mut sink = Sink::create(path).map_err(failed)?;
+        let mut sink = create(path).map_err(failed)?;
         if let Err(error) = sink.line(&header) {
             sink.remove();
             return Err(failed(error));
@@ -78,9 +82,9 @@ impl Recorder {
         Ok(Self { sink: Some(sink), extent, ..Self::of(recording) })
     }
 
-    /// The same, under the first name like this one that is free.
+    /// The same in a file, under the first name like this one that is free.
     pub fn create_among(path: &Path, facts: &Facts) -> Result<Self, RecordingError> {
-        let tried = sink::names(path).map(|path| Self::create(&path, facts.clone()));
+        let tried = sink::names(path).map(|path| Self::begin(&path, facts.clone(), Sink::create_new));
         let taken = || Err(RecordingError::Exists { path: path.to_owned() });
         tried.into_iter().find(|tried| !matches!(tried, Err(RecordingError::Exists { .. }))).unwrap_or_else(taken)
     }

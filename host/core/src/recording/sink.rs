@@ -2,7 +2,7 @@
 //! nothing of itself, and at the end it is looked at.
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -27,6 +27,16 @@ pub(super) struct Sink {
 impl Sink {
     /// A new file, with the folders above it; or what is there, where that is a device or a pipe and no file.
     pub(super) fn create(path: &Path) -> io::Result<Self> {
+        match Self::create_new(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && !is_taken(path) => {
+                Self::of(File::options().write(true).open(path)?, path)
+            }
+            created => created,
+        }
+    }
+
+    /// A new file, with the folders above it.
+    pub(super) fn create_new(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| match error.kind() {
                 ErrorKind::AlreadyExists => {
@@ -35,13 +45,11 @@ impl Sink {
                 _ => error,
             })?;
         }
-        // What somebody else writes to the file, or cuts of it, moves no line of ours.
-        let file = match File::options().append(true).create_new(true).open(path) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && !is_taken(path) => {
-                File::options().write(true).open(path)?
-            }
-            file => file?,
-        };
+        // What somebody else writes to the file, or cuts of it, moves no line of ours. It is read at the end.
+        Self::of(File::options().read(true).append(true).create_new(true).open(path)?, path)
+    }
+
+    fn of(file: File, path: &Path) -> io::Result<Self> {
         let regular = file.metadata()?.is_file();
         Ok(Self { file, path: path.to_owned(), regular, bytes: 0, sum: crc32fast::Hasher::new() })
     }
@@ -80,17 +88,36 @@ impl Sink {
         if !self.regular {
             return None;
         }
-        let there = match input::open(&self.path, u64::MAX) {
-            Ok(there) => there,
-            Err(error) if error.is_missing() => return Some("was removed, moved or renamed".into()),
-            Err(error) => return Some(format!("can't be read any more: {}", error.fault)),
-        };
-        match checksum(there, self.bytes) {
-            Ok(Some(sum)) if sum == self.sum.clone().finalize() => None,
-            Ok(_) if self.is_another() => Some("has another file in its place".into()),
-            Ok(_) => Some("was changed by something else".into()),
-            Err(error) => Some(format!("can't be read any more: {error}")),
+        match self.path.metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Some("was removed, moved or renamed".into()),
+            Ok(_) if self.is_another() => {
+                // As a copy that was put back.
+                let there = input::open(&self.path, u64::MAX).ok().filter(|there| self.is_whole(there));
+                return there.is_none().then(|| "has another file in its place".into());
+            }
+            // Who may not look at the folder any more still has the file, as long as it has a name.
+            _ => {}
         }
+        match self.is_whole(&self.file) && self.has_a_name() {
+            true => None,
+            false => Some("was changed by something else".into()),
+        }
+    }
+
+    /// Whether all that was written is there, and nothing else.
+    fn is_whole(&self, mut file: &File) -> bool {
+        let sum = file.seek(SeekFrom::Start(0)).and_then(|_| checksum(file, self.bytes));
+        sum.is_ok_and(|sum| sum == Some(self.sum.clone().finalize()))
+    }
+
+    #[cfg(unix)]
+    fn has_a_name(&self) -> bool {
+        self.file.metadata().is_ok_and(|there| std::os::unix::fs::MetadataExt::nlink(&there) > 0)
+    }
+
+    #[cfg(not(unix))]
+    fn has_a_name(&self) -> bool {
+        true
     }
 
     /// Removes the file, in which there is nothing that is worth to be kept.
@@ -136,7 +163,7 @@ impl Write for Counted<'_> {
 }
 
 /// Of a file that has so many bytes; `None` of one that has not.
-fn checksum(file: File, bytes: u64) -> io::Result<Option<u32>> {
+fn checksum(file: &File, bytes: u64) -> io::Result<Option<u32>> {
     let (mut sum, mut found) = (crc32fast::Hasher::new(), 0);
     let mut rest = file.take(bytes.saturating_add(1));
     let mut piece = vec![0; PIECE];

@@ -57,7 +57,7 @@ fn serve(limits: &LoadLimits, memory_images: bool) -> Result<(), String> {
         Ok(compiled) => (Answer::Compiled(compiled.footprint), compiled.artifact),
         Err(CompileError::Invalid(reason)) => (Answer::Invalid(reason), Vec::new()),
         Err(CompileError::OutOfMemory | CompileError::Limit(_)) => (Answer::OutOfMemory, Vec::new()),
-        Err(CompileError::Broken(reason)) => return Err(reason),
+        Err(CompileError::Broken(reason) | CompileError::System(reason)) => return Err(reason),
     };
     let answer = postcard::to_allocvec(&answer).map_err(|error| error.to_string())?;
     let length = u32::try_from(answer.len()).map_err(|error| error.to_string())?;

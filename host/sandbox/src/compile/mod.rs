@@ -59,6 +59,8 @@ pub(crate) enum CompileError {
     Limit(LimitError),
     /// There was no more memory.
     OutOfMemory,
+    /// The system gives it too little.
+    System(String),
     /// The compiler ended without an answer.
     Broken(String),
 }

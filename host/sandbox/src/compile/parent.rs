@@ -64,9 +64,12 @@ impl ChildCompiler {
         match self.ask(b"\0asm\x0d\0\x01\0") {
             Ok((Told { confinement: Some(confinement), .. }, _)) => Ok(confinement),
             Ok((Told { said, .. }, status)) => Err(ended(status, &said)),
-            Err(CompileError::Broken(what) | CompileError::Invalid(what) | CompileError::Limit(LimitError(what))) => {
-                Err(what)
-            }
+            Err(
+                CompileError::Broken(what)
+                | CompileError::System(what)
+                | CompileError::Invalid(what)
+                | CompileError::Limit(LimitError(what)),
+            ) => Err(what),
             Err(CompileError::OutOfMemory) => Err("there is no memory".into()),
         }
     }
@@ -101,6 +104,13 @@ impl ChildCompiler {
     /// Starts a child and waits for it, and for no longer than it may take.
     fn ask(&self, component: &[u8]) -> Result<(Told, ExitStatus), CompileError> {
         let unstarted = |error: std::io::Error| {
+            // EAGAIN, EMFILE or ENFILE.
+            if matches!(error.raw_os_error(), Some(11 | 24 | 23)) {
+                return CompileError::System(format!(
+                    "no process that compiles it can be started ({error}); raise or lift the limits on processes (ulimit -u, the pids limit of \
+                     the control group) and open files (ulimit -n)"
+                ));
+            }
             CompileError::Broken(format!("no process for it can be started ({}: {error})", self.program.display()))
         };
         // A limit that no clock can hold is none.
