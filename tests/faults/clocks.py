@@ -45,8 +45,10 @@ def jumps(bench, row):
         open(offset, "w").write("+0\n")
         # What a set clock does: the time of day jumps, and the clock that measures goes on.
         env = {"LD_PRELOAD": libraries[0], "FAKETIME_TIMESTAMP_FILE": offset, "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        running = bench.start(place, *PACED, env=env)
-        running.wait_for_runs(3)
+        # Of runs of a second, so that it falls into one and not between two.
+        running = bench.start(place, *work(3, 250, real_time="2ms"), "--report", "csv=/dev/null", "--recording", "r.jsonl", env=env)
+        running.wait_for_runs(1)
+        time.sleep(0.3)
         open(offset, "w").write(f"{by}\n")
         end = running.end()
         what = f"a jump by {by} s"
