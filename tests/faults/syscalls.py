@@ -6,7 +6,7 @@ from bench import Skipped, need, work
 # What fails, how, and from which to which call of a thread; the loader makes the first 17 of mmap.
 CALLS = [
     ("write", "ENOSPC", 1, 40), ("write", "EIO", 1, 40), ("fsync,fdatasync", "EIO", 1, 40), ("rename,renameat,renameat2", "EIO", 1, 40),
-    ("openat", "EMFILE", 1, 40), ("openat", "ENFILE", 1, 40), ("mmap", "ENOMEM", 18, 120), ("clone,clone3", "EAGAIN", 1, 40), ("read", "EIO", 1, 40),
+    ("openat", "EMFILE", 1, 40), ("openat", "ENFILE", 1, 40), ("mmap", "ENOMEM", 18, 120), ("clone,clone3", "EAGAIN", 1, 40), ("read", "EIO", 12, 40),
 ]
 RUNS = 20
 # The first call of harness itself. What fails before it is the system's loader or the standard library's start.

@@ -124,7 +124,11 @@ impl Case {
             }
             _ => panic!("{self:?}: {}", told(&output)),
         }
-        let hangs = self.fault == "hang" && !found.lost.is_empty();
+        // Of GPUs that can't be read anyway the reason may be another.
+        let hangs = match self.setup {
+            "normal" => self.fault == "hang" && !found.lost.is_empty(),
+            _ => found.said.contains("not answer"),
+        };
         assert!(!hangs || found.names(self.function), "{self:?}: {found:?}");
         found
     }
