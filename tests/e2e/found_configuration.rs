@@ -571,3 +571,17 @@ fn a_configuration_that_asks_for_too_much_is_refused() {
         assert!(ended.memory < 512 << 20, "{says}: {} bytes", ended.memory);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_configuration_that_is_a_link_to_nothing_is_refused() {
+    let place = Place::new();
+    std::os::unix::fs::symlink("nowhere", place.path("harness.toml")).unwrap();
+    let output = place
+        .command(BINARY)
+        .args(["run", "--backend", "simulated", "--quick", "--recording", "r.jsonl"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(stderr(&output).contains("harness.toml") && !place.path("r.jsonl").exists(), "{}", told(&output));
+}

@@ -15,7 +15,8 @@ use crate::plugins::Meant;
 pub(super) fn read(path: &Path, own: &Config) -> Result<Config, Failure> {
     let text = match contents(path) {
         Ok(text) => text,
-        Err(error) if error.is_missing() => return Ok(Config::default()),
+        // A link to nothing was meant to be something.
+        Err(error) if error.is_missing() && !path.is_symlink() => return Ok(Config::default()),
         Err(error) => return Err(unreadable(path, &error.fault)),
     };
     let mut config = parse(path, &text)?;
