@@ -439,3 +439,14 @@ fn auto_takes_the_cpu_and_says_why() {
         "no NVIDIA GPU can be used: this harness was built without CUDA (cargo feature cuda); running on the CPU";
     assert_eq!(model.notes[0], said);
 }
+
+#[test]
+fn layers_that_config_json_does_not_have_are_no_model() {
+    let error = message(&tiny(), |folder| {
+        let path = folder.join("config.json");
+        let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        config["n_layer"] = 1.into();
+        std::fs::write(path, config.to_string()).unwrap();
+    });
+    assert!(error.contains("have 2 layers, and config.json beside them says n_layer = 1"), "{error}");
+}

@@ -36,6 +36,7 @@ pub(crate) struct Loaded {
 pub(crate) fn load(folder: &Path, dtype: Option<DTypeChoice>) -> Result<Loaded, LoadError> {
     let config = Config::of_folder(folder)?;
     let tensors = Tensors::open(&folder::weight_files(folder)?)?;
+    tensors.check_layers(config.layers)?;
     // As many as config.json says, but a file has no more numbers than bytes for them, which are doubled at most.
     let file = tensors.bytes().map(|bytes| bytes.len() as u64).sum::<u64>();
     let bytes = match dtype {

@@ -121,6 +121,23 @@ impl Tensors {
         })
     }
 
+    /// Refuses weights with more layers than config.json says: without them they are another model.
+    pub(super) fn check_layers(&self, layers: usize) -> Result<(), LoadError> {
+        let layer = |name: String| {
+            let name = name.strip_prefix("transformer.").unwrap_or(&name);
+            name.strip_prefix("h.")?.split('.').next()?.parse::<usize>().ok()
+        };
+        match self.files.iter().flat_map(File::names).filter_map(layer).max() {
+            Some(last) if last >= layers => Err(LoadError::Unusable(format!(
+                "the weights {} have {} layers, and config.json beside them says n_layer = {layers}; correct it, or give the weights that \
+                 belong to it",
+                self.path.display(),
+                last.saturating_add(1)
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether there is a tensor of that name.
     pub(super) fn contains(&self, name: &str) -> bool {
         self.find(name).is_ok()

@@ -117,7 +117,12 @@ impl Model<'_> {
     /// Passes over what is not there after all, and nothing else.
     fn optional(&self, listing: &Listing, file: &str, most: u64) -> Result<(), String> {
         match self.get(listing, file, Some(most)) {
-            Err(Failed::Hub(Fault::Status(StatusCode::NOT_FOUND))) => Ok(()),
+            Err(Failed::Hub(Fault::Status(StatusCode::NOT_FOUND))) => {
+                let hub = self.endpoint();
+                let note = format!("{hub} lists {file} and does not have it (404): the model is used without it");
+                self.fetching.watcher.tell(|watching| watching.note(&note));
+                Ok(())
+            }
             got => got.map_err(|failed| self.explain(failed, Some(file))),
         }
     }

@@ -168,6 +168,8 @@ fn a_404_is_passed_over_and_nothing_else() {
     let place = Place::new();
     place.fetch(&hub).unwrap();
     assert!(place.is_found() && place.read("tokenizer.json").is_none());
+    let note = "lists tokenizer.json and does not have it (404): the model is used without it";
+    assert!(place.seen().iter().any(|seen| seen.ends_with(note)));
     for (status, why) in [
         (
             503,
