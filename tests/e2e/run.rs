@@ -462,3 +462,15 @@ fn a_stop_rule_ends_it_and_the_report_says_which() {
     let (runs, text) = made("fixed", "4");
     assert!(runs == 4 && !text.contains("Stop rule"), "{runs} {text}");
 }
+
+#[test]
+fn the_simulated_memory_is_what_it_is_set_to() {
+    let place = Place::new();
+    let output = simulated(
+        &place,
+        &["--quick", "--simulate", "memory=1000000", "--simulate", "memory-peak=3000000", "--recording", "r.jsonl"],
+    );
+    assert!(output.status.success(), "{}", told(&output));
+    let values = &lines(&place.path("r.jsonl"))[1]["values"];
+    assert_eq!((&values["memory_allocated"], &values["memory_peak"]), (&1e6.into(), &3e6.into()), "{values}");
+}
