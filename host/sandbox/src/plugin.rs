@@ -330,10 +330,23 @@ struct Call<'a> {
     limits: Limits,
 }
 
+/// How often an instance is tried again, and after how long.
+const MOST_BUSY: usize = 20;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(5);
+
 impl Call<'_> {
     /// Makes an instance, which runs guest code, if it has one.
     fn instantiate(&mut self) -> wasmtime::Result<Instance> {
         self.store.data_mut().memory.instantiate(&self.plugin.footprint)?;
+        // Linux does not seal the image of a memory while it happens to move one of its pages.
+        for _ in 0..MOST_BUSY {
+            match self.plugin.pre.instantiate(&mut self.store) {
+                Err(error) if error.chain().any(|cause| cause.to_string().contains("Device or resource busy")) => {
+                    std::thread::sleep(PAUSE);
+                }
+                made => return made,
+            }
+        }
         self.plugin.pre.instantiate(&mut self.store)
     }
 
