@@ -95,7 +95,7 @@ def detectable(a, b, level, least):
         of = lambda s: stats.norm.sf(max(critical * s, least) - effect) * stats.chi.pdf(s * np.sqrt(freedom), freedom) * np.sqrt(freedom)
         return sum(integrate.quad(of, *ends, epsabs=1e-13)[0] for ends in [(0, kink), (kink, kink + 2), (kink + 2, np.inf)])
 
-    exact = optimize.brentq(lambda effect: power(effect) - 0.8, 0, max(critical, least) + 3, xtol=1e-13)
+    exact = optimize.brentq(lambda effect: power(effect) - 0.8, 0, 3 * max(critical, least) + 3, xtol=1e-13)
     return {"error": error, "freedom": freedom, "level": level, "least": least * error, "detectable": exact * error}
 
 
@@ -115,7 +115,7 @@ result = {
     ],
     "detectable": [
         detectable(SETS[a], SETS[b], level, least)
-        for a, b in [("normal", "skewed"), ("heavy", "long"), ("tied", "normal"), ("tiny", "normal")]
+        for a, b in [("normal", "skewed"), ("heavy", "long"), ("tied", "normal"), ("tiny", "normal"), ("two", "tiny")]
         for level, least in [(0.05, 0.0), (0.05 / 12, 0.0), (0.05, 2.5), (0.05 / 12, 8.0)]
     ],
     "crossovers": [crossover(*pair) for pair in CROSSOVERS],

@@ -138,6 +138,7 @@ mod tests {
             (0.999_96, "s", "1,000 ms"),
             (0.0, "s", "0 s"),
             (1536.0, "B", "1.500 KiB"),
+            (497_759_232.0, "B", "474.7 MiB"),
             (80.0 * KIB * KIB * KIB, "B", "80.00 GiB"),
             (1.98e9, "Hz", "1.980 GHz"),
             (0.0, "1", "0 %"),
@@ -149,12 +150,15 @@ mod tests {
             (12.3456, "1/s", "12.35 /s"),
             (67_423.4, "tokens/s", "67,423 tokens/s"),
             (5000.0, "tokens", "5,000 tokens"),
+            (12.0, "tokens", "12 tokens"),
+            (12.5, "tokens", "12.50 tokens"),
             (9.9996, "widgets", "10.00 widgets"),
             (-0.5, "s", "-500.0 ms"),
             (f64::NAN, "s", "NaN s"),
         ] {
             let scale = Scale::of(value, unit);
             assert_eq!(format!("{} {}", scale.number(value, 4), scale.symbol()), text, "{value} {unit}");
+            assert_eq!(quantity(value, unit), text, "{value} {unit}");
         }
     }
 
@@ -169,6 +173,7 @@ mod tests {
     fn text_is_wrapped_at_spaces() {
         assert_eq!(wrap("one two  three four", 9), ["one two", "three", "four"]);
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("a b c d e f g h", 9), ["a b c d e", "f g h"]);
         assert_eq!(wrap("incomprehensible it is", 5), ["incomprehensible", "it is"]);
         assert!(wrap(" ", 5).is_empty());
     }

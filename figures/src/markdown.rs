@@ -96,6 +96,8 @@ mod tests {
             ("-5.0 %", "-5.0 %"),
             ("---", r"\---"),
             ("1. a 2. b", r"1\. a 2. b"),
+            ("1) a 2) b", r"1\) a 2) b"),
+            ("see http://a.b: it", r"see http\://a.b: it"),
             ("3.5", "3.5"),
             ("\u{202e}x\u{1b}", r"\\u{202e}x\\u{1b}"),
         ] {
@@ -108,6 +110,7 @@ mod tests {
         assert_eq!(code("a_b"), "`a_b`");
         assert_eq!(code("a`b``c"), "```a`b``c```");
         assert_eq!(code("`"), "`` ` ``");
+        assert_eq!((code("`a"), code("a`"), code("")), ("`` `a ``".into(), "`` a` ``".into(), "`  `".into()));
         assert_eq!(code("a|b\n\u{1b}"), "`a|b \\u{1b}`");
         assert_eq!(code_cell("a|b"), "`a\\|b`");
     }

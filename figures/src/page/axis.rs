@@ -23,5 +23,12 @@ mod tests {
         assert_eq!(ticks((0.0, 1.0), 2, 1.0), [0.0, 0.5, 1.0]);
         assert_eq!(ticks((0.0, 3072.0), 3, 1024.0), [0.0, 1024.0, 2048.0, 3072.0]);
         assert_eq!(ticks((1.0, 1.0), 4, 1.0), [1.0]);
+        assert_eq!(ticks((12.0, 31.0), 4, 1.0), [15.0, 20.0, 25.0, 30.0]);
+        assert_eq!(ticks((10.0, 20.0), 2, 1.0), [10.0, 15.0, 20.0]);
+    }
+
+    #[test]
+    fn there_are_as_many_ticks_as_the_axis_has_room_for() {
+        assert_eq!(ticks((0.0, 14.2), 10, 1.0).last(), Some(&14.0));
     }
 }

@@ -86,3 +86,44 @@ pub fn table(caption: &str, head: &[&str], words: &[&str], rows: &str) -> String
 pub fn code(name: &str) -> String {
     format!("<code>{}</code>", Escaped(name).to_string().replace('_', "_<wbr>").replace('.', ".<wbr>"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_has_what_it_is_given_and_escapes_what_is_text() {
+        let page = document("a < b", "<p>body</p>\n", "made by x & y.");
+        assert!(page.starts_with("<!doctype html>\n<html lang=\"en\">"));
+        assert!(page.contains("default-src 'none'; style-src 'unsafe-inline'; img-src data:"));
+        assert!(page.contains("<title>a &lt; b</title>") && page.contains("<main>\n<p>body</p>\n</main>"));
+        let foot = "<footer>made by x &amp; y. The page loads nothing and runs no script.</footer>\n</body>\n</html>\n";
+        assert!(page.ends_with(foot));
+    }
+
+    #[test]
+    fn parts_are_markup_around_text() {
+        let part = "<section>\n<h2>a &amp; b</h2>\n<p>c</p></section>\n";
+        assert_eq!(section("a & b", Some("<p>c</p>".into())).as_deref(), Some(part));
+        assert_eq!(section("a", None), None);
+        assert_eq!(drawing("<svg/>", "a < b"), "<figure>\n<svg/>\n<figcaption>a &lt; b</figcaption>\n</figure>\n");
+        assert_eq!(code("a.b_c<"), "<code>a.<wbr>b_<wbr>c&lt;</code>");
+    }
+
+    #[test]
+    fn each_tone_has_its_class() {
+        for (tone, class) in [(Tone::Good, "good"), (Tone::Warn, "warn"), (Tone::Bad, "bad"), (Tone::Plain, "plain")] {
+            assert_eq!(note(tone, "<"), format!("<p class=\"note {class}\">&lt;</p>\n"));
+            assert_eq!(badge(tone, "<"), format!("<span class=\"badge {class}\">&lt;</span>"));
+            assert!(STYLE.contains(&format!(".{class}")) || tone == Tone::Plain, "{class} looks like nothing");
+        }
+    }
+
+    #[test]
+    fn columns_of_words_start_at_the_left() {
+        let table = table("runs & more", &["name", "<ms>"], &["name"], "<tr><td>a</td><td>1</td></tr>\n");
+        assert!(table.contains("aria-label=\"runs &amp; more\"") && table.contains("<span>runs &amp; more</span>"));
+        assert!(table.contains("<tr><th scope=\"col\" class=\"text\">name</th><th scope=\"col\">&lt;ms&gt;</th></tr>"));
+        assert!(table.contains("<tbody>\n<tr><td>a</td><td>1</td></tr>\n</tbody>"));
+    }
+}

@@ -70,6 +70,9 @@ mod tests {
         assert_eq!(Crossover::of(&[1.0, 1.1, 0.9], &[]), None);
         assert_eq!(Crossover::of(&[1.0, f64::NAN], &[1.0]), None);
         assert!(Crossover::of(&[1.0, 1.1], &[1.0]).is_some());
+        // One without a spread, and one whose spread is no number.
+        assert_eq!(Crossover::of(&[f64::INFINITY; 2], &[f64::INFINITY]), None);
+        assert_eq!(Crossover::of(&[1e200, -1e200], &[1.0]), None);
     }
 
     proptest! {

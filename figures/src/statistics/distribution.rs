@@ -151,6 +151,11 @@ mod tests {
         assert_eq!(distribution.outliers, Outliers { outside: 1, far: 0 });
         let distribution = Distribution::of(vec![1.0, 2.0, 3.0, 4.0, 11.0]).unwrap();
         assert_eq!(distribution.outliers, Outliers { outside: 1, far: 1 });
+        for on_a_fence in [7.0, -1.0] {
+            let distribution =
+                Distribution::of(vec![on_a_fence, 2.0, 3.0, 4.0, if on_a_fence < 0.0 { 5.0 } else { 1.0 }]);
+            assert_eq!(distribution.unwrap().outliers, Outliers::default(), "{on_a_fence}");
+        }
     }
 
     #[test]

@@ -37,8 +37,7 @@ pub fn mean_interval(values: &[f64], confidence: f64) -> Option<Interval> {
     let (mean, deviation) = (mean(values)?, standard_deviation(values)?);
     let count = values.len() as f64;
     let half = t_quantile(count - 1.0, confidence)? * deviation / count.sqrt();
-    let interval = Interval { low: mean - half, high: mean + half };
-    (interval.low.is_finite() && interval.high.is_finite()).then_some(interval)
+    (mean.is_finite() && half.is_finite()).then_some(Interval { low: mean - half, high: mean + half })
 }
 
 /// The t that a draw stays below in size with probability `confidence`; none where there is no such number.
@@ -68,6 +67,8 @@ mod tests {
         assert_eq!(mean_interval(&[], CONFIDENCE), None);
         assert_eq!(mean_interval(&[1.0], CONFIDENCE), None);
         assert_eq!(mean_interval(&[1.0, f64::NAN], CONFIDENCE), None);
+        assert_eq!(mean_interval(&[f64::INFINITY; 2], CONFIDENCE), None);
+        assert_eq!(mean_interval(&[1e200, -1e200], CONFIDENCE), None);
         assert_eq!(mean_interval(&[2.0; 3], CONFIDENCE), Some(Interval { low: 2.0, high: 2.0 }));
         assert_eq!(mean_interval(&[1.0, 2.0], 1.0), None);
     }

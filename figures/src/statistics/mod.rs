@@ -82,5 +82,6 @@ mod tests {
         assert!(!differs(0.0, 0.0, 0.001));
         assert!(differs(1.0, 1.0011, 0.001));
         assert!(!differs(1.0, 1.0009, 0.001));
+        assert!(differs(200.0, 200.3, 0.001) && !differs(200.0, 200.1, 0.001));
     }
 }

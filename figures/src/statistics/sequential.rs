@@ -37,5 +37,6 @@ mod tests {
         assert!(is_known_to(&wide, 0.45) && !is_known_to(&wide, 0.44));
         assert!(!is_known_to(&[1.0; FEWEST_TO_STOP - 1], 0.01) && is_known_to(&[1.0; FEWEST_TO_STOP], 0.01));
         assert!(!is_known_to(&[0.0; 10], 0.01) && !is_known_to(&[f64::NAN; 10], 0.01));
+        assert_eq!((known_to(&[-1.0, 1.0]), known_to(&[-1.0, -1.1])), (None, None));
     }
 }

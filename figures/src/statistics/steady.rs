@@ -111,6 +111,22 @@ mod tests {
     }
 
     #[test]
+    fn a_short_series_is_looked_at_after_each_value_and_a_long_one_after_each_hundredth() {
+        let mut watched = Steadiness::default();
+        for count in 1..=2000 {
+            let due = watched.next_look == count;
+            watched.note(2.0 - 1e-4 * count as f64);
+            let gap = watched.next_look - count;
+            match count {
+                10..100 => assert_eq!(gap, 1, "{count}"),
+                1000..1100 if due => assert_eq!(gap, 11, "{count}"),
+                1900..2000 if due => assert_eq!(gap, 20, "{count}"),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
     fn a_step_is_cut_off_where_it_is() {
         let series: Vec<f64> = (0..60).map(|i| if i < 5 { 3.0 } else { 1.0 + 0.01 * noise(1, i) }).collect();
         assert_eq!(truncation(&series), Some(5));

@@ -95,7 +95,7 @@ pub fn ratio_interval(first: &[f64], second: &[f64], confidence: f64) -> Option<
     // A step of nothing would never end.
     let step = step.max(f64::MIN_POSITIVE);
     let (low, high) = (border(ratio, -step, &rejected)?, border(ratio, step, &rejected)?);
-    (low.is_finite() && high.is_finite()).then_some(Interval { low, high })
+    Some(Interval { low, high })
 }
 
 /// Where, from `start` in steps that double, `rejected` turns from under 0 to over it.
@@ -166,6 +166,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_number_supports_nothing() {
+        // One without a spread, and one whose spread is no number.
+        for side in [[f64::INFINITY; 2], [1e200, -1e200]] {
+            assert_eq!(Welch::of(&side, &[1.0, 2.0]), None);
+            assert_eq!(Welch::of(&[1.0, 2.0], &side), None);
+        }
+    }
+
+    /// Then the other side's interval is that of the ratio.
+    #[test]
+    fn one_side_may_have_no_spread() {
+        let near = |ours: f64, theirs: f64| assert!((ours - theirs).abs() < 1e-12, "{ours} {theirs}");
+        let values = [3.0, 3.2, 2.9];
+        let alone = crate::statistics::mean_interval(&values, 0.95).unwrap();
+        let ratio = ratio_interval(&[2.0; 3], &values, 0.95).unwrap();
+        near(ratio.low, alone.low / 2.0);
+        near(ratio.high, alone.high / 2.0);
+        let ratio = ratio_interval(&values, &[2.0; 3], 0.95).unwrap();
+        near(ratio.low, 2.0 / alone.high);
+        near(ratio.high, 2.0 / alone.low);
+    }
+
+    #[test]
+    fn who_wants_less_confidence_gets_a_narrower_interval() {
+        let of = |confidence| ratio_interval(&[1.0, 1.1, 0.9], &[2.0, 2.1, 2.2], confidence).unwrap();
+        let (narrow, wide) = (of(0.4), of(0.95));
+        assert!(wide.low < narrow.low && narrow.low < 2.1 && 2.1 < narrow.high && narrow.high < wide.high);
+    }
+
+    #[test]
     fn a_mean_that_may_be_zero_bounds_no_ratio() {
         assert_eq!(ratio_interval(&[-1.0, 1.2], &[1.0, 1.1], 0.95), None);
         assert_eq!(ratio_interval(&[0.0, 0.0], &[1.0, 1.0], 0.95), None);
@@ -181,6 +211,14 @@ mod tests {
                 }
                 prop_assert!(interval.contains(mean(&second).unwrap() / mean(&first).unwrap()));
             }
+        }
+
+        /// In any unit: steps of the wrong size leave what a number can hold before they find an end.
+        #[test]
+        fn a_ratio_has_no_unit(first in values(), second in values(), power in -480..480i32) {
+            let scaled = |values: &[f64]| values.iter().map(|value| value * 2.0_f64.powi(power)).collect::<Vec<_>>();
+            let ratio = ratio_interval(&scaled(&first), &scaled(&second), 0.95);
+            prop_assert_eq!(ratio, ratio_interval(&first, &second, 0.95));
         }
 
         #[test]

@@ -393,10 +393,35 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_simulated_setting_sets_what_it_names() {
+        let default = SimulatedSettings::default;
+        let time = Duration::from_millis(7);
+        for (name, value, expected) in [
+            ("time-to-first-token", "7ms", SimulatedSettings { time_to_first_token: time, ..default() }),
+            ("time-per-token", "7ms", SimulatedSettings { time_per_token: time, ..default() }),
+            ("jitter", "0.5", SimulatedSettings { jitter: 0.5, ..default() }),
+            ("run-jitter", "0.1", SimulatedSettings { run_jitter: 0.1, ..default() }),
+            ("cold", "3", SimulatedSettings { cold: 3.0, ..default() }),
+            ("memory", "1GiB", SimulatedSettings { memory: 1 << 30, memory_peak: 1 << 30, ..default() }),
+            ("memory", "1MiB", SimulatedSettings { memory: 1 << 20, ..default() }),
+            ("memory-peak", "3GiB", SimulatedSettings { memory_peak: 3 << 30, ..default() }),
+            ("memory-peak", "1MiB", SimulatedSettings { memory_peak: default().memory, ..default() }),
+            ("fail-at", "4", SimulatedSettings { fail_at: Some(4), ..default() }),
+            ("panic-at", "4", SimulatedSettings { panic_at: Some(4), ..default() }),
+            ("panic-beside", "4", SimulatedSettings { panic_beside: Some(4), ..default() }),
+            ("real-time", "true", SimulatedSettings { real_time: true, ..default() }),
+        ] {
+            let settings = simulated(&[(name.into(), value.into())]);
+            assert!(settings.is_ok_and(|settings| settings == expected), "{name}={value}");
+        }
+    }
+
+    #[test]
     fn simulated_settings_are_checked() {
         let of = |name: &str, value: &str| simulated(&[(name.into(), value.into())]);
         assert_eq!(of("jitter", "0.1").unwrap().jitter, 0.1);
         assert_eq!(of("memory", "8GiB").unwrap().memory_peak, 8 << 30);
+        assert!(of("real-time", "yes").is_err() && of("memory-peak", "much").is_err());
         for (name, value) in
             [("jitter", "2"), ("jitter", "x"), ("speed", "1"), ("fail-at", "-1"), ("time-per-token", "5")]
         {

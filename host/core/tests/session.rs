@@ -368,7 +368,7 @@ fn a_time_limit_ends_a_run_after_the_iteration_in_which_it_is_reached() {
     let mut session = session(Script::default());
     let run = session.measure(&Plan { time_limit: Some(0.1), ..plan() }).unwrap();
     assert_eq!((run.iterations, run.asked, run.time_limit), (2, Some(4), Some(0.1)));
-    values(&run, &[("throughput", 20.0), ("energy_per_token", 0.0)][..1]);
+    values(&run, &[("throughput", 20.0)]);
     let run = session.measure(&Plan { time_limit: Some(0.001), ..plan() }).unwrap();
     assert_eq!((run.iterations, run.asked), (1, Some(4)), "one is always served");
     assert!(session.work().open);
