@@ -78,5 +78,7 @@ mod tests {
         {
             assert_eq!(detectable(error, freedom, level, 0.0), None);
         }
+        // Freedom that no test has, of which the pieces are too few.
+        assert_eq!(detectable(1.0, 0.1, 0.05, 0.0), None);
     }
 }
