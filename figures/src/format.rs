@@ -9,6 +9,9 @@ pub struct Scale {
 
 const KIB: f64 = 1024.0;
 
+/// From here on a number is written with an exponent.
+const MOST_PLAIN: f64 = 1e15;
+
 impl Scale {
     /// The scale on which `value`, in the base unit `unit`, reads best.
     pub fn of(value: f64, unit: &str) -> Self {
@@ -38,7 +41,7 @@ impl Scale {
     /// A value on this scale, without the unit, to that many significant digits; digits before the point all stay.
     pub fn number(&self, value: f64, significant: u32) -> String {
         // Tokens are counted: a whole number of them has no digits after the point to show.
-        if self.symbol == "tokens" && value.fract() == 0.0 {
+        if self.symbol == "tokens" && value.fract() == 0.0 && value.abs() < MOST_PLAIN {
             return group(&value.to_string());
         }
         number(value / self.factor, significant)
@@ -97,6 +100,9 @@ fn number(value: f64, significant: u32) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
+    if value.abs() >= MOST_PLAIN {
+        return format!("{value:.*e}", significant.saturating_sub(1) as usize);
+    }
     let shown = |value: f64| {
         let magnitude = value.abs().log10().floor() as i32;
         let decimals = (significant as i32 - 1 - magnitude).clamp(0, 9) as usize;
@@ -151,6 +157,9 @@ mod tests {
             (67_423.4, "tokens/s", "67,423 tokens/s"),
             (5000.0, "tokens", "5,000 tokens"),
             (12.0, "tokens", "12 tokens"),
+            (1e60, "tokens", "1.000e60 tokens"),
+            (999e12, "s", "999,000,000,000,000 s"),
+            (-1e15, "s", "-1.000e15 s"),
             (12.5, "tokens", "12.50 tokens"),
             (9.9996, "widgets", "10.00 widgets"),
             (-0.5, "s", "-500.0 ms"),

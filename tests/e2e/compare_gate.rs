@@ -145,12 +145,92 @@ fn sides_that_can_not_be_compared_fail_on_stdout_too() {
     record(&place, "other.jsonl", "5", &["--set", "batch=2"]);
     for format in ["table", "markdown"] {
         let output = gate(&place, &["base.jsonl", "other.jsonl", "--format", format]);
-        assert_eq!((code(&output), stdout(&output).as_str()), (4, "FAIL: the recordings can't be compared\n"));
+        assert_eq!(code(&output), 4, "{}", told(&output));
+        assert!(
+            stdout(&output).starts_with("FAIL: not compared: ") && stdout(&output).contains("batch"),
+            "{}",
+            told(&output)
+        );
+        assert_eq!(stdout(&output).lines().count(), 1, "{}", told(&output));
+        // A side that is not there, is none, or can't be made.
+        place.write("none.jsonl", "not a\nrecording");
+        for new in ["gone.jsonl", "none.jsonl"] {
+            let output = gate(&place, &["base.jsonl", new, "--format", format]);
+            assert_eq!(code(&output), 2, "{}", told(&output));
+            assert!(
+                stdout(&output).starts_with("FAIL: not compared: ") && stdout(&output).contains(new),
+                "{}",
+                told(&output)
+            );
+        }
+        let interleaved =
+            ["--interleave", "--backend simulated", "--backend simulated --simulate fail-at=3", "--format", format];
+        let output = gate(&place, &interleaved);
+        assert_eq!(code(&output), 1, "{}", told(&output));
+        assert!(stdout(&output).starts_with("FAIL: not compared: "), "{}", told(&output));
     }
     // No half of a document.
     for format in ["json", "html"] {
         let output = gate(&place, &["base.jsonl", "other.jsonl", "--format", format]);
         assert_eq!((code(&output), stdout(&output).as_str()), (4, ""));
+    }
+}
+
+/// A gate that passes says what spoils its figures, for who reads nothing else.
+#[test]
+fn a_standstill_is_in_the_gates_line() {
+    let place = place();
+    let text = std::fs::read_to_string(place.path("same.jsonl")).unwrap();
+    let standstill = r#""standstill":{"stopped":1.5,"suspended":0.0,"clock_jump":0.0},"wall_time""#;
+    place.write("stood.jsonl", text.replacen(r#""wall_time""#, standstill, 1));
+    let output = gate(&place, &["base.jsonl", "stood.jsonl"]);
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    assert!(last(&output).contains("; stood.jsonl stood still in 1 of "), "{}", told(&output));
+}
+
+/// A line taken out of a recording that says it is complete.
+#[test]
+fn a_run_that_is_missing_does_not_pass() {
+    let place = place();
+    let text = std::fs::read_to_string(place.path("same.jsonl")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let without = [&lines[..2], &lines[3..]].concat().join("\n") + "\n";
+    place.write("without.jsonl", without);
+    let output = gate(&place, &["base.jsonl", "without.jsonl"]);
+    assert_eq!(code(&output), 4, "{}", told(&output));
+    assert!(last(&output).starts_with("FAIL: not complete"), "{}", told(&output));
+    assert!(stderr(&output).contains("without.jsonl: its end tells of "), "{}", told(&output));
+}
+
+/// What statistics can't reckon with is no figure, and what they can is told as a number.
+#[test]
+fn a_change_beyond_measure_does_not_pass() {
+    let place = place();
+    let text = std::fs::read_to_string(place.path("same.jsonl")).unwrap();
+    let of_latency = |name: &str, value: f64| {
+        let lines = text.lines().map(|line| {
+            let mut line: Value = serde_json::from_str(line).unwrap();
+            line.pointer_mut("/values/latency").into_iter().for_each(|latency| *latency = value.into());
+            line.to_string() + "\n"
+        });
+        place.write(name, lines.collect::<String>());
+    };
+    of_latency("beyond.jsonl", 1e308);
+    let output = gate(&place, &["base.jsonl", "beyond.jsonl"]);
+    assert_eq!(code(&output), 2, "{}", told(&output));
+    assert!(
+        last(&output).starts_with("FAIL: not compared: beyond.jsonl is no recording: line 2: latency is 1e308"),
+        "{}",
+        told(&output)
+    );
+    of_latency("huge.jsonl", 1e60);
+    of_latency("tiny.jsonl", 5e-324);
+    for base in ["base.jsonl", "tiny.jsonl"] {
+        let output = gate(&place, &[base, "huge.jsonl"]);
+        assert_eq!(code(&output), 3, "{}", told(&output));
+        assert!(last(&output).starts_with("FAIL: latency is worse: "), "{}", told(&output));
+        assert!(stdout(&output).contains("e6") && last(&output).len() < 200, "{}", told(&output));
+        assert!(!stdout(&output).contains("inf") && !stdout(&output).contains("NaN"), "{}", told(&output));
     }
 }
 

@@ -189,7 +189,8 @@ fn a_stranger_can_sweep_below_the_folder() {
     // What lies where the chart goes is not followed.
     std::fs::remove_file(home.clone("points/sweep.svg")).unwrap();
     symlink("../../.bashrc", home.clone("points/sweep.svg")).unwrap();
-    let output = done(home.run(&[]));
+    let output = home.run(&[]);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
     assert!(stderr(&output).contains("no chart could be drawn"), "{}", told(&output));
     assert_eq!(std::fs::read_to_string(home.0.path(".bashrc")).unwrap(), "mine\n");
 }

@@ -290,6 +290,26 @@ fn a_signal_that_was_ignored_stays_so() {
     assert_eq!(lines(&place.path("r.jsonl")).len(), 52);
 }
 
+/// Schedulers and limits on processor time give a process a moment to end.
+#[test]
+fn a_signal_that_time_is_over_ends_the_test_after_its_iteration() {
+    for (signal, why) in [("XCPU", "ulimit -t"), ("USR1", "SIGUSR1"), ("USR2", "SIGUSR2")] {
+        let place = Place::new();
+        let child = running(&place);
+        // The system repeats it.
+        let twice = format!("pkill -{signal} -P {0}; pkill -{signal} -P {0}", child.id());
+        place.command("sh").args(["-c", &twice]).status().unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{}", told(&output));
+        assert!(
+            stderr(&output).contains(why) && stderr(&output).contains("stopping after this iteration"),
+            "{}",
+            told(&output)
+        );
+        assert_eq!(lines(&place.path("r.jsonl")).last().unwrap()["status"], "interrupted", "{}", told(&output));
+    }
+}
+
 #[test]
 fn a_recording_from_the_future_is_pointed_out() {
     let place = Place::new();
@@ -303,6 +323,43 @@ fn a_recording_from_the_future_is_pointed_out() {
     let output = harness(&place, &["report", "--with", "csv"]);
     let said = format!("warning: the latest recording, {}, says that it was started at 2999-", future.display());
     assert!(output.status.success() && stderr(&output).contains(&said), "{}", told(&output));
+}
+
+/// A link in a folder that came from somewhere is not followed, and neither is it silent.
+#[cfg(unix)]
+#[test]
+fn a_link_among_the_recordings_is_told_of() {
+    let place = Place::new();
+    let run = ["run", "--backend", "simulated", "--quick", "--quiet", "--report", "csv=/dev/null"];
+    assert!(harness(&place, &run).status.success());
+    let made = place.recordings().remove(0);
+    std::os::unix::fs::symlink("/etc/passwd", made.with_file_name("li\nnk.jsonl")).unwrap();
+    let output = harness(&place, &["recordings"]);
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(stderr(&output).contains(r"li\u{a}nk.jsonl is a link; name it to have it read"), "{}", told(&output));
+    assert_eq!(stdout(&output).lines().count(), 1, "{}", told(&output));
+}
+
+/// What goes while a sweep is at work.
+#[test]
+fn a_sweep_says_what_went_meanwhile() {
+    let sweep = "run --backend simulated --quick --simulate real-time=true --sweep max-new-tokens=20,40 --recording sw";
+    for (gone, made, code) in [("sweep.json", None, 0), ("sweep.svg", Some("sweep.svg"), 1)] {
+        let place = Place::new();
+        let child =
+            place.command(BINARY).args(sweep.split(' ')).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        while !place.path("sw/max-new-tokens=20.jsonl").exists() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        match made {
+            None => std::fs::remove_file(place.path("sw").join(gone)).unwrap(),
+            Some(folder) => std::fs::create_dir(place.path("sw").join(folder)).unwrap(),
+        }
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", told(&output));
+        assert!(stderr(&output).contains(gone), "{}", told(&output));
+        assert!(place.path("sw/sweep.json").is_file(), "{}", told(&output));
+    }
 }
 
 /// What a sweep finds in its folder and what it leaves there is looked at.

@@ -100,7 +100,7 @@ impl Baselines {
     /// Names and files, by name.
     pub(crate) fn list(&self) -> Result<Vec<(String, PathBuf)>, Failure> {
         let named = |path: PathBuf| Some((path.file_stem()?.to_str()?.to_owned(), path));
-        let mut found: Vec<_> = places::list(self.folder()?)?.into_iter().filter_map(named).collect();
+        let mut found: Vec<_> = places::list(self.folder()?)?.files.into_iter().filter_map(named).collect();
         found.retain(|(name, _)| valid(name));
         found.sort();
         Ok(found)

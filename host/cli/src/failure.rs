@@ -68,14 +68,14 @@ impl Failure {
         }
     }
 
-    /// What it says, if anything.
-    pub(crate) fn message(&self) -> Option<&str> {
+    /// What it says.
+    pub(crate) fn message(&self) -> &str {
         match self {
             Self::Failed(message)
             | Self::Usage(message)
             | Self::Regression(message)
             | Self::Incomparable(message)
-            | Self::Interrupted(message) => Some(message),
+            | Self::Interrupted(message) => message,
         }
     }
 

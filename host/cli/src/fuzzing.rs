@@ -13,7 +13,7 @@ use crate::units;
 pub fn run(arguments: &[&str]) -> Result<usize, String> {
     let arguments = Arguments::try_parse_from(["harness", "run"].iter().chain(arguments)).map_err(|e| e.to_string())?;
     let Command::Run(run) = arguments.command else { return Err("it is another command".into()) };
-    let said = |failure: crate::failure::Failure| failure.message().unwrap_or_default().to_owned();
+    let said = |failure: crate::failure::Failure| failure.message().to_owned();
     let settings = RunSettings::resolve(*run).map_err(said)?;
     settings.report_sets.of(&settings.reports).map_err(said)?;
     Ok(sweep::points(&settings.sweep).map_err(said)?.len())

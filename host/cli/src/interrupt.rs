@@ -41,9 +41,13 @@ pub(crate) fn watch() -> Result<StopFlag, Failure> {
             exit::at_once(130);
         }
         set.set();
-        tell("\nstopping after this iteration; once more to stop at once");
+        match signals::why_over() {
+            Some(why) => tell(&format!("{why}: stopping after this iteration")),
+            None => tell("\nstopping after this iteration; once more to stop at once"),
+        }
     })
     .map_err(|error| Failure::failed(format!("can't watch for Ctrl-C: {error}")))?;
+    signals::take_time_limits();
     signals::keep_ignored();
     if std::env::var_os(TIED).is_some() {
         let set = stop.clone();

@@ -57,30 +57,40 @@ fn base(named: Option<PathBuf>, home: Option<PathBuf>, fallback: &str) -> Option
     named.filter(absolute).or_else(|| Some(home.filter(absolute)?.join(fallback)))
 }
 
-/// The recordings in a folder, newest first. A folder that isn't there has none.
-pub(crate) fn list(folder: &Path) -> Result<Vec<PathBuf>, RecordingError> {
+/// What has a recording's name in a folder.
+#[derive(Default)]
+pub(crate) struct Listed {
+    /// The newest first.
+    pub(crate) files: Vec<PathBuf>,
+    /// A link in a folder that came from somewhere leads to what is not the folder's.
+    pub(crate) links: Vec<PathBuf>,
+}
+
+/// What has a recording's name in a folder. In one that isn't there is nothing.
+pub(crate) fn list(folder: &Path) -> Result<Listed, RecordingError> {
     let failed = |error| RecordingError::Read { path: folder.to_owned(), source: Fault::System(error) };
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Listed::default()),
         Err(error) => return Err(failed(error)),
     };
     let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
+    let mut links = Vec::new();
     for entry in entries {
         let entry = entry.map_err(failed)?;
         let path = entry.path();
         if path.extension().is_some_and(|extension| extension == "jsonl") {
             // A file that vanishes between the two calls is simply not there.
             let Ok(metadata) = entry.metadata() else { continue };
-            // A link in a folder that came from somewhere leads to what is not the folder's.
-            if metadata.is_symlink() {
-                continue;
+            match metadata.is_symlink() {
+                true => links.push(path),
+                false => found.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), path)),
             }
-            found.push((metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH), path));
         }
     }
     found.sort_by(|a, b| b.cmp(a));
-    Ok(found.into_iter().map(|(_, path)| path).collect())
+    links.sort();
+    Ok(Listed { files: found.into_iter().map(|(_, path)| path).collect(), links })
 }
 
 #[cfg(test)]

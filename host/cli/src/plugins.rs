@@ -40,7 +40,7 @@ pub(crate) fn sandbox(limits: LoadLimits, screen: &Screen) -> Result<Sandbox, Fa
     // What lies there is run, so it must be this user's alone.
     let cache = cache.and_then(|folder| match private_folder(&folder) {
         Ok(()) => Ok(folder),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(format!("{error}; XDG_CACHE_HOME names another folder above it")),
     });
     if let Err(reason) = &cache {
         SAID.call_once(|| screen.say(&format!("plugins are compiled each time: {reason}")));

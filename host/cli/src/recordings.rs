@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use harness_core::Recording;
+use harness_core::text::visible_line;
 
 use crate::failure::Failure;
 use crate::log::tell;
@@ -15,12 +16,18 @@ const MOST_NAMED: usize = 5;
 pub(crate) fn of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     let mut none = Vec::new();
-    for path in places::list(folder)? {
+    let places::Listed { files, links } = places::list(folder)?;
+    for path in files {
         match Recording::read_facts(&path) {
             Ok(facts) => found.push((facts.get("start").and_then(|start| start.parse::<jiff::Timestamp>().ok()), path)),
-            Err(error) => none.push(error),
+            Err(error) => none.push(error.what()),
         }
     }
+    none.extend(
+        links
+            .iter()
+            .map(|link| format!("{} is a link; name it to have it read", visible_line(&link.display().to_string()))),
+    );
     // Of those without a start, the newest file is first, behind all others.
     found.sort_by_key(|(start, _)| std::cmp::Reverse(*start));
     for error in none.iter().take(MOST_NAMED) {

@@ -3,10 +3,25 @@
 
 #[cfg(unix)]
 use std::sync::OnceLock;
+#[cfg(unix)]
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Those that end a test after its iteration.
 #[cfg(unix)]
-const ENDING: [libc::c_int; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
+const ENDING: [libc::c_int; 6] =
+    [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGXCPU, libc::SIGUSR1, libc::SIGUSR2];
+
+/// Those of them by which a system or a scheduler says that time is over, and that would end the process at once.
+#[cfg(unix)]
+const TIME_IS_OVER: [(libc::c_int, &str); 3] = [
+    (libc::SIGXCPU, "the limit on processor time is reached (SIGXCPU; ulimit -t)"),
+    (libc::SIGUSR1, "SIGUSR1 came, which schedulers send before they end a job"),
+    (libc::SIGUSR2, "SIGUSR2 came, which schedulers send before they end a job"),
+];
+
+/// The one that came; 0 where none did.
+#[cfg(unix)]
+static OVER: AtomicI32 = AtomicI32::new(0);
 
 /// Of these, what was ignored at the start, as by `nohup` or of a job that a script put into the background.
 #[cfg(unix)]
@@ -24,6 +39,35 @@ pub(crate) fn settle() {
             libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         }
     }
+}
+
+/// Takes the signals by which a system or a scheduler says that time is over as the one that asks a process to end.
+pub(crate) fn take_time_limits() {
+    #[cfg(unix)]
+    for (signal, _) in TIME_IS_OVER {
+        // SAFETY: the handler keeps to what may be done in one: an atomic exchange, and a signal to this process.
+        unsafe { libc::signal(signal, time_is_over as *const () as libc::sighandler_t) };
+    }
+}
+
+#[cfg(unix)]
+extern "C" fn time_is_over(signal: libc::c_int) {
+    // The system repeats SIGXCPU each second, which is no second wish to end.
+    if OVER.swap(signal, Ordering::Relaxed) == 0 {
+        // SAFETY: both may be called in a handler.
+        unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+    }
+}
+
+/// Why time is over, where the system or a scheduler said so.
+pub(crate) fn why_over() -> Option<&'static str> {
+    #[cfg(unix)]
+    {
+        let came = OVER.load(Ordering::Relaxed);
+        TIME_IS_OVER.iter().find(|(signal, _)| *signal == came).map(|(_, why)| *why)
+    }
+    #[cfg(not(unix))]
+    None
 }
 
 /// Once all of them have a handler: what was ignored stays so.

@@ -22,6 +22,7 @@ use crate::input::{self, Fault, InputError};
 use crate::metric::{self, Reading};
 use crate::run::Run;
 use crate::statistics::{differs, mean};
+use crate::text::visible_line;
 pub use recorder::{Ended, Kept, Recorder};
 
 /// The schema this version writes and reads.
@@ -36,7 +37,7 @@ pub type Facts = IndexMap<String, String>;
 pub enum Status {
     /// The workload returned its summary.
     Complete,
-    /// There is no last line: the process was killed.
+    /// There is no last line, as the process was killed; or it tells of other runs than there are.
     Unfinished,
     /// The user ended it.
     Interrupted,
@@ -76,6 +77,9 @@ struct End {
     message: Option<String>,
     /// When, in RFC 3339.
     time: String,
+    /// How many were recorded; recordings of before 0.2.0 don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    runs: Option<usize>,
     #[serde(default)]
     summary: Vec<Reading>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -95,7 +99,11 @@ pub fn freeing(error: &std::io::Error) -> &'static str {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// The file can't be made or written.
-    #[error("can't write the recording {path}: {source}; {}give another place with --recording", freeing(source))]
+    #[error(
+        "can't write the recording {}: {source}; {}give another place with --recording",
+        line(path),
+        freeing(source)
+    )]
     Write {
         /// Where.
         path: PathBuf,
@@ -104,14 +112,15 @@ pub enum RecordingError {
     },
     /// There is something of that name.
     #[error(
-        "{path} is there already, and a recording replaces nothing; give another name with --recording, or move it away"
+        "{} is there already, and a recording replaces nothing; give another name with --recording, or move it away",
+        line(path)
     )]
     Exists {
         /// Where.
         path: PathBuf,
     },
     /// The file can't be read.
-    #[error("can't read the recording {path}: {source}; `harness recordings` lists those there are")]
+    #[error("can't read the recording {}: {source}; {LISTED}", line(path))]
     Read {
         /// Where.
         path: PathBuf,
@@ -122,7 +131,7 @@ pub enum RecordingError {
     #[error("{0}")]
     Full(String),
     /// The file is no recording.
-    #[error("{path} is no recording: line {line}: {what}; `harness recordings` lists those there are")]
+    #[error("{} is no recording: line {line}: {what}; {LISTED}", self::line(path))]
     Malformed {
         /// Where.
         path: PathBuf,
@@ -133,7 +142,9 @@ pub enum RecordingError {
     },
     /// The file is a recording of another version.
     #[error(
-        "{path} has the schema '{found}', and this harness reads '{SCHEMA}'; use the harness version that wrote it, or a newer one"
+        "{} has the schema '{}', and this harness reads '{SCHEMA}'; use the harness version that wrote it, or a newer one",
+        line(path),
+        visible_line(found)
     )]
     Schema {
         /// Where.
@@ -141,6 +152,22 @@ pub enum RecordingError {
         /// The file's schema.
         found: String,
     },
+}
+
+/// What to do where a file can't be read.
+const LISTED: &str = "`harness recordings` lists those there are";
+
+/// A path in one line, whatever its name has in it.
+fn line(path: &Path) -> String {
+    visible_line(&path.display().to_string()).into_owned()
+}
+
+impl RecordingError {
+    /// What is wrong, without what to do: for who is listing them.
+    pub fn what(&self) -> String {
+        let said = self.to_string();
+        said.strip_suffix(LISTED).and_then(|said| said.strip_suffix("; ")).map(str::to_owned).unwrap_or(said)
+    }
 }
 
 /// A recording as read back.
@@ -331,6 +358,48 @@ pub(crate) mod tests {
             std::fs::write(&path, &text).unwrap();
             let error = Recording::read(&path).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
+        }
+    }
+
+    /// A line taken out or doubled, as by an editor or a merge.
+    #[test]
+    fn other_runs_than_the_end_tells_of_are_said_and_not_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = recorded(folder.path());
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = whole.lines().collect();
+        let [header, first, second, end] = lines[..] else { panic!("{whole}") };
+        for (runs, there) in [(vec![first], 1), (vec![first, second, second], 3)] {
+            std::fs::write(&path, format!("{header}\n{}\n{end}\n", runs.join("\n"))).unwrap();
+            let recording = Recording::read(&path).unwrap();
+            let said = format!("its end tells of 2 recorded runs, and {there} are there");
+            assert_eq!((recording.status, recording.message), (Status::Unfinished, Some(said.clone())));
+            assert_eq!(recording.notes, [format!("{}: {said}", path.display())]);
+        }
+        // As it was written before the end told of them.
+        std::fs::write(&path, format!("{header}\n{first}\n{}\n", end.replace("\"runs\":2,", ""))).unwrap();
+        assert_eq!(Recording::read(&path).unwrap().status, Status::Complete);
+    }
+
+    #[test]
+    fn what_is_no_text_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("r.jsonl");
+        for (bytes, what) in [
+            (&[0; 512][..], "begins with bytes of zero"),
+            (b"\xef\xbb\xbf{\"type\":\"header\"}", "byte order mark"),
+            (b"\xff\xfe{\0", "UTF-16"),
+            (b"\xfe\xff\0{", "UTF-16"),
+            (b"\x1f\x8b\x08", "gunzip"),
+            (b"\x28\xb5\x2f\xfd\x04", "unzstd"),
+            (b"\xfd7zXZ\0", "unxz"),
+            (b"BZh91AY", "bunzip2"),
+            (b"PK\x03\x04", "unzip"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = Recording::read(&path).unwrap_err().to_string();
+            assert!(error.contains("no recording: line 1") && error.contains(what), "{error}");
+            assert_eq!(error, Recording::read_facts(&path).unwrap_err().to_string());
         }
     }
 

@@ -13,7 +13,7 @@ pub enum FolderError {
         path: PathBuf,
     },
     /// It can't be made or looked at.
-    #[error("the folder {path} can't be used: {source}; name another one")]
+    #[error("the folder {path} can't be used: {source}")]
     Unusable {
         /// Which.
         path: PathBuf,
@@ -21,9 +21,7 @@ pub enum FolderError {
         source: io::Error,
     },
     /// Its owner can change what is in it.
-    #[error(
-        "the folder {path} belongs to another user (number {owner}); name another one, or delete it if that may be"
-    )]
+    #[error("the folder {path} belongs to another user (number {owner}); delete it if that may be")]
     Foreign {
         /// Which: the folder, a link to it, or a folder above it.
         path: PathBuf,
@@ -44,7 +42,7 @@ pub enum FolderError {
     /// Others can put another folder in its place.
     #[error(
         "other users can replace the folder {path}, because they can write into {above} (its mode is {mode:o}); take that from \
-         them (`chmod o-w`, and `g-w` for a group), or name another folder"
+         them (`chmod o-w`, and `g-w` for a group)"
     )]
     Replaceable {
         /// Which.

@@ -1,6 +1,6 @@
 //! `harness compare`.
 
-use harness_core::compare::{Named, Options, THRESHOLD, compare};
+use harness_core::compare::{Comparison, Named, Options, THRESHOLD, compare};
 use harness_core::metric::Direction;
 use harness_core::{Warning, format, private};
 
@@ -16,8 +16,50 @@ use crate::{Outcome, config, deliver, settings};
 /// The most bytes of memory that recordings take that are looked at together, their samples left out.
 pub(super) const MAX_TOGETHER: u64 = 128 << 20;
 
+/// What is compared, and what was found.
+struct Compared {
+    base: Vec<Named>,
+    news: Vec<Vec<Named>>,
+    comparisons: Vec<Comparison>,
+    threshold: f64,
+    paired: bool,
+    gate: Option<Gate>,
+}
+
 impl Compare {
     pub(crate) fn execute(self) -> Outcome {
+        let Compared { base, news, comparisons, threshold, paired, gate } = match self.compared() {
+            Ok(compared) => compared,
+            Err(failure) => {
+                // Other formats have no document to put it in.
+                if self.fail_on_regression.is_some()
+                    && matches!(self.format, CompareFormat::Table | CompareFormat::Markdown)
+                {
+                    deliver::line(&compare_gate::not_compared(&failure))?;
+                }
+                return Err(failure);
+            }
+        };
+        let decision = gate.map(|gate| gate.decide(&base, &news, &comparisons));
+        news.iter().chain([&base]).filter_map(|side| repeated(side)).for_each(|said| tell(&format!("warning: {said}")));
+        let shown = Shown {
+            base: &base,
+            news: &news,
+            comparisons: &comparisons,
+            threshold,
+            paired,
+            decision: decision.as_ref(),
+        };
+        deliver::line(&match self.format {
+            CompareFormat::Table => shown.table(),
+            CompareFormat::Markdown => shown.markdown(),
+            CompareFormat::Json => shown.json(),
+            CompareFormat::Html => shown.page(),
+        })?;
+        decision.map_or(Ok(()), |decision| decision.end(self.format))
+    }
+
+    fn compared(&self) -> Result<Compared, Failure> {
         let recordings = settings::recordings(&config::read(self.config.as_deref())?);
         let baselines = Baselines::new(&recordings);
         let limit = self.fail_on_regression;
@@ -77,33 +119,8 @@ impl Compare {
                 new.path.display()
             ));
         }
-        let comparisons = match compare(&base, &news, &options) {
-            Ok(comparisons) => comparisons,
-            Err(error) => {
-                // Other formats have no document to put it in.
-                if gate.is_some() && matches!(self.format, CompareFormat::Table | CompareFormat::Markdown) {
-                    deliver::line(compare_gate::NOT_COMPARED)?;
-                }
-                return Err(error.into());
-            }
-        };
-        let decision = gate.map(|gate| gate.decide(&base, &news, &comparisons));
-        news.iter().chain([&base]).filter_map(|side| repeated(side)).for_each(|said| tell(&format!("warning: {said}")));
-        let shown = Shown {
-            base: &base,
-            news: &news,
-            comparisons: &comparisons,
-            threshold,
-            paired,
-            decision: decision.as_ref(),
-        };
-        deliver::line(&match self.format {
-            CompareFormat::Table => shown.table(),
-            CompareFormat::Markdown => shown.markdown(),
-            CompareFormat::Json => shown.json(),
-            CompareFormat::Html => shown.page(),
-        })?;
-        decision.map_or(Ok(()), |decision| decision.end(self.format))
+        let comparisons = compare(&base, &news, &options)?;
+        Ok(Compared { base, news, comparisons, threshold, paired, gate })
     }
 
     fn read(&self, baselines: &Baselines) -> Result<(Vec<Named>, Vec<Vec<Named>>), Failure> {

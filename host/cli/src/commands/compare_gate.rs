@@ -15,7 +15,9 @@ use crate::failure::Failure;
 use crate::log::tell;
 
 /// What is said in place of a comparison, where there is none.
-pub(super) const NOT_COMPARED: &str = "FAIL: the recordings can't be compared";
+pub(super) fn not_compared(failure: &Failure) -> String {
+    visible_line(&format!("FAIL: not compared: {}", failure.message().replace('\n', " "))).into_owned()
+}
 
 /// What a change must not be.
 #[derive(Clone, Copy)]
@@ -37,6 +39,7 @@ pub(super) struct Decision {
     ambiguous: Vec<String>,
     uncompared: Vec<String>,
     incomplete: Vec<String>,
+    stood_still: Vec<String>,
     /// What the runs could have found, the least and the most of all figures.
     detectable: Option<String>,
     failure: Option<Failure>,
@@ -72,6 +75,11 @@ impl Gate {
             let runs = plural(named.recording.runs.len(), "finished run");
             format!("{} ({}, {runs})", named.path.display(), named.recording.status.as_str())
         });
+        let stood_still = base.iter().chain(news.iter().flatten()).filter_map(|named| {
+            let runs = named.recording.runs.iter().filter(|run| run.standstill.is_some()).count();
+            let of = plural(named.recording.runs.len(), "run");
+            (runs > 0).then(|| format!("{} stood still in {runs} of {of}", named.path.display()))
+        });
         let rows = || comparisons.iter().flat_map(|comparison| &comparison.rows);
         let mut decision = Decision {
             gate: self,
@@ -80,6 +88,7 @@ impl Gate {
             ambiguous,
             uncompared,
             incomplete: incomplete.collect(),
+            stood_still: stood_still.collect(),
             detectable: detectable(rows()),
             failure: None,
         };
@@ -141,7 +150,7 @@ impl Decision {
     }
 
     fn says(&self) -> String {
-        let said = match self.failure.as_ref().and_then(Failure::message) {
+        let said = match self.failure.as_ref().map(Failure::message) {
             Some(message) => message.to_owned(),
             None => {
                 let mut said = format!(
@@ -157,8 +166,9 @@ impl Decision {
                 said
             }
         };
+        let still = self.stood_still.iter().map(|still| format!("; {still}")).collect::<String>();
         let detectable = self.detectable.iter().map(|range| format!("; detectable: {range}")).collect::<String>();
-        visible_line(&format!("{said}{detectable}")).into_owned()
+        visible_line(&format!("{said}{still}{detectable}")).into_owned()
     }
 
     /// `PASS: …` or `FAIL: …`, in one line.
@@ -186,6 +196,7 @@ impl Decision {
             "ambiguous": self.ambiguous,
             "not_compared": self.uncompared,
             "incomplete": self.incomplete,
+            "stood_still": self.stood_still,
         })
     }
 

@@ -283,7 +283,18 @@ pub(super) fn changed(row: &Row) -> String {
 
 /// A share in percent, of either direction.
 pub(super) fn size(share: f64) -> String {
-    format!("{:.2} %", share * 100.0)
+    match share * 100.0 {
+        percent if percent < MOST_PLAIN => format!("{percent:.2} %"),
+        percent => format!("{} %", exponential(percent)),
+    }
+}
+
+/// From here on a percentage is written with an exponent.
+const MOST_PLAIN: f64 = 1e9;
+
+/// `1.20e12`, or that it is more than a number can be.
+fn exponential(percent: f64) -> String {
+    if percent.is_finite() { format!("{percent:.2e}") } else { "over 1e308".to_owned() }
 }
 
 /// A share as a change in percent.
@@ -298,7 +309,8 @@ pub(super) fn within(interval: Interval) -> String {
 fn bare(change: f64) -> String {
     match change * 100.0 {
         percent if percent.abs() < 0.005 => "0.00".to_owned(),
-        percent => format!("{percent:+.2}"),
+        percent if percent.abs() < MOST_PLAIN => format!("{percent:+.2}"),
+        percent => format!("{}{}", if percent < 0.0 { '-' } else { '+' }, exponential(percent.abs())),
     }
 }
 

@@ -318,7 +318,7 @@ fn end(
         (None, Ok(summary)) => (Status::Complete, summary, None),
         (None, Err(error)) => (Status::Failed, Vec::new(), Some(Failure::from(error))),
     };
-    let message = failure.as_ref().and_then(Failure::message);
+    let message = failure.as_ref().map(Failure::message);
     let message = message
         .map(|text| if settings.private { private::message(text, &named(settings, path)) } else { text.to_owned() });
     (recorder.end(status, message, summary, now::now().to_string()), failure)

@@ -161,7 +161,8 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     deliver::line(&table(&known, settings))?;
     let gone: Vec<String> =
         known.iter().filter(|point| point.is_gone()).map(|point| point.path.display().to_string()).collect();
-    draw(&known, settings, &place, screen);
+    let drawn = draw(&known, settings, &place, screen);
+    let kept = keep(&folder.join(MANIFEST), &manifest, screen);
     screen.say(&format!("recorded in {}", folder.display()));
     if !gone.is_empty() {
         return Err(Failure::failed(format!(
@@ -172,8 +173,36 @@ pub(super) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
         )));
     }
     match failed {
-        0 => Ok(()),
-        failed => Err(Failure::failed(format!("{failed} of {} failed, as it says above", plural(total, "point")))),
+        0 => kept.and(drawn),
+        failed => {
+            [kept, drawn].into_iter().filter_map(Outcome::err).for_each(|failure| failure.print());
+            Err(Failure::failed(format!("{failed} of {} failed, as it says above", plural(total, "point"))))
+        }
+    }
+}
+
+/// Writes what was swept again, where it went meanwhile: without it another sweep could go on with the folder.
+fn keep(path: &Path, manifest: &Value, screen: &Screen) -> Outcome {
+    let there = |text: &str| serde_json::from_str::<Value>(text).is_ok_and(|there| there == *manifest);
+    match input::read_text(path, MAX_MANIFEST) {
+        Ok(text) if there(&text) => return Ok(()),
+        Err(error) if error.is_missing() => {}
+        _ => {
+            return Err(Failure::failed(format!(
+                "something else changed {} meanwhile, so that the sweep can't be gone on with; the recordings beside it are whole",
+                path.display()
+            )));
+        }
+    }
+    match files::create(path, format!("{manifest:#}\n").as_bytes()) {
+        Ok(()) => {
+            screen.warn(&format!("{} was removed meanwhile, and is written again", path.display()));
+            Ok(())
+        }
+        Err(error) => {
+            let told = format!("{} was removed meanwhile, and can't be written again: {error}", path.display());
+            Err(Failure::of_place(error.kind(), told))
+        }
     }
 }
 
@@ -406,10 +435,10 @@ fn figure(recording: &Recording, name: &str, scale: &Scale) -> String {
 }
 
 /// Draws tokens/s over the last axis that has only numbers, a line for each combination of the others.
-fn draw(known: &[Known], settings: &RunSettings, folder: &Destination, screen: &Screen) {
+fn draw(known: &[Known], settings: &RunSettings, folder: &Destination, screen: &Screen) -> Outcome {
     let number = |value: &String| value.parse::<f64>().ok().filter(|number| number.is_finite());
     let numeric = |axis: &Axis| axis.values.len() > 1 && axis.values.iter().all(|value| number(value).is_some());
-    let Some(along) = settings.sweep.iter().rposition(numeric) else { return };
+    let Some(along) = settings.sweep.iter().rposition(numeric) else { return Ok(()) };
     let mut lines: Vec<Line> = Vec::new();
     for point in known {
         let Some((_, value)) = point.point.0.get(along) else { continue };
@@ -432,14 +461,19 @@ fn draw(known: &[Known], settings: &RunSettings, folder: &Destination, screen: &
     let chart = folder.join(CHART);
     let path = chart.path();
     let written = match (Chart { title: &title, x, y: "tokens/s", lines }).svg() {
-        Ok(None) => return,
+        Ok(None) => return Ok(()),
         Ok(Some(svg)) => chart.put(svg.as_bytes()).map_err(|error| error.to_string()),
         Err(error) => Err(error),
     };
     match written {
-        Ok(()) => screen.say(&format!("drawn in {}", path.display())),
-        // The recordings and the table are there all the same.
-        Err(error) => screen.warn(&format!("no chart could be drawn in {}: {error}", path.display())),
+        Ok(()) => {
+            screen.say(&format!("drawn in {}", path.display()));
+            Ok(())
+        }
+        Err(error) => Err(Failure::failed(format!(
+            "no chart could be drawn in {}: {error}; the recordings beside it are whole",
+            path.display()
+        ))),
     }
 }
 

@@ -12,6 +12,25 @@ const MOST_SHOWN: usize = 30;
 /// What is wrong with a line that ends too early.
 pub(super) const CUT: &str = "the line ends in the middle; only the last line of a recording may, and not its first";
 
+/// What begins so is no text in UTF-8, whatever it is called.
+const NO_TEXT: [(&[u8], &str); 9] = [
+    (b"\0", "the file begins with bytes of zero, and has nothing that can be read"),
+    (b"\xef\xbb\xbf", "the file begins with a byte order mark; save it as UTF-8 without one"),
+    (b"\xff\xfe", UTF_16),
+    (b"\xfe\xff", UTF_16),
+    (b"\x1f\x8b", "the file is compressed by gzip; unpack it first (gunzip)"),
+    (b"\x28\xb5\x2f\xfd", "the file is compressed by zstd; unpack it first (unzstd)"),
+    (b"\xfd7zXZ", "the file is compressed by xz; unpack it first (unxz)"),
+    (b"BZh", "the file is compressed by bzip2; unpack it first (bunzip2)"),
+    (b"PK\x03\x04", "the file is a zip archive; unpack it first (unzip)"),
+];
+const UTF_16: &str = "the file is text in UTF-16, and a recording is in UTF-8; convert it (iconv -f UTF-16 -t UTF-8)";
+
+/// What the file is in place of a recording, where its first bytes tell.
+pub(super) fn no_text(start: &[u8]) -> Option<&'static str> {
+    NO_TEXT.iter().find(|(begins, _)| start.starts_with(begins)).map(|(_, what)| *what)
+}
+
 /// Says what `error` means for the line of which it was made; of a very long one there are no bytes.
 pub(super) fn describe(line: Option<&[u8]>, error: &Error) -> String {
     let what = error.to_string();

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::extent::Extent;
-use super::{End, Facts, Recording, RecordingError, SCHEMA, malformed};
+use super::{End, Facts, Recording, RecordingError, SCHEMA, Status, line, malformed};
 use crate::format::{count, plural};
 use crate::input::Fault;
 use crate::run::Run;
@@ -21,6 +21,9 @@ const MAX_DESCRIBED: u64 = 1 << 20;
 const MAX_FACTS: usize = 10_000;
 /// The most readings of a summary; a plugin may return fewer.
 const MAX_READINGS: usize = 10_000;
+
+/// The most that a figure may be, of either sign: of what is larger a fourth power, which statistics take, is no number.
+const MAX_FIGURE: f64 = 1e60;
 
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -65,7 +68,8 @@ pub(super) fn parse(path: &Path, source: impl BufRead + Seek) -> Result<Recordin
     let mut lines = Lines::new(source);
     let mut number = 1;
     let mut recording = lines.recording(&mut number).map_err(|refused| refused.of(path, number))?;
-    recording.notes = lines.left_out.notes(path, recording.runs.len());
+    let notes = lines.left_out.notes(recording.runs.len()).into_iter().chain(lines.lacks.take());
+    recording.notes = notes.map(|note| format!("{}: {note}", line(path))).collect();
     Ok(recording)
 }
 
@@ -85,18 +89,15 @@ struct LeftOut {
 }
 
 impl LeftOut {
-    fn notes(self, path: &Path, runs: usize) -> Vec<String> {
-        let path = path.display();
+    fn notes(self, runs: usize) -> Vec<String> {
         let before = plural(runs, "run");
-        let cut = self
-            .cut
-            .map(|line| format!("{path}: line {line} ends in the middle and is left out; before it is {before}"));
+        let cut = self.cut.map(|line| format!("line {line} ends in the middle and is left out; before it is {before}"));
         let blank = (self.blank_lines > 0).then(|| match self.blank_lines {
-            1 => format!("{path}: a blank line is left out"),
-            lines => format!("{path}: {} blank lines are left out", count(lines as u64)),
+            1 => "a blank line is left out".to_owned(),
+            lines => format!("{} blank lines are left out", count(lines as u64)),
         });
         let zeros = (self.zeros > 0)
-            .then(|| format!("{path}: at the end, {} of zero are left out", plural(self.zeros as usize, "byte")));
+            .then(|| format!("at the end, {} of zero are left out", plural(self.zeros as usize, "byte")));
         [cut, blank, zeros].into_iter().flatten().collect()
     }
 }
@@ -139,12 +140,15 @@ struct Lines<R> {
     /// Whether the present line was read to its end.
     ended: bool,
     left_out: LeftOut,
+    /// What the end tells of and is not there.
+    lacks: Option<String>,
 }
 
 impl<R: BufRead + Seek> Lines<R> {
     fn new(source: R) -> Self {
         let extent = Extent::default();
-        Self { source, extent, before: extent, start: 0, read: 0, ready: 0, ended: false, left_out: LeftOut::default() }
+        let left_out = LeftOut::default();
+        Self { source, extent, before: extent, start: 0, read: 0, ready: 0, ended: false, left_out, lacks: None }
     }
 
     /// `number` is that of the present line.
@@ -170,10 +174,19 @@ impl<R: BufRead + Seek> Lines<R> {
                     Ok(())
                 }
                 Kind::End => {
-                    let End { status, message, summary, plugin_cost, time: _ } = self.line()?;
+                    let End { status, message, runs, summary, plugin_cost, time: _ } = self.line()?;
                     at_most(MAX_READINGS, summary.len(), "readings").map_err(Why::Malformed)?;
                     (recording.status, recording.message) = (status, message);
                     (recording.summary, recording.plugin_cost) = (summary, plugin_cost);
+                    let there = recording.runs.len();
+                    if let Some(recorded) = runs.filter(|recorded| *recorded != there) {
+                        let lacks =
+                            format!("its end tells of {}, and {there} are there", plural(recorded, "recorded run"));
+                        if status == Status::Complete {
+                            (recording.status, recording.message) = (Status::Unfinished, Some(lacks.clone()));
+                        }
+                        self.lacks = Some(lacks);
+                    }
                     end = Some(*number);
                     Ok(())
                 }
@@ -194,6 +207,9 @@ impl<R: BufRead + Seek> Lines<R> {
     fn facts(&mut self) -> Result<Facts, Refused> {
         if self.is_over()? {
             return Err(Why::Malformed("the file is empty".into()).into());
+        }
+        if let Some(what) = malformed::no_text(self.source.fill_buf().map_err(Why::Read)?) {
+            return Err(Why::Malformed(what.into()).into());
         }
         let AnyHeader { schema } = self.line()?;
         if schema != SCHEMA {
@@ -387,6 +403,14 @@ fn check(run: &Run) -> Result<(), String> {
             plural(series.values.len(), "sample"),
             plural(series.times.len(), "time")
         )),
+        None => Ok(()),
+    }?;
+    let samples =
+        run.samples.iter().flat_map(|(metric, series)| series.values.iter().map(move |value| (metric, value)));
+    match run.values.iter().chain(samples).find(|(_, value)| value.abs() > MAX_FIGURE) {
+        Some((metric, value)) => {
+            Err(format!("{metric} is {value:e}, and no figure of a recording is beyond {MAX_FIGURE:e}"))
+        }
         None => Ok(()),
     }
 }

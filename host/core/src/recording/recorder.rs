@@ -167,7 +167,8 @@ impl Recorder {
             self.recording.audit(reading);
         }
         let plugin_cost = self.recording.plugin_cost;
-        let end = End { status, message: message.clone(), time, summary: summary.clone(), plugin_cost };
+        let runs = Some(self.recording.runs.len());
+        let end = End { status, message: message.clone(), time, runs, summary: summary.clone(), plugin_cost };
         // Also where a run could not be written: this line is short, and says why.
         let written = write(self.sink.as_mut(), &Line::End(&end));
         let kept = match self.sink.take() {
