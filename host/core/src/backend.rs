@@ -181,3 +181,54 @@ pub enum BackendError {
     #[error("the device failed: {0}")]
     DeviceLost(String),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sequence_ends_with_its_number_or_with_the_text() {
+        let request = TokenRequest {
+            prompt: vec![1],
+            max_new_tokens: 3,
+            stop_tokens: StopTokens::new([9]).unwrap(),
+            sampling: None,
+        };
+        for (tokens, last, finish) in [
+            (&[5, 6, 7][..], &[false, false, true][..], Finish::Length),
+            (&[5, 9], &[false, true], Finish::EndOfText),
+            (&[5, 6, 9], &[false, false, true], Finish::EndOfText),
+        ] {
+            let mut served = Served { sequences: vec![Sequence::default()], ..Served::default() };
+            let sequence = &mut served.sequences[0];
+            assert_eq!(tokens.iter().map(|&token| sequence.push(token, &request)).collect::<Vec<_>>(), last);
+            assert_eq!((&sequence.tokens[..], sequence.finish), (tokens, finish));
+            // Nothing of it is in the next call's answer.
+            (served.token_times, served.device_time) = (vec![Duration::ZERO], Some(Duration::ZERO));
+            served.reset(2);
+            assert_eq!(served.sequences, [Sequence::default(), Sequence::default()]);
+            assert!(served.token_times.is_empty() && served.device_time.is_none());
+        }
+    }
+
+    #[test]
+    fn facts_of_a_model_are_told_apart() {
+        let of = |weights: &str| ModelInfo {
+            name: String::new(),
+            backend: String::new(),
+            device: String::new(),
+            dtype: String::new(),
+            weights: weights.into(),
+            parameters: 0,
+            layers: 0,
+            heads: 0,
+            width: 0,
+            vocabulary: 0,
+            context: 0,
+            stop_tokens: StopTokens::NONE,
+            token_times: TokenTimes::Host,
+        };
+        assert!(of("synthetic:7").synthetic() && !of("sha256:00").synthetic());
+        assert_eq!([TokenTimes::Host, TokenTimes::Device].map(TokenTimes::as_str), ["host", "device"]);
+    }
+}
