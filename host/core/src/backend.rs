@@ -183,8 +183,26 @@ pub enum BackendError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    pub(crate) fn info() -> ModelInfo {
+        ModelInfo {
+            name: "played".into(),
+            backend: "played".into(),
+            device: "virtual".into(),
+            dtype: "f32".into(),
+            weights: "synthetic:1".into(),
+            parameters: 1,
+            layers: 1,
+            heads: 1,
+            width: 1,
+            vocabulary: 256,
+            context: 100,
+            stop_tokens: StopTokens::NONE,
+            token_times: TokenTimes::Host,
+        }
+    }
 
     #[test]
     fn a_sequence_ends_with_its_number_or_with_the_text() {
@@ -213,21 +231,7 @@ mod tests {
 
     #[test]
     fn facts_of_a_model_are_told_apart() {
-        let of = |weights: &str| ModelInfo {
-            name: String::new(),
-            backend: String::new(),
-            device: String::new(),
-            dtype: String::new(),
-            weights: weights.into(),
-            parameters: 0,
-            layers: 0,
-            heads: 0,
-            width: 0,
-            vocabulary: 0,
-            context: 0,
-            stop_tokens: StopTokens::NONE,
-            token_times: TokenTimes::Host,
-        };
+        let of = |weights: &str| ModelInfo { weights: weights.into(), ..info() };
         assert!(of("synthetic:7").synthetic() && !of("sha256:00").synthetic());
         assert_eq!([TokenTimes::Host, TokenTimes::Device].map(TokenTimes::as_str), ["host", "device"]);
     }
