@@ -181,3 +181,58 @@ pub enum BackendError {
     #[error("the device failed: {0}")]
     DeviceLost(String),
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn info() -> ModelInfo {
+        ModelInfo {
+            name: "played".into(),
+            backend: "played".into(),
+            device: "virtual".into(),
+            dtype: "f32".into(),
+            weights: "synthetic:1".into(),
+            parameters: 1,
+            layers: 1,
+            heads: 1,
+            width: 1,
+            vocabulary: 256,
+            context: 100,
+            stop_tokens: StopTokens::NONE,
+            token_times: TokenTimes::Host,
+        }
+    }
+
+    #[test]
+    fn a_sequence_ends_with_its_number_or_with_the_text() {
+        let request = TokenRequest {
+            prompt: vec![1],
+            max_new_tokens: 3,
+            stop_tokens: StopTokens::new([9]).unwrap(),
+            sampling: None,
+        };
+        for (tokens, last, finish) in [
+            (&[5, 6, 7][..], &[false, false, true][..], Finish::Length),
+            (&[5, 9], &[false, true], Finish::EndOfText),
+            (&[5, 6, 9], &[false, false, true], Finish::EndOfText),
+        ] {
+            let mut served = Served { sequences: vec![Sequence::default()], ..Served::default() };
+            let sequence = &mut served.sequences[0];
+            assert_eq!(tokens.iter().map(|&token| sequence.push(token, &request)).collect::<Vec<_>>(), last);
+            assert_eq!((&sequence.tokens[..], sequence.finish), (tokens, finish));
+            // Nothing of it is in the next call's answer.
+            (served.token_times, served.device_time) = (vec![Duration::ZERO], Some(Duration::ZERO));
+            served.reset(2);
+            assert_eq!(served.sequences, [Sequence::default(), Sequence::default()]);
+            assert!(served.token_times.is_empty() && served.device_time.is_none());
+        }
+    }
+
+    #[test]
+    fn facts_of_a_model_are_told_apart() {
+        let of = |weights: &str| ModelInfo { weights: weights.into(), ..info() };
+        assert!(of("synthetic:7").synthetic() && !of("sha256:00").synthetic());
+        assert_eq!([TokenTimes::Host, TokenTimes::Device].map(TokenTimes::as_str), ["host", "device"]);
+    }
+}

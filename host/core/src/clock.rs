@@ -53,3 +53,21 @@ impl Clock for VirtualClock {
         Duration::from_nanos(self.nanoseconds.load(Ordering::Relaxed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_clock_goes_on_and_the_other_is_moved() {
+        let (wall, by) = (WallClock::default(), Duration::from_millis(2));
+        let before = wall.now();
+        std::thread::sleep(by);
+        assert!(wall.now() - before >= by);
+        let moved = VirtualClock::default();
+        assert_eq!(moved.now(), Duration::ZERO);
+        moved.advance(by);
+        moved.advance(by);
+        assert_eq!(moved.now(), 2 * by);
+    }
+}

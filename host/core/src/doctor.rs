@@ -490,4 +490,51 @@ mod tests {
         assert!(of_machine(&quiet).iter().all(|check| check.verdict == Verdict::Pass));
         assert_eq!(of_machine(&MachineHealth { cpu_busy: None, ..quiet }).len(), 3);
     }
+
+    #[test]
+    fn the_machine_is_busy_from_a_quarter_of_its_cores_on_and_half_a_core() {
+        for (busy, cores, verdict) in [
+            (0.5, 1.0, Verdict::Pass),
+            (0.6, 1.0, Verdict::Warning),
+            (2.0, 8.0, Verdict::Pass),
+            (2.1, 8.0, Verdict::Warning),
+            (20.0, 128.0, Verdict::Pass),
+        ] {
+            let machine = MachineHealth {
+                cpu_busy: Some(Ok((busy, cores))),
+                on_battery: Ok(false),
+                virtual_machine: Ok(None),
+                debug_build: false,
+            };
+            assert_eq!(of_machine(&machine)[0].verdict, verdict, "{busy} of {cores}");
+        }
+    }
+
+    #[test]
+    fn a_check_is_a_line_of_what_it_has_to_say() {
+        let machine = MachineHealth {
+            cpu_busy: Some(Err("no /proc".into())),
+            on_battery: Ok(true),
+            virtual_machine: Ok(None),
+            debug_build: false,
+        };
+        let lines: Vec<String> = of_machine(&machine).iter().map(Check::line).collect();
+        assert_eq!(
+            lines,
+            [
+                "cpu-load: no /proc",
+                "power-supply: on battery: clocks are held down to save it; plug it in",
+                "virtual-machine: none",
+                "harness-build: release"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_verdict_is_recorded_as_it_is_printed() {
+        for verdict in [Verdict::Pass, Verdict::Note, Verdict::Warning, Verdict::NotKnown] {
+            let recorded = serde_json::to_value(verdict).unwrap();
+            assert_eq!(recorded.as_str().unwrap().replace('-', " "), verdict.as_str());
+        }
+    }
 }

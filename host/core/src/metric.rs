@@ -347,4 +347,47 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), count);
     }
+
+    #[test]
+    fn a_name_is_short_and_of_few_characters() {
+        let long = "a".repeat(Metric::MAX_NAME);
+        for name in ["a", "a1", "a_b", "z_9_", &long] {
+            assert!(Metric::valid_name(name), "{name}");
+        }
+        for name in ["", "1a", "_a", "A", "aB", "a-b", "a b", "ä", "aä", &format!("{long}a")] {
+            assert!(!Metric::valid_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn definitions_say_of_their_values_what_they_are() {
+        let those = |of: fn(&Definition) -> bool| -> Vec<&str> {
+            METRICS.iter().filter(|metric| of(metric)).map(|metric| metric.name).collect()
+        };
+        let sampled = [
+            "gpu_utilization",
+            "memory_utilization",
+            "gpu_memory_used",
+            "memory_controller_utilization",
+            "power",
+            "temperature",
+            "sm_clock",
+            "memory_clock",
+        ];
+        assert_eq!(those(|metric| metric.metric().sampled), sampled);
+        let totals: Vec<&str> = those(Definition::is_total);
+        let (throttled, others): (Vec<&str>, Vec<&str>) =
+            totals.into_iter().partition(|name| name.starts_with("throttled_time"));
+        assert_eq!((throttled.len(), &others[..]), (6, &["prompt_tokens", "new_tokens", "energy"][..]));
+        assert!(definition("speed").is_none());
+    }
+
+    #[test]
+    fn what_is_not_measured_is_not_for_a_reason() {
+        let latency = Metric { unit: "ms".into(), ..definition("latency").unwrap().metric() };
+        let mut reading = Reading { metric: latency, value: 1.0, host_value: None, unmeasured: true };
+        assert_eq!(reading.why_unmeasured(), "in 'ms', and the metric of that name is in 's'");
+        reading.metric.unit = "s".into();
+        assert_eq!(reading.why_unmeasured(), "which no run recorded");
+    }
 }

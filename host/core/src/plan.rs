@@ -64,3 +64,53 @@ impl Plan {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Prompt;
+
+    fn plan() -> Plan {
+        let request =
+            Request { prompt: Prompt::Synthetic(1), max_new_tokens: 1, stop_at_end_of_text: false, sampling: None };
+        Plan::new("run 1".into(), vec![request])
+    }
+
+    #[test]
+    fn what_can_not_be_served_is_refused_with_what_can() {
+        for served in [
+            plan(),
+            Plan { iterations: 1, warmup: 0, batch: 4096, ..plan() },
+            Plan { time_limit: Some(0.1), ..plan() },
+            Plan { time_limit: Some(f64::MAX), ..plan() },
+        ] {
+            assert_eq!(served.check(), Ok(()), "{served:?}");
+        }
+        let nothing_new = || Request { max_new_tokens: 0, ..plan().requests[0].clone() };
+        let limit = |time_limit| Plan { time_limit: Some(time_limit), ..plan() };
+        for (plan, told) in [
+            (Plan { requests: Vec::new(), ..plan() }, "the plan has no requests; give at least one"),
+            (Plan { iterations: 0, ..plan() }, "the plan has 0 iterations; measure at least 1"),
+            (Plan { batch: 0, ..plan() }, "a batch of 0 can't be served; use 1 to 4096"),
+            (Plan { batch: 4097, ..plan() }, "a batch of 4097 can't be served; use 1 to 4096"),
+            (limit(0.0), "a time limit of 0 s can't be kept; use a finite number over 0"),
+            (limit(-1.0), "a time limit of -1 s can't be kept; use a finite number over 0"),
+            (limit(f64::INFINITY), "a time limit of inf s can't be kept; use a finite number over 0"),
+            (limit(f64::NAN), "a time limit of NaN s can't be kept; use a finite number over 0"),
+            (
+                Plan { requests: vec![plan().requests[0].clone(), nothing_new()], ..plan() },
+                "request 1 asks for 0 new tokens; a measured request generates at least 1",
+            ),
+        ] {
+            assert_eq!(plan.check(), Err(MeasureError::Invalid(format!("run 'run 1': {told}"))));
+        }
+    }
+
+    #[test]
+    fn how_much_a_plan_serves_is_known_or_open() {
+        let (limited, steady) =
+            (Plan { time_limit: Some(1.0), ..plan() }, |most| Plan { warmup_until_steady: Some(most), ..plan() });
+        assert_eq!((plan().most_warmup(), steady(50).most_warmup(), steady(2).most_warmup()), (3, 50, 3));
+        assert_eq!([plan(), limited, steady(50)].map(|plan| plan.is_open()), [false, true, true]);
+    }
+}

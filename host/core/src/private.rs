@@ -79,6 +79,7 @@ pub fn last_component(path: &str) -> String {
 mod tests {
     use super::*;
     use crate::recording::{Recorder, Status};
+    use crate::run::Run;
 
     #[test]
     fn a_recording_without_what_is_private() {
@@ -94,7 +95,15 @@ mod tests {
         let mut ended = Recorder::in_memory(Facts::from(given))
             .end(Status::Failed, Some(message), Vec::new(), String::new())
             .recording;
+        let absent = [("power".to_owned(), "box can't open /dev/nvidia0".to_owned())].into();
+        let label = "mine of /home/me/models/mine/ on box".to_owned();
+        ended.runs.push(Arc::new(Run { label, absent, ..Run::default() }));
         recording(&mut ended);
+        let run = &ended.runs[0];
+        assert_eq!(
+            (run.label.as_str(), run.absent["power"].as_str()),
+            ("mine of mine on this machine", "this machine can't open nvidia0")
+        );
         let left: Vec<(&str, &str)> = ended.facts.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let expected =
             [("start", "2026-01-01T00:00:00Z"), ("model.name", "mine"), ("setting.prompt", "/etc/motd and/or ./x")];
@@ -110,6 +119,8 @@ mod tests {
             ("see '~/x y/z.' and ../a/b", "see 'x y/z.' and b"),
             ("oci://registry.lan/team/mine@sha256:00 was ended", "oci:mine@sha256:00 was ended"),
             ("in /home/me/", "in me"),
+            ("in models/mine/ or models/", "in mine or models"),
+            ("a.b c.d. e/f", "a.b c.d. e/f"),
             ("", ""),
         ] {
             assert_eq!(message(text, &[]), expected, "{text}");
@@ -117,6 +128,9 @@ mod tests {
         let known = ["/home/me/Secret Client/mine.wasm", "/home/me/Secret Client", "box"].map(str::to_owned);
         let text = "/home/me/Secret Client/mine.wasm gave up on box: see /home/me/Secret Client";
         assert_eq!(message(text, &known), "mine.wasm gave up on this machine: see Secret Client");
+        // A name of one letter is in every word.
+        let known = ["b", "", "ox"].map(str::to_owned);
+        assert_eq!(message("b box", &known), "b bthis machine");
     }
 
     #[test]

@@ -145,4 +145,36 @@ mod tests {
         assert_eq!((bandwidth.rate, bandwidth.reads, bandwidth.spread), (2000.0, 3, (2500.0 - 1000.0) / 2000.0));
         assert!(Bandwidth::of(1000, &[], "x").is_none() && Bandwidth::of(1000, &[0.5, 0.0], "x").is_none());
     }
+
+    #[test]
+    fn what_decoding_is_measured_against_is_recorded() {
+        let bandwidth = Bandwidth::of(1000, &[0.5, 0.4, 1.0], "read by a kernel").unwrap();
+        let traffic = Traffic { step: 400, sequence: 10, position: 4 };
+        let facts = Roofline { bandwidth, traffic }.facts();
+        let expected = [
+            ("roofline.bandwidth", "2000"),
+            ("roofline.spread", "0.7500"),
+            ("roofline.method", "read by a kernel, 3 reads of 1000 bytes, median"),
+            ("roofline.step_bytes", "400"),
+            ("roofline.sequence_bytes", "10"),
+            ("roofline.position_bytes", "4"),
+        ];
+        assert_eq!(facts, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn of_times_that_are_none_there_is_no_bandwidth() {
+        for time in [0.0, -0.5, f64::NAN, f64::INFINITY] {
+            assert_eq!(Bandwidth::of(1000, &[0.5, time], "x"), None, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_token_after_the_first_is_one_of_a_step() {
+        let mut steps = Steps::default();
+        steps.note(&[&request(5), &request(8), &request(2)], [4, 2, 0].into_iter());
+        assert_eq!(steps.tokens(), 3 + 1);
+        steps.note(&[&request(5)], [7].into_iter());
+        assert_eq!(steps.tokens(), 4 + 6);
+    }
 }

@@ -349,3 +349,6 @@ fn order(run: &mut Run) {
     }
     run.absent.sort_by(|a, _, b, _| place(a).cmp(&place(b)));
 }
+
+#[cfg(test)]
+mod tests;

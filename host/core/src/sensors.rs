@@ -98,3 +98,28 @@ impl Gpus for NoGpus {
         Err(format!("there is no GPU {index}: this machine's driver lists none"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::{METRICS, Source};
+
+    #[test]
+    fn without_a_gpu_each_sensor_says_why() {
+        let mut none = NoSensors { reason: "the model runs on the CPU".into() };
+        none.start();
+        let log = none.stop();
+        for metric in METRICS {
+            let said = log.absent.get(metric.name).map(String::as_str);
+            assert_eq!(
+                said,
+                (metric.source == Source::Sensor).then_some("the model runs on the CPU"),
+                "{}",
+                metric.name
+            );
+        }
+        assert!(log.values.is_empty() && log.series.is_empty());
+        assert!(NoGpus.devices().is_empty());
+        assert_eq!(NoGpus.read(3).unwrap_err(), "there is no GPU 3: this machine's driver lists none");
+    }
+}

@@ -186,4 +186,79 @@ mod tests {
         let before = vigil.so_far();
         assert_eq!(vigil.since(before), Standstill::default());
     }
+
+    #[test]
+    fn what_happens_again_and_again_is_added_up() {
+        let mut state = State { last: Clocks { monotonic: 0.0, boot: 0.0, real: 0.0 }, sum: Standstill::default() };
+        // Half a second is none yet.
+        let seen = state.look(Clocks { monotonic: 0.0, boot: 0.5, real: 0.0 });
+        assert!(!seen.any(), "{seen:?}");
+        for round in 1..=3 {
+            // 1.9 s late, then 2 s suspended, then half an hour forwards or back.
+            let times = f64::from(round);
+            let set = if round == 2 { 0.0 } else { 1800.0 };
+            let seen = state.look(Clocks { monotonic: 2.0 * times, boot: 0.5 + 4.0 * times, real: 4.0 * times + set });
+            for (found, each) in [(seen.stopped, 1.9), (seen.suspended, 2.0), (seen.clock_jump, 1800.0)] {
+                assert!((found - each * times).abs() < 1e-9, "{seen:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_vigil_tells_what_was_seen_before_and_since() {
+        let all = Standstill { stopped: 8.0, suspended: 6.0, clock_jump: 4.0 };
+        let vigil = Vigil(Arc::new(Mutex::new(State { last: clocks().unwrap(), sum: all })));
+        assert_eq!(vigil.so_far(), all);
+        let since = vigil.since(Standstill { stopped: 2.0, suspended: 2.0, clock_jump: 1.0 });
+        assert_eq!(since, Standstill { stopped: 6.0, suspended: 4.0, clock_jump: 3.0 });
+    }
+
+    #[test]
+    fn somebody_looks_again_and_again_while_it_lives() {
+        fn comes(what: impl Fn() -> bool) -> bool {
+            (0..20_000).any(|_| {
+                std::thread::sleep(Duration::from_millis(1));
+                what()
+            })
+        }
+        let vigil = Vigil::start().unwrap();
+        let looked = || vigil.0.lock().unwrap().last;
+        for _ in 0..2 {
+            let before = looked();
+            assert!(comes(|| looked() != before));
+        }
+        let state = Arc::downgrade(&vigil.0);
+        drop(vigil);
+        assert!(comes(|| state.upgrade().is_none()));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_clocks_are_the_systems() {
+        use rustix::time::{ClockId, clock_gettime};
+        let boot = || {
+            let now = clock_gettime(ClockId::Boottime);
+            Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32).as_secs_f64()
+        };
+        let real = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+        let (boot_before, real_before) = (boot(), real());
+        let found = clocks().unwrap();
+        assert!((boot_before..=boot()).contains(&found.boot), "{found:?}");
+        assert!((real_before..=real()).contains(&found.real), "{found:?}");
+    }
+
+    #[test]
+    fn only_what_there_was_is_recorded() {
+        let stopped = Standstill { stopped: 1.5, ..Standstill::default() };
+        assert_eq!(serde_json::to_string(&stopped).unwrap(), r#"{"stopped":1.5}"#);
+        let all = Standstill { suspended: 2.0, clock_jump: 3.0, ..stopped };
+        let text = r#"{"stopped":1.5,"suspended":2.0,"clock_jump":3.0}"#;
+        assert_eq!(serde_json::to_string(&all).unwrap(), text);
+        for standstill in [stopped, all] {
+            let text = serde_json::to_string(&standstill).unwrap();
+            assert_eq!(serde_json::from_str::<Standstill>(&text).unwrap(), standstill);
+        }
+        let any = |suspended| Standstill { suspended, ..Standstill::default() }.any();
+        assert!(any(2.0) && !any(0.0));
+    }
 }

@@ -248,4 +248,72 @@ mod tests {
         let held = Warning::Throttled(Throttled { runs: 1, of: 3, reasons: vec!["sw_power_cap".into()] });
         assert_eq!(Warning::of(&recording), [held]);
     }
+
+    #[test]
+    fn time_in_which_nothing_ran_is_added_up_over_the_runs() {
+        let mut recording = recording(&[1.0, 1.0, 1.0]);
+        let mut set = |run: usize, standstill: Standstill| {
+            Arc::make_mut(&mut recording.runs[run]).standstill = Some(standstill);
+            Warning::of(&recording)
+        };
+        let time = Standstill { stopped: 1.5, suspended: 60.0, clock_jump: 0.0 };
+        assert_eq!(set(0, time), [Warning::StoodStill { runs: 1, of: 3, time }]);
+        let sum = Standstill { stopped: 3.0, suspended: 120.0, clock_jump: 3600.0 };
+        let warnings = set(2, Standstill { clock_jump: 3600.0, ..time });
+        assert_eq!(warnings, [Warning::StoodStill { runs: 2, of: 3, time: sum }]);
+    }
+
+    #[test]
+    fn a_clock_that_is_held_down_in_several_runs_has_each_reason_once() {
+        let of = |values: &[(&str, f64)]| {
+            let mut run = Run::default();
+            run.values.extend(values.iter().map(|(name, value)| ((*name).to_owned(), *value)));
+            Arc::new(run)
+        };
+        let power =
+            [("throttled_time", 0.5), ("throttled_time_sw_power_cap", 0.5), ("throttled_time_hw_slowdown", 0.0)];
+        let heat = [("throttled_time", 0.1), ("throttled_time_hw_thermal_slowdown", 0.1), ("latency", 1.0)];
+        let runs = [of(&power), of(&[]), of(&heat), of(&power), of(&[("throttled_time", 0.0)])];
+        let throttled = Throttled::of(&runs).unwrap();
+        assert_eq!((throttled.runs, throttled.of), (3, 5));
+        assert_eq!(throttled.why(), " (sw_power_cap, hw_thermal_slowdown)");
+        // Of an older recording or another driver.
+        let unsaid = Throttled::of(&[of(&[("throttled_time", 0.5)])]).unwrap();
+        assert_eq!((unsaid.runs, unsaid.why().as_str()), (1, ""));
+        assert_eq!((Throttled::of(&runs[1..2]), Throttled::of(&runs[4..])), (None, None));
+    }
+
+    #[test]
+    fn each_warning_says_what_to_do() {
+        let slow = |warmup: Option<&str>| Warning::SlowFirstRun { slower: 0.123, warmup: warmup.map(str::to_owned) };
+        let stood = |stopped, suspended, clock_jump| Warning::StoodStill {
+            runs: 1,
+            of: 2,
+            time: Standstill { stopped, suspended, clock_jump },
+        };
+        let held = |reasons: &[&str]| {
+            Warning::Throttled(Throttled {
+                runs: 2,
+                of: 9,
+                reasons: reasons.iter().map(|&reason| reason.into()).collect(),
+            })
+        };
+        for (warning, parts) in [
+            (slow(Some("3")), &["12.3 % over the median", "raise --set warmup (it is 3), or start"][..]),
+            (slow(Some("auto")), &["set a number with --set warmup (it is auto), or start"]),
+            (slow(None), &["let the workload serve more before it measures, or start"]),
+            (stood(3.0, 0.0, 0.0), &["in 1 of 2 runs the process did not run for 3.0 s: their figures"]),
+            (
+                stood(0.0, 60.0, 7.0),
+                &[
+                    "runs the machine was suspended for 60.0 s, the time of day jumped, as when a paused virtual machine goes on, by 7.0 s: ",
+                ],
+            ),
+            (held(&[]), &["in 2 of 9 runs: the figures"]),
+            (held(&["a", "b"]), &["in 2 of 9 runs (a, b): the figures"]),
+        ] {
+            let text = warning.to_string();
+            assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        }
+    }
 }

@@ -442,6 +442,9 @@ fn no_more_is_served_than_the_budget_has() {
     std::thread::sleep(Duration::from_millis(2));
     let message = "the wall time of 0.000000001 s for the whole recording is used up; allow more with --max-time";
     stopped(session.measure(&plan()), message);
+    let mut session = of(Budget { wall_time: Duration::from_nanos(1), ..Budget::default() });
+    std::thread::sleep(Duration::from_millis(2));
+    stopped(session.generate(&request("a", 1)), message);
 
     let mut session = of(Budget { recording: 100, ..Budget::default() });
     let error = session.measure(&plan()).unwrap_err();
@@ -493,9 +496,11 @@ fn a_plan_of_too_many_prompt_tokens_is_refused_before_it_is_served() {
     let script = Script::default();
     let prompts = Arc::clone(&script.prompts);
     let mut session = session(script);
-    let long = request(&"x".repeat(99), 1);
-    // 2^24 tokens, or a few over it.
-    let many = vec![long; (1 << 24) / 99 + 1];
+    // 2^24 tokens, and a request more.
+    let mut many = vec![request(&"x".repeat(64), 1); (1 << 24) / 64];
+    session.measure(&Plan { requests: many.clone(), ..plan() }).unwrap();
+    prompts.lock().unwrap().clear();
+    many.push(request("y", 1));
     let error = session.measure(&Plan { requests: many, ..plan() }).unwrap_err();
     let told = "run 'run 1': its prompts have more than 16777216 tokens together; use fewer or shorter ones";
     assert_eq!(error, MeasureError::Invalid(told.into()));

@@ -68,10 +68,9 @@ fn found(runs: usize, spread: f64, threshold: f64, metrics: &[&str]) -> f64 {
         let side = |side: u64, change: f64| -> Vec<f64> {
             (0..runs as u64).map(|run| (1.0 + spread * noise.normal((trial * 2 + side) * 64 + run)) * change).collect()
         };
-        let (base, new) = (latencies("a", &side(0, 1.0)), latencies("b", &side(1, 1.0 + detectable)));
-        let options = Options { metrics: vec!["latency".into()], threshold, ..Options::default() };
-        // Its level alone, so that a metric beside it can't help it.
-        let row = compare(&base, &[new], &options).unwrap()[0].rows[0].clone();
+        // By itself, so that a metric beside it can't help it.
+        let latency = metric::definition("latency").unwrap().metric();
+        let row = row(latency, None, &side(0, 1.0), &side(1, 1.0 + detectable)).unwrap();
         let level = 0.05 / metrics.len() as f64;
         row.p.unwrap() <= level && row.change.unwrap() > threshold
     });
@@ -123,7 +122,8 @@ fn a_recording_of_too_many_kinds_of_work_is_refused() {
         let of = |batch| Run { batch, ..run(&[("latency", 1.0)]) };
         vec![named("a", &[], (0..count).map(of).collect())]
     };
-    let compared = |count| compare(&kinds(count), &[kinds(count)], &Options::default()).map(|compared| compared.len());
+    let options = Options { metrics: vec!["latency".into()], ..Options::default() };
+    let compared = |count| compare(&kinds(count), &[kinds(count)], &options).map(|compared| compared.len());
     assert_eq!(compared(500), Ok(1));
     assert_eq!(compared(501), Err(Incomparable::TooManyKinds { path: "a".into() }));
 }
