@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use harness_core::{Budget, Facts, NoGpus, NoSensors, Plan, Prompt, Recorder, Request, Session};
+use harness_core::{Budget, Facts, NoGpus, NoSensors, Plan, Prompt, Recorder, Request, Server, Session};
 use harness_engine::{Loaded, SimulatedSettings, load_simulated};
 use harness_sandbox::{Compiler, Limits, NoLog, Sandbox};
 use harness_tests::{HOSTILE, Place};
@@ -28,12 +28,9 @@ fn instant() -> Loaded {
 fn session() -> Session {
     let loaded = instant();
     Session::new(
-        loaded.backend,
-        loaded.tokenizer,
-        loaded.clock,
+        Server::new(loaded.backend, loaded.tokenizer, loaded.clock, 0),
         Box::new(NoSensors { reason: "a benchmark".into() }),
         Recorder::in_memory(Facts::new()),
-        0,
         Budget { iterations: u64::MAX, wall_time: Duration::from_secs(1 << 30), runs: u64::MAX, ..Budget::default() },
     )
 }

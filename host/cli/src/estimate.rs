@@ -6,10 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness_core::{
-    Budget, Facts, Gpus, ModelInfo, NoSensors, Prompt, Recorder, Request, Session, Tokenizer, VirtualClock, Work,
-};
-use harness_engine::{Loaded, Rehearsal};
+use harness_core::{Budget, Facts, Gpus, NoSensors, Prompt, Recorder, Request, Server, Session, VirtualClock, Work};
+use harness_engine::Rehearsal;
 use harness_sandbox::{Limits, NoLog, Plugin, PluginError};
 
 /// What a rehearsal may cost: it is a convenience.
@@ -20,19 +18,16 @@ const MOST_ITERATIONS: u64 = 200_000;
 pub(crate) fn work(
     plugin: &Plugin,
     settings: &[(String, String)],
-    model: &ModelInfo,
-    tokenizer: &Arc<dyn Tokenizer>,
+    server: &Server,
     gpus: &Arc<dyn Gpus>,
-    seed: u64,
     limits: &Limits,
 ) -> Result<Option<Work>, PluginError> {
+    let timeless = Box::new(Rehearsal::new(server.model().clone()));
+    let clock = Arc::new(VirtualClock::default());
     let session = Session::new(
-        Box::new(Rehearsal::new(model.clone())),
-        Arc::clone(tokenizer),
-        Arc::new(VirtualClock::default()),
+        Server::new(timeless, Arc::clone(server.tokenizer()), clock, server.seed()),
         Box::new(NoSensors { reason: "this is a rehearsal".into() }),
         Recorder::in_memory(Facts::new()),
-        seed,
         Budget { iterations: MOST_ITERATIONS, wall_time: MOST_TIME, ..Budget::default() },
     );
     let limits = Limits { call_time: MOST_TIME, guest_time: MOST_TIME, wall_time: MOST_TIME, ..*limits };
@@ -59,7 +54,7 @@ const PACE_TOKENS: u32 = 8;
 
 impl Pace {
     /// Serves one short generation of the work's first prompt length and batch. Also warms the model up.
-    pub(crate) fn measure(loaded: &mut Loaded, work: &Work, seed: u64) -> Option<Self> {
+    pub(crate) fn measure(server: &mut Server, work: &Work) -> Option<Self> {
         let prompt = work.first_prompt?;
         let batch = work.first_batch?;
         let request = Request {
@@ -69,16 +64,13 @@ impl Pace {
             sampling: None,
         };
         // What fits the context with fewer tokens than the pace takes has its pace from fewer.
-        let context = loaded.backend.info().context as usize;
+        let context = server.model().context as usize;
         let room = u32::try_from(context.checked_sub(prompt)?).ok()?.min(PACE_TOKENS);
         let request = Request { max_new_tokens: room, ..request };
-        let request = request.resolve(loaded.backend.info(), &*loaded.tokenizer, seed, 0).ok()?;
-        let mut served = harness_core::Served::default();
-        loaded.backend.reserve(batch as usize, prompt, prompt + room as usize).ok()?;
-        loaded.backend.serve(&vec![&request; batch as usize], &*loaded.clock, &mut served).ok()?;
-        let first = *served.token_times.first()?;
-        let last = *served.token_times.last()?;
-        let steps = u32::try_from(served.token_times.len().saturating_sub(1)).ok().filter(|&steps| steps > 0)?;
+        let request = server.resolve(&request, 0).ok()?;
+        let times = server.time_tokens(&request, batch as usize).ok()?;
+        let (first, last) = (*times.first()?, *times.last()?);
+        let steps = u32::try_from(times.len().saturating_sub(1)).ok().filter(|&steps| steps > 0)?;
         Some(Self { first, step: (last - first) / steps, batch })
     }
 

@@ -9,6 +9,7 @@ use harness_engine::LoadError;
 use harness_registry::RegistryError;
 use harness_sandbox::PluginError;
 
+use crate::advice::Advice;
 use crate::log::tell;
 
 /// Why a command did not do what it was asked.
@@ -121,28 +122,30 @@ impl From<LoadError> for Failure {
 impl From<Incomparable> for Failure {
     fn from(error: Incomparable) -> Self {
         match error {
-            Incomparable::UnknownMetric { .. } | Incomparable::Twice { .. } => Self::usage(error),
+            Incomparable::UnknownMetric { .. } | Incomparable::Twice { .. } => Self::usage(error.advised()),
             Incomparable::NoRuns { .. }
             | Incomparable::TooManyKinds { .. }
             | Incomparable::OtherWork { .. }
             | Incomparable::NotMeasured { .. }
             | Incomparable::Unequal { .. }
             | Incomparable::Unpaired { .. }
-            | Incomparable::NothingInCommon { .. } => Self::Incomparable(error.to_string()),
+            | Incomparable::NothingInCommon { .. } => Self::Incomparable(error.advised()),
         }
     }
 }
 
 impl From<RecordingError> for Failure {
     fn from(error: RecordingError) -> Self {
+        let told = error.advised();
         match error {
-            RecordingError::Write { ref source, .. } => Self::of_place(source.kind(), &error),
-            RecordingError::Read { source: Fault::System(ref source), .. } => Self::of_place(source.kind(), &error),
-            RecordingError::Full(_) => Self::failed(error),
+            RecordingError::Write { source, .. } | RecordingError::Read { source: Fault::System(source), .. } => {
+                Self::of_place(source.kind(), told)
+            }
+            RecordingError::Full(_) => Self::failed(told),
             RecordingError::Exists { .. }
             | RecordingError::Read { .. }
             | RecordingError::Malformed { .. }
-            | RecordingError::Schema { .. } => Self::usage(error),
+            | RecordingError::Schema { .. } => Self::usage(told),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Arguments and `harness.toml` become settings once; a command gets them ready-made. Only this crate prints or exits:
 //! data goes to stdout, everything else to stderr. It is a library so that the fuzz targets reach what it parses; `main.rs` is the binary.
 
+mod advice;
 mod args;
 mod baselines;
 mod chart;

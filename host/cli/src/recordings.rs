@@ -20,7 +20,7 @@ pub(crate) fn of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     for path in files {
         match Recording::read_facts(&path) {
             Ok(facts) => found.push((facts.get("start").and_then(|start| start.parse::<jiff::Timestamp>().ok()), path)),
-            Err(error) => none.push(error.what()),
+            Err(error) => none.push(error.to_string()),
         }
     }
     none.extend(

@@ -14,6 +14,7 @@ use harness_sandbox::{Limits, NoLog, Sandbox};
 
 use crate::facts;
 use crate::failure::Failure;
+use crate::model::Model;
 
 /// A recording to try a report on.
 pub(crate) struct Sample {
@@ -51,17 +52,18 @@ fn record(sandbox: &Sandbox, kind: &Kind) -> Result<Recording, Failure> {
     let description = plugin.describe_workload(&limits)?;
     let set = [("runs", kind.runs), ("iterations", kind.iterations)].map(|(k, v)| (k.to_owned(), v.to_string()));
     let values = description.values(WORKLOAD, &set, false)?;
-    let loaded = load_simulated(&SimulatedSettings { fail_at: kind.fails_at, ..SimulatedSettings::default() }, 0);
+    let simulated = SimulatedSettings { fail_at: kind.fails_at, ..SimulatedSettings::default() };
+    let Model { server, .. } = Model::of(load_simulated(&simulated, 0), 0);
     let gpu = if kind.gpu { gpu_facts() } else { Vec::new() };
     let start = "2026-01-01T00:00:00Z";
-    let facts: Facts = facts::gather(start, 0, loaded.backend.info(), &plugin, &description, &values, gpu);
+    let facts: Facts = facts::gather(start, 0, server.model(), &plugin, &description, &values, gpu);
     let sensors: Box<dyn Sensors> = match kind.gpu {
         true => Box::new(Played { runs: 0 }),
         false => Box::new(NoSensors { reason: "this is a sample without a GPU".into() }),
     };
     let budget = Budget { wall_time: Duration::from_secs(u64::from(u32::MAX)), ..Budget::default() };
     let recorder = Recorder::in_memory(facts);
-    let session = Session::new(loaded.backend, loaded.tokenizer, loaded.clock, sensors, recorder, 0, budget);
+    let session = Session::new(server, sensors, recorder, budget);
     let (session, result) = plugin.run(session, Arc::new(NoGpus), &values, &limits, Arc::new(NoLog));
     let (status, message, summary) = match result {
         Ok(summary) => (Status::Complete, None, summary),

@@ -2,67 +2,11 @@
 
 use std::time::Duration;
 
+use crate::bandwidth::Bandwidth;
 use crate::clock::Clock;
+use crate::error::BackendError;
+use crate::model::ModelInfo;
 use crate::request::{Finish, TokenRequest};
-use crate::roofline::Bandwidth;
-use crate::stop_tokens::StopTokens;
-
-/// What the model is and where it runs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ModelInfo {
-    /// As the user named it.
-    pub name: String,
-    /// `candle`, `fused` or `simulated`.
-    pub backend: String,
-    /// `cpu`, `cuda:0`, `virtual` …
-    pub device: String,
-    /// Of the weights: `f32`, `f16` or `bf16`.
-    pub dtype: String,
-    /// `sha256:…` of the checkpoint, or `synthetic:<seed>`.
-    pub weights: String,
-    /// Number of weights; a tied head counts once.
-    pub parameters: u64,
-    /// Transformer blocks.
-    pub layers: u32,
-    /// Attention heads a block.
-    pub heads: u32,
-    /// Size of the residual stream.
-    pub width: u32,
-    /// Number of token ids.
-    pub vocabulary: u32,
-    /// Most tokens of a sequence.
-    pub context: u32,
-    /// The tokens that end a text.
-    pub stop_tokens: StopTokens,
-    /// How [`Served::token_times`] came about.
-    pub token_times: TokenTimes,
-}
-
-impl ModelInfo {
-    /// Whether the weights are drawn from a seed rather than trained.
-    pub fn synthetic(&self) -> bool {
-        self.weights.starts_with("synthetic:")
-    }
-}
-
-/// Where a backend takes the times of tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenTimes {
-    /// The host saw each token in its own memory.
-    Host,
-    /// All tokens came at the end; the device stamped them.
-    Device,
-}
-
-impl TokenTimes {
-    /// For a recording's facts.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Host => "host",
-            Self::Device => "device",
-        }
-    }
-}
 
 /// One generated sequence.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -168,41 +112,10 @@ pub trait Backend: Send {
     }
 }
 
-/// Why a backend did not serve.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BackendError {
-    /// This backend can't do what was asked.
-    #[error("{0}")]
-    Invalid(String),
-    /// Says how much was needed.
-    #[error("out of memory: {0}")]
-    OutOfMemory(String),
-    /// The device failed; nothing more can be served.
-    #[error("the device failed: {0}")]
-    DeviceLost(String),
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-
-    pub(crate) fn info() -> ModelInfo {
-        ModelInfo {
-            name: "played".into(),
-            backend: "played".into(),
-            device: "virtual".into(),
-            dtype: "f32".into(),
-            weights: "synthetic:1".into(),
-            parameters: 1,
-            layers: 1,
-            heads: 1,
-            width: 1,
-            vocabulary: 256,
-            context: 100,
-            stop_tokens: StopTokens::NONE,
-            token_times: TokenTimes::Host,
-        }
-    }
+    use crate::stop_tokens::StopTokens;
 
     #[test]
     fn a_sequence_ends_with_its_number_or_with_the_text() {
@@ -227,12 +140,5 @@ pub(crate) mod tests {
             assert_eq!(served.sequences, [Sequence::default(), Sequence::default()]);
             assert!(served.token_times.is_empty() && served.device_time.is_none());
         }
-    }
-
-    #[test]
-    fn facts_of_a_model_are_told_apart() {
-        let of = |weights: &str| ModelInfo { weights: weights.into(), ..info() };
-        assert!(of("synthetic:7").synthetic() && !of("sha256:00").synthetic());
-        assert_eq!([TokenTimes::Host, TokenTimes::Device].map(TokenTimes::as_str), ["host", "device"]);
     }
 }

@@ -5,15 +5,19 @@
 //! come in through the traits [`Backend`], [`Sensors`], [`Gpus`] and [`Clock`].
 
 pub mod backend;
+pub mod bandwidth;
 pub mod clock;
 pub mod compare;
+pub mod control;
 mod cost;
 pub mod doctor;
+pub mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod input;
 pub mod metric;
+pub mod model;
 pub mod plan;
 pub mod private;
 pub mod random;
@@ -23,6 +27,7 @@ pub mod roofline;
 pub mod run;
 mod runner;
 pub mod sensors;
+pub mod server;
 pub mod session;
 pub mod stop_tokens;
 pub mod temporaries;
@@ -33,16 +38,21 @@ pub mod warning;
 
 pub use harness_figures::{format, statistics, text};
 
-pub use backend::{Backend, BackendError, Memory, MemoryKind, ModelInfo, Sequence, Served, TokenTimes};
+pub use backend::{Backend, Memory, MemoryKind, Sequence, Served};
+pub use bandwidth::Bandwidth;
 pub use clock::{Clock, VirtualClock, WallClock};
+pub use control::{Budget, Progress, StopFlag};
 pub use cost::PluginCost;
+pub use error::{BackendError, MeasureError, Stop};
 pub use metric::{Direction, Metric, Reading};
+pub use model::{ModelInfo, TokenTimes};
 pub use plan::Plan;
 pub use recording::{Ended, Facts, Kept, Recorder, Recording, Status};
 pub use request::{Finish, Prompt, Request, Sampling, TokenRequest};
 pub use run::{Run, Series};
 pub use sensors::{GpuDevice, GpuState, Gpus, NoGpus, NoSensors, SensorLog, Sensors};
-pub use session::{Budget, Generation, MeasureError, Observer, Progress, Session, StopFlag, Work};
+pub use server::{Generation, Server};
+pub use session::{Observer, Session, Work};
 pub use stop_tokens::StopTokens;
 pub use tokenizer::Tokenizer;
 pub use vigil::{Standstill, Vigil};

@@ -1,7 +1,7 @@
 //! What one measured run serves.
 
+use crate::error::MeasureError;
 use crate::request::Request;
-use crate::session::MeasureError;
 
 /// Requests, and how often and how many at a time they are served.
 #[derive(Clone, Debug, PartialEq)]

@@ -18,6 +18,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::cost::PluginCost;
+use crate::error::Stop;
 use crate::input::{self, Fault, InputError};
 use crate::metric::{self, Reading};
 use crate::run::Run;
@@ -111,16 +112,13 @@ pub enum RecordingError {
         source: std::io::Error,
     },
     /// There is something of that name.
-    #[error(
-        "{} is there already, and a recording replaces nothing; give another name with --recording, or move it away",
-        line(path)
-    )]
+    #[error("{} is there already, and a recording replaces nothing", line(path))]
     Exists {
         /// Where.
         path: PathBuf,
     },
     /// The file can't be read.
-    #[error("can't read the recording {}: {source}; {LISTED}", line(path))]
+    #[error("can't read the recording {}: {source}", line(path))]
     Read {
         /// Where.
         path: PathBuf,
@@ -129,9 +127,9 @@ pub enum RecordingError {
     },
     /// A run is too much for what a recording may be.
     #[error("{0}")]
-    Full(String),
+    Full(Stop),
     /// The file is no recording.
-    #[error("{} is no recording: line {line}: {what}; {LISTED}", self::line(path))]
+    #[error("{} is no recording: line {line}: {what}", self::line(path))]
     Malformed {
         /// Where.
         path: PathBuf,
@@ -141,11 +139,7 @@ pub enum RecordingError {
         what: String,
     },
     /// The file is a recording of another version.
-    #[error(
-        "{} has the schema '{}', and this harness reads '{SCHEMA}'; use the harness version that wrote it, or a newer one",
-        line(path),
-        visible_line(found)
-    )]
+    #[error("{} has the schema '{}', and this harness reads '{SCHEMA}'", line(path), visible_line(found))]
     Schema {
         /// Where.
         path: PathBuf,
@@ -154,20 +148,9 @@ pub enum RecordingError {
     },
 }
 
-/// What to do where a file can't be read.
-const LISTED: &str = "`harness recordings` lists those there are";
-
 /// A path in one line, whatever its name has in it.
 fn line(path: &Path) -> String {
     visible_line(&path.display().to_string()).into_owned()
-}
-
-impl RecordingError {
-    /// What is wrong, without what to do: for who is listing them.
-    pub fn what(&self) -> String {
-        let said = self.to_string();
-        said.strip_suffix(LISTED).and_then(|said| said.strip_suffix("; ")).map(str::to_owned).unwrap_or(said)
-    }
 }
 
 /// A recording as read back.

@@ -1,8 +1,8 @@
 //! What a plugin asks to be generated.
 
-use crate::backend::ModelInfo;
+use crate::error::MeasureError;
+use crate::model::ModelInfo;
 use crate::random::Stream;
-use crate::session::MeasureError;
 use crate::stop_tokens::StopTokens;
 use crate::tokenizer::Tokenizer;
 
@@ -161,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::backend::tests::info;
+    use crate::model::tests::info;
 
     struct Bytes;
 

@@ -6,6 +6,7 @@
 //! insightful visual performance model' (CACM 52(4), 2009). What else is moved (activations, the new keys and values, padding)
 //! is left out: the share that is reached is, if anything, a little too low. Of a model that fits the caches it says nothing.
 
+use crate::bandwidth::Bandwidth;
 use crate::request::TokenRequest;
 
 /// Bytes that decoding must read.
@@ -54,35 +55,6 @@ impl Steps {
         self.steps as f64 * traffic.step as f64
             + self.sequences as f64 * traffic.sequence as f64
             + self.positions as f64 * traffic.position as f64
-    }
-}
-
-/// How fast a device's memory was read.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Bandwidth {
-    /// Bytes a second: the median of the reads.
-    pub rate: f64,
-    /// The range of the reads' rates as a share of their median.
-    pub spread: f64,
-    /// Bytes of a read.
-    pub bytes: u64,
-    /// How many reads.
-    pub reads: usize,
-    /// By what.
-    pub method: String,
-}
-
-impl Bandwidth {
-    /// Of reads of `bytes` bytes that took so many seconds each. `None` of no read, or of a clock that stood still.
-    pub fn of(bytes: u64, seconds: &[f64], method: &str) -> Option<Self> {
-        if seconds.iter().any(|time| !time.is_finite() || *time <= 0.0) {
-            return None;
-        }
-        let mut rates: Vec<f64> = seconds.iter().map(|time| bytes as f64 / time).collect();
-        rates.sort_by(f64::total_cmp);
-        let rate = crate::statistics::quantile(&rates, 0.5)?;
-        let spread = (rates.last()? - rates.first()?) / rate;
-        Some(Self { rate, spread, bytes, reads: rates.len(), method: method.to_owned() })
     }
 }
 
@@ -140,13 +112,6 @@ mod tests {
     }
 
     #[test]
-    fn bandwidth_is_the_median_of_the_reads() {
-        let bandwidth = Bandwidth::of(1000, &[0.5, 0.4, 1.0], "x").unwrap();
-        assert_eq!((bandwidth.rate, bandwidth.reads, bandwidth.spread), (2000.0, 3, (2500.0 - 1000.0) / 2000.0));
-        assert!(Bandwidth::of(1000, &[], "x").is_none() && Bandwidth::of(1000, &[0.5, 0.0], "x").is_none());
-    }
-
-    #[test]
     fn what_decoding_is_measured_against_is_recorded() {
         let bandwidth = Bandwidth::of(1000, &[0.5, 0.4, 1.0], "read by a kernel").unwrap();
         let traffic = Traffic { step: 400, sequence: 10, position: 4 };
@@ -160,13 +125,6 @@ mod tests {
             ("roofline.position_bytes", "4"),
         ];
         assert_eq!(facts, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-    }
-
-    #[test]
-    fn of_times_that_are_none_there_is_no_bandwidth() {
-        for time in [0.0, -0.5, f64::NAN, f64::INFINITY] {
-            assert_eq!(Bandwidth::of(1000, &[0.5, time], "x"), None, "{time}");
-        }
     }
 
     #[test]

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::backend::{Backend, MemoryKind, Served};
 use crate::clock::Clock;
+use crate::control::{Progress, StopFlag};
+use crate::error::{MeasureError, Stop};
 use crate::metric::{self, Source, name};
 use crate::plan::Plan;
 use crate::request::TokenRequest;
 use crate::roofline::{Roofline, Steps};
 use crate::run::{Run, Series};
 use crate::sensors::{SensorLog, Sensors};
-use crate::session::{MeasureError, Progress, StopFlag, interrupted, out_of_time, too_many_samples};
 use crate::statistics::mean;
 use crate::warmup::Warmup;
 
@@ -23,7 +24,8 @@ pub(crate) struct Window<'a> {
     pub(crate) backend: &'a mut dyn Backend,
     pub(crate) clock: &'a dyn Clock,
     pub(crate) sensors: &'a mut dyn Sensors,
-    pub(crate) roofline: Option<&'a Roofline>,
+    /// Or why there is none.
+    pub(crate) roofline: Result<&'a Roofline, &'a String>,
     pub(crate) served: &'a mut Served,
     pub(crate) progress: &'a Progress,
     pub(crate) stop: &'a StopFlag,
@@ -33,6 +35,8 @@ pub(crate) struct Window<'a> {
     pub(crate) wall_time: Duration,
     /// How many more samples the recording takes.
     pub(crate) samples: u64,
+    /// How many it takes in all, for the message.
+    pub(crate) max_samples: u64,
 }
 
 /// What the measured loop notes, all of it allocated before the loop starts.
@@ -99,7 +103,8 @@ fn new_tokens(served: &Served) -> u64 {
 
 /// Serves the plan's warm-up and its measured iterations.
 pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) -> Result<Run, MeasureError> {
-    let Window { backend, clock, sensors, roofline, served, progress, stop, deadline, wall_time, samples } = window;
+    let Window { backend, clock, sensors, roofline, served, progress, stop, deadline, wall_time, samples, max_samples } =
+        window;
     let most_new_tokens = requests.iter().map(|r| r.max_new_tokens as usize).max().unwrap_or(0);
     let batch = plan.batch as usize;
     let mut log = Log::new(plan.iterations as usize, most_new_tokens);
@@ -108,10 +113,10 @@ pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) ->
     let time_limit = plan.time_limit.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     let go_on = || {
         if stop.is_set() {
-            return Err(interrupted());
+            return Err(Stop::Interrupted.into());
         }
         match deadline {
-            Some(deadline) if Instant::now() > deadline => Err(out_of_time(wall_time)),
+            Some(deadline) if Instant::now() > deadline => Err(Stop::WallTime { limit: wall_time }.into()),
             _ => Ok(()),
         }
     };
@@ -155,7 +160,7 @@ pub(crate) fn run(plan: &Plan, requests: &[TokenRequest], window: Window<'_>) ->
         log.note(start.saturating_sub(first_start), last_end.saturating_sub(start), &together, served);
         advance(progress, served);
         if log.samples() > samples {
-            break Err(too_many_samples());
+            break Err(Stop::Samples { max: max_samples }.into());
         }
         iteration += 1;
     };
@@ -187,7 +192,7 @@ fn sum_up(
     log: Log,
     wall: Duration,
     backend: &mut dyn Backend,
-    roofline: Option<&Roofline>,
+    roofline: Result<&Roofline, &String>,
     sensed: SensorLog,
 ) -> Run {
     let mut run = Run {
@@ -253,10 +258,10 @@ fn phases(run: &mut Run, log: &Log) {
 }
 
 /// How near decoding came to what the memory allows.
-fn share_of_limit(run: &mut Run, log: &Log, roofline: Option<&Roofline>) {
+fn share_of_limit(run: &mut Run, log: &Log, roofline: Result<&Roofline, &String>) {
     let share = match roofline {
-        None => Err("it was not asked for; --roofline measures the memory's bandwidth"),
-        Some(Roofline { bandwidth, traffic }) => {
+        Err(why) => Err(why.as_str()),
+        Ok(Roofline { bandwidth, traffic }) => {
             rate(log.steps.bytes(traffic), &log.inter_token, NO_STEP).map(|reached| reached / bandwidth.rate)
         }
     };

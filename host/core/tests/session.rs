@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use harness_core::recording::RecordingError;
-use harness_core::roofline::{Bandwidth, Roofline, Traffic};
+use harness_core::roofline::{Roofline, Traffic};
 use harness_core::session::Broken;
 use harness_core::{
-    Backend, BackendError, Budget, Clock, Facts, Finish, MeasureError, Memory, MemoryKind, ModelInfo, NoSensors,
-    Observer, Plan, PluginCost, Progress, Prompt, Recorder, Request, Run, SensorLog, Sensors, Series, Served, Session,
-    Status, StopFlag, StopTokens, TokenRequest, TokenTimes, Tokenizer, VirtualClock,
+    Backend, BackendError, Bandwidth, Budget, Clock, Facts, Finish, MeasureError, Memory, MemoryKind, ModelInfo,
+    NoSensors, Observer, Plan, PluginCost, Progress, Prompt, Recorder, Request, Run, SensorLog, Sensors, Series,
+    Served, Server, Session, Status, StopFlag, StopTokens, TokenRequest, TokenTimes, Tokenizer, VirtualClock,
 };
 
 /// Milliseconds to the first token, from each token to the next, and in which the device works.
@@ -160,7 +160,8 @@ fn info() -> ModelInfo {
 fn session_with(script: Script, sensors: Box<dyn Sensors>, budget: Budget) -> Session {
     let clock = Arc::new(VirtualClock::default());
     let backend = Played { info: info(), clock: clock.clone(), script, calls: 0, peak: 0 };
-    Session::new(Box::new(backend), Arc::new(Bytes), clock, sensors, Recorder::in_memory(Facts::new()), 7, budget)
+    let server = Server::new(Box::new(backend), Arc::new(Bytes), clock, 7);
+    Session::new(server, sensors, Recorder::in_memory(Facts::new()), budget)
 }
 
 fn no_sensors() -> Box<dyn Sensors> {
@@ -303,7 +304,7 @@ fn what_a_driver_does_not_read_is_said_by_it_or_for_it() {
 #[test]
 fn single_tokens_have_no_gap_between_them() {
     let mut session = session(Script::default());
-    session.measure_against(roofline());
+    session.measure_against(Ok(roofline()));
     let run = session.measure(&Plan { requests: vec![request("hello", 1)], ..plan() }).unwrap();
     let why = "no request gave more than one token";
     absent(&run, &[("inter_token_latency", why), ("decode_throughput", why), ("memory_limit_share", why)]);
@@ -341,7 +342,7 @@ fn roofline() -> Roofline {
 #[test]
 fn decoding_is_measured_against_the_memorys_limit() {
     let mut session = session(Script::default());
-    session.measure_against(roofline());
+    session.measure_against(Ok(roofline()));
     let run = session.measure(&plan()).unwrap();
     // In each iteration 2 steps, with 5 and 6 positions before them, which took 0.02 s.
     let bytes = 2.0 * 400.0 + 2.0 * 10.0 + 11.0 * 4.0;
@@ -393,7 +394,6 @@ fn work_is_counted() {
     assert_eq!((work.first_prompt, work.first_batch, work.open), (Some(3), Some(1), false));
     assert!(session.busy() > Duration::ZERO);
     assert_eq!((session.model().name.as_str(), session.seed(), session.runs().len()), ("played", 7, 1));
-    assert_eq!(session.prompt_logits(&[4, 5]).unwrap(), [4.0, 5.0]);
     let mut session = self::session(Script::default());
     session.measure(&Plan { batch: 2, ..plan() }).unwrap();
     assert_eq!((session.work().first_prompt, session.work().first_batch), (Some(5), Some(2)));
@@ -419,7 +419,8 @@ fn a_generation_is_told_with_its_times() {
 
 #[track_caller]
 fn stopped<T: std::fmt::Debug>(result: Result<T, MeasureError>, message: &str) {
-    assert_eq!(result.unwrap_err(), MeasureError::Stopped(message.into()));
+    let error = result.unwrap_err();
+    assert!(matches!(&error, MeasureError::Stopped(stop) if stop.to_string() == message), "{error:?}");
 }
 
 #[test]
@@ -428,19 +429,20 @@ fn no_more_is_served_than_the_budget_has() {
     let mut session = of(Budget { iterations: 12, ..Budget::default() });
     session.measure(&plan()).unwrap();
     session.measure(&plan()).unwrap();
-    let message = "it asked for more than 12 iterations in all (12 were served and 1 more were asked for); allow more with \
-                   --max-iterations";
+    let message = "it asked for more than 12 iterations in all (12 were served and 1 more were asked for)";
     stopped(session.generate(&request("a", 1)), message);
     stopped(session.measure(&plan()), message);
-    assert!(matches!(session.broken(), Some(Broken::Measure(MeasureError::Stopped(first))) if first == message));
+    assert!(
+        matches!(session.broken(), Some(Broken::Measure(MeasureError::Stopped(first))) if first.to_string() == message)
+    );
 
     let mut session = of(Budget { runs: 1, ..Budget::default() });
     session.measure(&plan()).unwrap();
-    stopped(session.measure(&plan()), "it asked for more than 1 run; allow more with --max-runs");
+    stopped(session.measure(&plan()), "it asked for more than 1 run");
 
     let mut session = of(Budget { wall_time: Duration::from_nanos(1), ..Budget::default() });
     std::thread::sleep(Duration::from_millis(2));
-    let message = "the wall time of 0.000000001 s for the whole recording is used up; allow more with --max-time";
+    let message = "the wall time of 0.000000001 s for the whole recording is used up";
     stopped(session.measure(&plan()), message);
     let mut session = of(Budget { wall_time: Duration::from_nanos(1), ..Budget::default() });
     std::thread::sleep(Duration::from_millis(2));
@@ -448,7 +450,7 @@ fn no_more_is_served_than_the_budget_has() {
 
     let mut session = of(Budget { recording: 100, ..Budget::default() });
     let error = session.measure(&plan()).unwrap_err();
-    assert!(error.to_string().contains("and it may have 100; allow more with --max-recording"), "{error}");
+    assert!(error.to_string().contains("and it may have 100"), "{error}");
     assert_eq!((session.runs().len(), session.work().runs), (0, 0));
 }
 
@@ -568,8 +570,12 @@ fn a_recording_that_can_not_be_written_ends_the_test_and_keeps_the_run() {
     reader.join().unwrap();
     let clock = Arc::new(VirtualClock::default());
     let backend = Played { info: info(), clock: clock.clone(), script: Script::default(), calls: 0, peak: 0 };
-    let mut session =
-        Session::new(Box::new(backend), Arc::new(Bytes), clock, no_sensors(), recorder, 7, Budget::default());
+    let mut session = Session::new(
+        Server::new(Box::new(backend), Arc::new(Bytes), clock, 7),
+        no_sensors(),
+        recorder,
+        Budget::default(),
+    );
     let error = session.measure(&plan()).unwrap_err().to_string();
     assert!(error.starts_with("the recording can't be written, so nothing more is measured: "), "{error}");
     assert!(

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use harness_core::compare::{Named, Options, Row, Verdict, compare};
 use harness_core::statistics::{CONFIDENCE, is_known_to, mean_interval};
-use harness_core::{Budget, Facts, NoSensors, Plan, Prompt, Recorder, Request, Run, Session, Status};
+use harness_core::{Budget, Facts, NoSensors, Plan, Prompt, Recorder, Request, Run, Server, Session, Status};
 use harness_engine::{SimulatedSettings, load_simulated};
 
 /// Runs of a recording, as the documented test has them.
@@ -40,7 +40,8 @@ fn of_runs(seed: u64, spread: f64, slower: f64, facts: Facts, done: impl Fn(&[Ar
     let sensors = Box::new(NoSensors { reason: "simulated".into() });
     let budget = Budget { iterations: u64::MAX, wall_time: Duration::from_secs(3600), ..Budget::default() };
     let recorder = Recorder::in_memory(facts);
-    let mut session = Session::new(loaded.backend, loaded.tokenizer, loaded.clock, sensors, recorder, seed, budget);
+    let mut session =
+        Session::new(Server::new(loaded.backend, loaded.tokenizer, loaded.clock, seed), sensors, recorder, budget);
     let request =
         Request { prompt: Prompt::Synthetic(3), max_new_tokens: TOKENS, stop_at_end_of_text: false, sampling: None };
     while !done(session.runs()) {

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use harness_core::roofline::Bandwidth;
+use harness_core::Bandwidth;
 use rayon::prelude::*;
 
 use crate::memory;

@@ -85,7 +85,7 @@ pub(crate) fn measure_error(error: MeasureError) -> model::Error {
         MeasureError::TooLong(message) => model::Error::TooLong(message),
         MeasureError::OutOfMemory(message) => model::Error::OutOfMemory(message),
         MeasureError::DeviceLost(message) => model::Error::DeviceLost(message),
-        MeasureError::Stopped(message) => model::Error::Stopped(message),
+        MeasureError::Stopped(stop) => model::Error::Stopped(stop.to_string()),
     }
 }
 

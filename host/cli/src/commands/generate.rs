@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use harness_core::{
-    Budget, Facts, Finish, Generation, MeasureError, NoSensors, Prompt, Recorder, Request, Sampling, Session, text,
-};
+use harness_core::{Finish, Generation, MeasureError, ModelInfo, Prompt, Request, Sampling, text};
 use serde_json::json;
 
+use crate::advice::Advice;
 use crate::args::Generate;
 use crate::failure::Failure;
 use crate::log::tell;
@@ -17,19 +16,11 @@ impl Generate {
     pub(crate) fn execute(self) -> Outcome {
         let config = config::read(self.model.config.as_deref())?;
         let seed = self.seed.or(config.run.seed).unwrap_or(0);
-        let loaded = model::ready(&settings::model(self.model, &config, seed)?, seed, &Screen::new())?;
-        for note in &loaded.notes {
+        let model::Model { mut server, notes, .. } =
+            model::ready(&settings::model(self.model, &config, seed)?, seed, &Screen::new())?;
+        for note in &notes {
             tell(note);
         }
-        let mut session = Session::new(
-            loaded.backend,
-            loaded.tokenizer,
-            loaded.clock,
-            Box::new(NoSensors { reason: "nothing is recorded".into() }),
-            Recorder::in_memory(Facts::new()),
-            seed,
-            Budget { wall_time: Duration::from_secs(u64::from(u32::MAX)), ..Budget::default() },
-        );
         let request = Request {
             prompt: match self.prompt {
                 Some(text) => Prompt::Text(text),
@@ -44,17 +35,17 @@ impl Generate {
                 seed,
             }),
         };
-        let generation = session.generate(&request).map_err(failure)?;
+        let request = server.resolve(&request, 0).map_err(failure)?;
+        let generation = server.generate(&request).map_err(failure)?;
         if !self.json {
             return deliver::line(&generation.text);
         }
-        let logits = if self.logits { Some(session.prompt_logits(&generation.prompt).map_err(failure)?) } else { None };
-        deliver::line(&text::json(&document(&generation, &session, logits).to_string()))
+        let logits = if self.logits { Some(server.prompt_logits(&generation.prompt).map_err(failure)?) } else { None };
+        deliver::line(&text::json(&document(&generation, server.model(), logits).to_string()))
     }
 }
 
-fn document(generation: &Generation, session: &Session, logits: Option<Vec<f32>>) -> serde_json::Value {
-    let model = session.model();
+fn document(generation: &Generation, model: &ModelInfo, logits: Option<Vec<f32>>) -> serde_json::Value {
     let seconds = |times: &[Duration]| times.iter().map(Duration::as_secs_f64).collect::<Vec<_>>();
     let mut document = json!({
         "prompt_tokens": generation.prompt,
@@ -81,6 +72,8 @@ fn document(generation: &Generation, session: &Session, logits: Option<Vec<f32>>
 fn failure(error: MeasureError) -> Failure {
     match error {
         MeasureError::Invalid(_) | MeasureError::TooLong(_) => Failure::usage(error),
-        MeasureError::OutOfMemory(_) | MeasureError::DeviceLost(_) | MeasureError::Stopped(_) => Failure::failed(error),
+        MeasureError::OutOfMemory(_) | MeasureError::DeviceLost(_) | MeasureError::Stopped(_) => {
+            Failure::failed(error.advised())
+        }
     }
 }

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use harness_core::{Budget, Facts, MeasureError, NoGpus, NoSensors, PluginCost, Recorder, Session, session::Broken};
+use harness_core::session::Broken;
+use harness_core::{Budget, Facts, MeasureError, NoGpus, NoSensors, PluginCost, Recorder, Session};
 use harness_engine::{SimulatedSettings, load_simulated};
 use harness_sandbox::{Output, Plugin};
 
+use crate::advice::Advice;
 use crate::args::PluginTest;
 use crate::failure::Failure;
 use crate::log::PluginLog;
+use crate::model::Model;
 use crate::progress::Screen;
 use crate::{Outcome, deliver, plugins, samples, settings, units};
 
@@ -68,21 +71,18 @@ fn run(
     budget: Budget,
     log: &Arc<PluginLog>,
 ) -> Outcome {
-    let loaded = load_simulated(&SimulatedSettings::default(), 0);
+    let model = Model::of(load_simulated(&SimulatedSettings::default(), 0), 0);
     let session = Session::new(
-        loaded.backend,
-        loaded.tokenizer,
-        loaded.clock,
+        model.server,
         Box::new(NoSensors { reason: "this is a test of the plugin".into() }),
         Recorder::in_memory(Facts::new()),
-        0,
         budget,
     );
     let start = Instant::now();
     let (session, result) = plugin.run(session, Arc::new(NoGpus), values, limits, Arc::<PluginLog>::clone(log));
     let time = start.elapsed();
     if let Some(Broken::Measure(error @ MeasureError::Stopped(_))) = session.broken() {
-        return Err(Failure::failed(error));
+        return Err(Failure::failed(error.advised()));
     }
     let work = session.work();
     let runs = session.runs().len();

@@ -10,15 +10,16 @@ use harness_core::session::Broken;
 use harness_core::{
     Ended, Kept, MeasureError, Recorder, Recording, Session, Status, StopFlag, Vigil, Warning, Work, private,
 };
-use harness_engine::Loaded;
 use harness_sandbox::{Description, Plugin, PluginError};
 
 use super::sweep;
+use crate::advice::Advice;
 use crate::args::Run;
 use crate::deliver::Ready;
 use crate::estimate::{self, Pace};
 use crate::failure::Failure;
 use crate::log::PluginLog;
+use crate::model::Model;
 use crate::progress::{Display, Screen, Total};
 use crate::report_target::ReportTarget;
 use crate::sensors::Telemetry;
@@ -105,7 +106,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     let mut facts = facts::gather(
         &start.to_string(),
         settings.seed,
-        loaded.backend.info(),
+        loaded.server.model(),
         &plugin,
         &description,
         &values,
@@ -130,18 +131,10 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
 
     let display =
         Arc::new(Display::new(screen.clone(), work.map(|work| Total { runs: work.runs, iterations: work.iterations })));
-    let mut session = Session::new(
-        loaded.backend,
-        loaded.tokenizer,
-        loaded.clock,
-        telemetry.sensors,
-        recorder,
-        settings.seed,
-        settings.budget,
+    let mut session = Session::new(loaded.server, telemetry.sensors, recorder, settings.budget);
+    session.measure_against(
+        roofline.ok_or_else(|| "it was not asked for; --roofline measures the memory's bandwidth".to_owned()),
     );
-    if let Some(roofline) = roofline {
-        session.measure_against(roofline);
-    }
     if watches(&settings.model) {
         match Vigil::start() {
             Ok(vigil) => session.watch_by(vigil),
@@ -178,7 +171,7 @@ pub(super) fn record(settings: &RunSettings, screen: &Screen) -> Result<Arc<Reco
     }
     // What was recorded is shown also where the rest failed, and one report's failure is not another's.
     let mut failure = failure.or_else(|| match &kept {
-        Kept::Part { error: Some(error), .. } => Some(Failure::failed(error)),
+        Kept::Part { error: Some(error), .. } => Some(Failure::failed(error.advised())),
         _ => None,
     });
     if failure.is_none() || !recording.runs.is_empty() {
@@ -223,11 +216,11 @@ fn apart(recording: Option<&Path>, reports: &[Ready]) -> Result<(), Failure> {
 }
 
 /// What the model's memory gives and its decoding takes.
-fn roofline(loaded: &mut Loaded) -> Result<Roofline, Failure> {
+fn roofline(loaded: &mut Model) -> Result<Roofline, Failure> {
     let cant =
         |why: &str| Failure::usage(format!("--roofline can't measure the memory: {why}; or leave --roofline out"));
     let traffic = loaded.traffic.ok_or_else(|| cant("the simulated model has none; use another --backend"))?;
-    let bandwidth = loaded.backend.memory_bandwidth().map_err(|why| cant(&why))?;
+    let bandwidth = loaded.server.memory_bandwidth().map_err(|why| cant(&why))?;
     Ok(Roofline { bandwidth, traffic })
 }
 
@@ -247,11 +240,10 @@ pub(super) fn rehearse(
     settings: &RunSettings,
     plugin: &Plugin,
     values: &[(String, String)],
-    loaded: &Loaded,
+    loaded: &Model,
     telemetry: &Telemetry,
 ) -> Result<Option<Work>, PluginError> {
-    let info = loaded.backend.info();
-    estimate::work(plugin, values, info, &loaded.tokenizer, &telemetry.gpus, settings.seed, &settings.limits)
+    estimate::work(plugin, values, &loaded.server, &telemetry.gpus, &settings.limits)
 }
 
 /// Says how long the work takes on a CPU that was not asked for, and what `--quick` would take.
@@ -259,11 +251,11 @@ fn foretell(
     settings: &RunSettings,
     plugin: &Plugin,
     description: &Description,
-    loaded: &mut Loaded,
+    loaded: &mut Model,
     telemetry: &Telemetry,
     work: &Work,
 ) -> Option<String> {
-    let pace = Pace::measure(loaded, work, settings.seed)?;
+    let pace = Pace::measure(&mut loaded.server, work)?;
     let time = |work: &Work| {
         format!("about {} for {} iterations", units::rough(pace.time(work)), units::count(work.iterations))
     };
@@ -304,13 +296,15 @@ fn end(
     let recorder = session.into_recorder();
     let (status, summary, failure) = match (broken, result) {
         // What the plugin makes of it matters less than what happened to the host.
-        (Some(Broken::Recording(error)), _) => (Status::Failed, Vec::new(), Some(Failure::failed(error))),
+        (Some(Broken::Recording(error)), _) => (Status::Failed, Vec::new(), Some(Failure::failed(error.advised()))),
         (Some(Broken::Measure(MeasureError::Stopped(_))), _) if stop.is_set() => {
             (Status::Interrupted, Vec::new(), Some(Failure::Interrupted("interrupted".into())))
         }
-        (Some(Broken::Measure(error @ MeasureError::Stopped(_))), _) => {
-            (Status::Stopped, Vec::new(), Some(Failure::failed(format!("{} was ended: {error}", settings.plugin))))
-        }
+        (Some(Broken::Measure(error @ MeasureError::Stopped(_))), _) => (
+            Status::Stopped,
+            Vec::new(),
+            Some(Failure::failed(format!("{} was ended: {}", settings.plugin, error.advised()))),
+        ),
         (Some(Broken::Measure(error)), _) => (Status::Failed, Vec::new(), Some(Failure::failed(error))),
         (None, Err(_)) if stop.is_set() => {
             (Status::Interrupted, Vec::new(), Some(Failure::Interrupted("interrupted".into())))

@@ -505,7 +505,7 @@ fn foretell(
             impossible.push(format!("{of}{error}"));
             None
         });
-        let time = work.and_then(|work| Some(Pace::measure(&mut loaded, &work, settings.seed)?.time(&work)));
+        let time = work.and_then(|work| Some(Pace::measure(&mut loaded.server, &work)?.time(&work)));
         match time {
             Some(time) => sum = sum.saturating_add(time),
             None => untold += usize::from(can),

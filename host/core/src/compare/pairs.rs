@@ -4,8 +4,11 @@
 //! ratio; what a pair's second recording has more of it falls out of pairs in both orders.
 
 use super::detectable::Precision;
+use super::error::Incomparable;
+use super::row::{Figure, Row};
+use super::side::Named;
 use super::work::Kind;
-use super::{Figure, Incomparable, Named, Row};
+
 use crate::metric::Metric;
 use crate::statistics::{CONFIDENCE, Crossover, Interval, mean};
 

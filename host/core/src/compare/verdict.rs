@@ -1,51 +1,25 @@
 //! What a change comes to.
 
-use super::Row;
+use super::row::{Row, Verdict};
 use crate::metric::Direction;
 
 /// The chance of calling any change where there is none.
 pub(super) const FALSE_ALARMS: f64 = 0.05;
 
-/// What a change comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Surely changed for the better, by more than the threshold.
-    Better,
-    /// Surely changed for the worse, by more than the threshold.
-    Worse,
-    /// The whole interval of the change is within the threshold.
-    Same,
-    /// The runs don't tell: more of them, or quieter ones, are needed.
-    Ambiguous,
-}
-
-impl Verdict {
-    /// As it is shown.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Better => "better",
-            Self::Worse => "worse",
-            Self::Same => "same",
-            Self::Ambiguous => "ambiguous",
-        }
+/// Of a row whose probability is corrected.
+pub(super) fn verdict(row: &Row, threshold: f64) -> Verdict {
+    let Some(corrected) = row.corrected else { return Verdict::Ambiguous };
+    // The change of pairs is free of a drift that their means have.
+    let difference = row.change.unwrap_or(row.new.mean - row.base.mean) * if row.base.mean < 0.0 { -1.0 } else { 1.0 };
+    // No share of 0 is anything, so no threshold applies.
+    let matters = row.change.is_none_or(|change| change.abs() > threshold) && difference != 0.0;
+    if corrected <= FALSE_ALARMS && matters {
+        let greater_is_better = row.metric.better == Direction::Higher;
+        return if (difference > 0.0) == greater_is_better { Verdict::Better } else { Verdict::Worse };
     }
-
-    /// Of a row whose probability is corrected.
-    pub(super) fn of(row: &Row, threshold: f64) -> Self {
-        let Some(corrected) = row.corrected else { return Self::Ambiguous };
-        // The change of pairs is free of a drift that their means have.
-        let difference =
-            row.change.unwrap_or(row.new.mean - row.base.mean) * if row.base.mean < 0.0 { -1.0 } else { 1.0 };
-        // No share of 0 is anything, so no threshold applies.
-        let matters = row.change.is_none_or(|change| change.abs() > threshold) && difference != 0.0;
-        if corrected <= FALSE_ALARMS && matters {
-            let greater_is_better = row.metric.better == Direction::Higher;
-            return if (difference > 0.0) == greater_is_better { Self::Better } else { Self::Worse };
-        }
-        // Schuirmann's two one-sided tests at 2.5% each come to this ('A comparison of the two one-sided tests procedure and
-        // the power approach', Journal of Pharmacokinetics and Biopharmaceutics 15, 1987).
-        let within = row.interval.is_some_and(|interval| -threshold <= interval.low && interval.high <= threshold);
-        let both_nothing = row.base.mean == 0.0 && row.new.mean == 0.0 && corrected == 1.0;
-        if within || both_nothing { Self::Same } else { Self::Ambiguous }
-    }
+    // Schuirmann's two one-sided tests at 2.5% each come to this ('A comparison of the two one-sided tests procedure and
+    // the power approach', Journal of Pharmacokinetics and Biopharmaceutics 15, 1987).
+    let within = row.interval.is_some_and(|interval| -threshold <= interval.low && interval.high <= threshold);
+    let both_nothing = row.base.mean == 0.0 && row.new.mean == 0.0 && corrected == 1.0;
+    if within || both_nothing { Verdict::Same } else { Verdict::Ambiguous }
 }

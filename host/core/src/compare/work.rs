@@ -2,23 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::{Incomparable, MAX_KINDS, Named};
+use super::error::{Difference, Incomparable, MAX_KINDS};
+use super::side::Named;
 use crate::metric::name;
 use crate::recording::{Recording, Status};
 use crate::run::Run;
-
-/// A fact that differs. A side with several values has all of them; none where no recording of a side has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
-    /// Its name, such as `driver.version`.
-    pub fact: String,
-    /// The base's.
-    pub base: Option<String>,
-    /// The other side's.
-    pub new: Option<String>,
-}
 
 /// A fact that recordings do not share.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,18 +152,6 @@ fn values(side: &[Named], fact: &str) -> Option<String> {
         }
     }
     (!values.is_empty()).then(|| values.join("; "))
-}
-
-/// Why a sum over a run says nothing.
-pub(super) fn unequal(path: &Path) -> String {
-    format!("it is a sum over a run, and in {} a time limit ended runs before all iterations", path.display())
-}
-
-/// Differences as lines.
-pub(super) fn listed(differences: &[Difference]) -> String {
-    let shown = |value: &Option<String>| value.as_deref().map_or("none".to_owned(), |value| format!("'{value}'"));
-    let line = |d: &Difference| format!("  {}: {} here, {} in the base", d.fact, shown(&d.new), shown(&d.base));
-    differences.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Kinds of runs, in the order in which they come.

@@ -7,7 +7,7 @@ use super::extent::Extent;
 use super::sink::{self, Sink};
 use super::{End, Facts, Line, Recording, RecordingError, SCHEMA, Status};
 use crate::cost::PluginCost;
-use crate::format::count;
+use crate::error::Stop;
 use crate::metric::Reading;
 use crate::run::Run;
 
@@ -129,18 +129,10 @@ impl Recorder {
         let line = Line::Run(&run);
         let extent = self.extent.with(&line);
         if extent.bytes > self.max_bytes {
-            return Err(RecordingError::Full(format!(
-                "with one more run the recording would have {} bytes, and it may have {}; allow more with --max-recording, up to \
-                 {} bytes, or ask for fewer runs, iterations or new tokens",
-                count(extent.bytes),
-                count(self.max_bytes),
-                count(Recording::MAX_BYTES)
-            )));
+            return Err(RecordingError::Full(Stop::RecordingSize { bytes: extent.bytes, max: self.max_bytes }));
         }
         if let Some(over) = extent.over {
-            return Err(RecordingError::Full(format!(
-                "with one more run the recording {over}; ask for fewer runs, iterations or new tokens"
-            )));
+            return Err(RecordingError::Full(Stop::RecordingExtent { over: over.to_string() }));
         }
         let written = write(self.sink.as_mut(), &line);
         self.recording.runs.push(run);

@@ -1,9 +1,11 @@
 //! What only shows here: the room that is made before the window, and limits that a session sets from its clock and its other runs.
 
 use super::*;
-use crate::backend::tests::info;
-use crate::backend::{BackendError, Memory, ModelInfo};
+use crate::backend::Memory;
 use crate::clock::VirtualClock;
+use crate::error::BackendError;
+use crate::model::ModelInfo;
+use crate::model::tests::info;
 use crate::request::Request;
 use crate::sensors::NoSensors;
 use crate::stop_tokens::StopTokens;
@@ -58,13 +60,14 @@ fn limited(warmup: u32, samples: u64, deadline: Option<Instant>) -> (Result<Run,
         backend: &mut Steps(info()),
         clock: &VirtualClock::default(),
         sensors: &mut NoSensors { reason: "there are none".into() },
-        roofline: None,
+        roofline: Err(&String::new()),
         served: &mut Served::default(),
         progress: &progress,
         stop: &StopFlag::default(),
         deadline,
         wall_time: Duration::from_secs(9),
         samples,
+        max_samples: samples,
     };
     let run = run(&plan, &[request(3)], window);
     (run, progress.iterations.load(Ordering::Relaxed))
@@ -77,7 +80,7 @@ fn samples_are_counted_as_they_are_recorded() {
     assert_eq!((recorded, served), (4 * (5 + 2), 5));
     assert!(limited(0, recorded as u64, None).0.is_ok());
     for (room, served) in [(recorded as u64 - 1, 4), (7, 2), (6, 1), (0, 1)] {
-        assert_eq!(limited(0, room, None), (Err(too_many_samples()), served), "room for {room}");
+        assert_eq!(limited(0, room, None), (Err(Stop::Samples { max: room }.into()), served), "room for {room}");
     }
 }
 
@@ -87,7 +90,8 @@ fn a_run_ends_where_the_time_for_all_is_over() {
     let hour = Duration::from_secs(3600);
     std::thread::sleep(Duration::from_millis(1));
     for (warmup, deadline) in [(0, over), (2, over), (2, over.checked_sub(hour).unwrap_or(over))] {
-        assert_eq!(limited(warmup, u64::MAX, Some(deadline)), (Err(out_of_time(Duration::from_secs(9))), 0));
+        let out_of_time = Stop::WallTime { limit: Duration::from_secs(9) };
+        assert_eq!(limited(warmup, u64::MAX, Some(deadline)), (Err(out_of_time.into()), 0));
     }
     assert_eq!(limited(2, u64::MAX, Some(over + hour)).1, 6);
 }

@@ -25,7 +25,7 @@ mod tokens;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use harness_core::roofline::Bandwidth;
+use harness_core::Bandwidth;
 use harness_core::{Backend, BackendError, Clock, Memory as Reading, ModelInfo, Served, StopTokens, TokenRequest};
 
 use self::driver::{DriverError, Gpu, Graph};

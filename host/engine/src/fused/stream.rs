@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code, reason = "launches kernels, which take addresses of the device")]
 
-use harness_core::roofline::Bandwidth;
+use harness_core::Bandwidth;
 
 use super::args::Stream;
 use super::driver::{DriverError, Gpu, Launch};

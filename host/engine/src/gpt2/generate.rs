@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_transformers::generation::{LogitsProcessor, Sampling as Draw};
-use harness_core::roofline::Bandwidth;
+use harness_core::Bandwidth;
 use harness_core::{Backend, BackendError, Clock, Memory, ModelInfo, Sampling, Served, StopTokens, TokenRequest};
 
 use super::{Batch, Model, greedy, no_numbers};

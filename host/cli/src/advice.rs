@@ -1,0 +1,68 @@
+//! What to do about an error of core's, which knows no command lines.
+
+use harness_core::compare::Incomparable;
+use harness_core::format::count;
+use harness_core::recording::{RecordingError, freeing};
+use harness_core::{MeasureError, Recording, Stop};
+
+/// What can be done about an error, as what follows its text.
+pub(crate) trait Advice {
+    /// Nothing, where there is none.
+    fn advice(&self) -> Option<String>;
+
+    /// The error with it.
+    fn advised(&self) -> String
+    where
+        Self: std::error::Error,
+    {
+        match self.advice() {
+            Some(advice) => format!("{self}; {advice}"),
+            None => self.to_string(),
+        }
+    }
+}
+
+impl Advice for Stop {
+    fn advice(&self) -> Option<String> {
+        let more = |flag: &str| Some(format!("allow more with {flag}"));
+        match self {
+            Self::WallTime { .. } => more("--max-time"),
+            Self::Iterations { .. } => more("--max-iterations"),
+            Self::Runs { .. } => more("--max-runs"),
+            Self::Samples { .. } => Some("ask for fewer iterations or new tokens".into()),
+            Self::RecordingSize { .. } => Some(format!(
+                "allow more with --max-recording, up to {} bytes, or ask for fewer runs, iterations or new tokens",
+                count(Recording::MAX_BYTES)
+            )),
+            Self::RecordingExtent { .. } => Some("ask for fewer runs, iterations or new tokens".into()),
+            Self::Interrupted | Self::Unrecorded { .. } => None,
+        }
+    }
+}
+
+impl Advice for MeasureError {
+    fn advice(&self) -> Option<String> {
+        match self {
+            Self::Stopped(stop) => stop.advice(),
+            Self::Invalid(_) | Self::TooLong(_) | Self::OutOfMemory(_) | Self::DeviceLost(_) => None,
+        }
+    }
+}
+
+impl Advice for RecordingError {
+    fn advice(&self) -> Option<String> {
+        match self {
+            Self::Write { source, .. } => Some(format!("{}give another place with --recording", freeing(source))),
+            Self::Exists { .. } => Some("give another name with --recording, or move it away".into()),
+            Self::Read { .. } | Self::Malformed { .. } => Some("`harness recordings` lists those there are".into()),
+            Self::Schema { .. } => Some("use the harness version that wrote it, or a newer one".into()),
+            Self::Full(stop) => stop.advice(),
+        }
+    }
+}
+
+impl Advice for Incomparable {
+    fn advice(&self) -> Option<String> {
+        matches!(self, Self::OtherWork { .. }).then(|| "--force does it all the same".into())
+    }
+}
