@@ -302,4 +302,80 @@ mod tests {
         assert_eq!(recording.runs.len(), 1);
         assert!(matches!(kept, Kept::Part { runs: 0, error: None, .. }), "{kept:?}");
     }
+
+    #[test]
+    fn what_is_there_is_said_before_anything_takes_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = recorded(folder.path());
+        for taken in [&path, folder.path()] {
+            assert!(matches!(Recorder::check_vacant(taken), Err(RecordingError::Exists { path }) if path == taken));
+        }
+        let free = folder.path().join("b");
+        assert!(Recorder::check_vacant(&free).is_ok());
+        #[cfg(unix)]
+        {
+            // A recording through it would make the file that it leads to.
+            std::os::unix::fs::symlink("nowhere", &free).unwrap();
+            assert!(Recorder::check_vacant(&free).is_err());
+            assert!(Recorder::check_vacant(Path::new("/dev/null")).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_too_much_is_neither_written_nor_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let record = |limit: u64| {
+            let _ = std::fs::remove_file(&path);
+            let mut recorder = Recorder::create(&path, facts()).unwrap();
+            recorder.limit(limit);
+            recorder.run(run("a", 0.25)).unwrap();
+            let second = recorder.run(run("b", 0.75)).map_err(|error| error.to_string());
+            (second, std::fs::metadata(&path).unwrap().len(), recorder.recording().runs.len())
+        };
+        let (second, bytes, runs) = record(u64::MAX);
+        assert_eq!((second, runs), (Ok(()), 2));
+        assert_eq!(record(bytes), (Ok(()), bytes, 2));
+        let (second, less, runs) = record(bytes - 1);
+        let told = format!(
+            "with one more run the recording would have {bytes} bytes, and it may have {}; allow more with --max-recording, \
+             up to 2,147,483,648 bytes, or ask for fewer runs, iterations or new tokens",
+            bytes - 1
+        );
+        assert_eq!((second, runs), (Err(told), 1));
+        assert!(less < bytes);
+
+        let mut recorder = Recorder::in_memory(facts());
+        let error = recorder.run(run(&"x".repeat((16 << 20) + 1), 1.0)).unwrap_err().to_string();
+        let told = "with one more run the recording has a text of more than 16,777,216 bytes; ask for fewer runs, iterations or \
+                    new tokens";
+        assert_eq!((error.as_str(), recorder.recording().runs.len()), (told, 0));
+        recorder.run(run("a", 1.0)).unwrap();
+        assert!(matches!(ended(recorder).kept, Kept::InMemory));
+    }
+
+    /// A device that takes two runs and no more.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn of_what_is_cut_off_it_is_said_how_much_is_there() {
+        use std::io::BufRead;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let reader = {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
+                file.lines().take(3).map(Result::unwrap).collect::<Vec<_>>()
+            })
+        };
+        let mut recorder = Recorder::create(&path, facts()).unwrap();
+        recorder.run(run("a", 0.25)).unwrap();
+        recorder.run(run("b", 0.75)).unwrap();
+        assert_eq!(reader.join().unwrap().len(), 3);
+        // Not one that failed itself: the last line alone.
+        let Ended { kept, .. } = ended(recorder);
+        assert!(matches!(kept, Kept::Part { runs: 2, error: Some(RecordingError::Write { .. }), .. }), "{kept:?}");
+    }
 }
