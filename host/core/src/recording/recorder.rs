@@ -243,7 +243,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = recorded(folder.path());
         let before = std::fs::read(&path).unwrap();
-        assert!(Recorder::create(&path, facts()).is_err());
+        assert!(
+            matches!(Recorder::create(&path, facts()), Err(RecordingError::Exists { path: there }) if there == path)
+        );
         let beside = Recorder::create_among(&path, &facts()).unwrap();
         assert_eq!(beside.path().unwrap(), path.with_file_name("recording-2.jsonl"));
         assert_eq!(std::fs::read(&path).unwrap(), before);
@@ -294,7 +296,10 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn what_can_not_be_written_is_kept_in_memory() {
-        let full = Path::new("/dev/full");
+        let folder = tempfile::tempdir().unwrap();
+        // Not the device itself, lest a fault removes it.
+        let full = &folder.path().join("full");
+        std::os::unix::fs::symlink("/dev/full", full).unwrap();
         assert!(matches!(Recorder::create(full, facts()), Err(RecordingError::Write { .. })));
         let mut recorder = Recorder { sink: Some(Sink::create(full).unwrap()), ..Recorder::in_memory(facts()) };
         assert!(recorder.run(run("a", 0.5)).is_err());
