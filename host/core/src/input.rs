@@ -251,4 +251,18 @@ mod tests {
         ));
         assert!(!read(Path::new("/proc/self/status"), 1 << 20).unwrap().is_empty());
     }
+
+    /// A pipe that took a file's place must not wait for somebody who writes to it.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn to_open_a_pipe_waits_for_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fifo");
+        let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: the path ends in a zero.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        let (opened, wait) = std::sync::mpsc::channel();
+        std::thread::spawn(move || opened.send(options().open(path).is_ok()));
+        assert_eq!(wait.recv_timeout(std::time::Duration::from_secs(20)), Ok(true));
+    }
 }

@@ -91,4 +91,32 @@ mod tests {
         assert!((within(1.0) - 0.6827).abs() < 0.005 && (within(1.96) - 0.95).abs() < 0.003);
         assert!((numbers.iter().sum::<f64>() / 1e5).abs() < 0.01);
     }
+
+    /// Of the same seed the same weights, prompts and samples, in every version: what a Python of ours made of the papers.
+    #[test]
+    fn a_stream_stays_what_it_is() {
+        for (seed, stream, index, number, of_7, of_50257, steps) in [
+            (0, 0, 0, 9_639_420_846_141_804_449, 3, 26261, 378_394),
+            (7, 3, 0, 11_469_559_596_805_108_599, 4, 31248, 2_042_895),
+            (7, 3, 1, 14_132_616_206_114_372_202, 5, 38503, 4_464_931),
+            (7, 4, 1, 357_113_642_435_402_372, 0, 972, -8_063_816),
+            (u64::MAX, u64::MAX, u64::MAX, 7_143_049_006_341_191_355, 2, 19460, -1_892_043),
+            (1 << 63, 1, 12_345_678_901, 2_810_156_394_552_296, 0, 7, -8_386_053),
+        ] {
+            let stream = Stream::new(seed, stream);
+            assert_eq!(
+                (stream.at(index), stream.below(index, 7), stream.below(index, 50257)),
+                (number, of_7, of_50257)
+            );
+            assert_eq!(stream.symmetric(index), steps as f32 / 8_388_608.0);
+        }
+        for (seed, stream, index, normal) in [
+            (0, 0, 0, -0.258_439_176_340_689_86),
+            (7, 3, 0, 0.098_636_459_408_106_04),
+            (7, 3, 1, -0.156_133_748_619_072_14),
+            (11, 2, 99_999, -1.135_403_901_632_358_7_f64),
+        ] {
+            assert!((Stream::new(seed, stream).normal(index) - normal).abs() < 1e-14);
+        }
+    }
 }

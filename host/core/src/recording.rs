@@ -396,6 +396,78 @@ pub(crate) mod tests {
         assert!(error.contains("line 2"), "{error}");
     }
 
+    #[test]
+    fn a_recording_weighs_what_its_texts_and_entries_weigh() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = Recording::read(&recorded(folder.path())).unwrap();
+        let more = |change: &dyn Fn(&mut Recording)| {
+            let mut changed = whole.clone();
+            change(&mut changed);
+            changed.weight() - whole.weight()
+        };
+        fn run_of(recording: &mut Recording) -> &mut Run {
+            Arc::make_mut(&mut recording.runs[0])
+        }
+        let text = "x".repeat(1000);
+        // An entry of a map is 128 bytes beside its texts.
+        assert_eq!(more(&|of| _ = of.facts.insert(text.clone(), "four".into())), 1000 + 4 + 128);
+        assert_eq!(more(&|of| _ = run_of(of).absent.insert(text.clone(), "four".into())), 1000 + 4 + 128);
+        assert_eq!(more(&|of| _ = run_of(of).values.insert(text.clone(), 1.0)), 128);
+        assert_eq!(more(&|of| run_of(of).label.push_str(&text)), 1000);
+        assert_eq!(more(&|of| of.summary[0].metric.help.push_str(&text)), 1000);
+        let reading = &whole.summary[0];
+        assert_eq!(more(&|of| of.summary.push(reading.clone())), reading.metric.help.len() as u64 + 256);
+        // A run has its numbers beside one value and a label of one character.
+        assert_eq!(more(&|of| of.runs.push(run("c", 1.0))), 5 * 128 + 1);
+        assert_eq!(Recording::empty(Facts::new()).weight(), 0);
+    }
+
+    #[test]
+    fn the_same_invocation_is_known_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = Recording::read(&recorded(folder.path())).unwrap();
+        let other = Recording { notes: vec!["a copy".into()], ..one.clone() };
+        assert!(one.same(&other));
+        assert!(!one.same(&Recording { facts: Facts::new(), ..one.clone() }));
+        assert!(!one.same(&Recording { runs: vec![run("a", 0.25)], ..one.clone() }));
+        assert_eq!(Recording::read_facts(&recorded(folder.path().join("again").as_path())).unwrap(), facts());
+        assert_eq!((one.mean("latency"), one.mean("power")), (Some(0.5), None));
+    }
+
+    #[test]
+    fn without_samples_all_else_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = Recording::read(&recorded(folder.path())).unwrap();
+        let mut sampled = whole.clone();
+        for run in &mut sampled.runs {
+            let series = crate::run::Series { values: vec![0.5], times: Vec::new() };
+            Arc::make_mut(run).samples.insert("latency".into(), series);
+        }
+        assert_ne!(sampled, whole);
+        assert_eq!(sampled.without_samples(), whole);
+    }
+
+    #[test]
+    fn a_status_is_shown_as_it_is_recorded() {
+        for status in [Status::Complete, Status::Unfinished, Status::Interrupted, Status::Stopped, Status::Failed] {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+    }
+
+    #[test]
+    fn what_frees_room_is_said_where_there_is_none() {
+        let end = "give another place with --recording";
+        for (kind, advice) in [
+            (ErrorKind::StorageFull, "; free space there, or "),
+            (ErrorKind::QuotaExceeded, "; free space there, or "),
+            (ErrorKind::FileTooLarge, "; raise or lift the limit on the size of files (ulimit -f), or "),
+            (ErrorKind::PermissionDenied, "; "),
+        ] {
+            let text = RecordingError::Write { path: "a".into(), source: kind.into() }.to_string();
+            assert_eq!(text, format!("can't write the recording a: {}{advice}{end}", std::io::Error::from(kind)));
+        }
+    }
+
     proptest! {
         /// A kill at any byte leaves every run readable whose line was finished.
         #[test]

@@ -162,7 +162,11 @@ mod tests {
         std::fs::write(at(".harness-young1.new"), "").unwrap();
         let mut new = Temporary::beside(&at("a")).unwrap();
         new.write_all(b"whole").unwrap();
+        let name = new.0.path().to_owned();
+        assert!(OPEN.lock().unwrap().contains(&name));
         new.put(&at("a"), false).unwrap();
+        assert!(!OPEN.lock().unwrap().contains(&name));
+        assert_eq!(std::fs::read(at("a")).unwrap(), b"whole");
         let mut left: Vec<_> = std::fs::read_dir(folder.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -176,5 +180,70 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         drop(Temporary::in_folder(folder.path()).unwrap());
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_is_there_is_replaced_only_where_that_is_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let put = |text: &[u8], replace: bool| {
+            let mut new = Temporary::beside(&path).unwrap();
+            new.write_all(text).unwrap();
+            new.put(&path, replace).map_err(|error| error.kind())
+        };
+        assert_eq!(put(b"one", true), Ok(()));
+        assert_eq!(put(b"two", false), Err(ErrorKind::AlreadyExists));
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        assert_eq!(put(b"three", true), Ok(()));
+        assert_eq!(std::fs::read(&path).unwrap(), b"three");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_name_is_one_only_as_a_whole() {
+        assert!(is_name(".harness-aB3dE6.new"));
+        for name in
+            [".harness-aB3dE.new", ".harness-aB3dE6x.new", ".harness-aB-dE6.new", "harness-aB3dE6.new", "aB3dE6"]
+        {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_folder_is_in_this_one() {
+        for (path, folder) in [("a", "."), ("x/a", "x"), ("/a", "/"), ("./a", "."), ("", "."), ("/", ".")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder), "{path}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_that_can_not_be_synced_is_no_fault() {
+        // The kernel's own files have no disk.
+        sync_folder(Path::new("/proc/self")).unwrap();
+        sync_folder(Path::new("/there/is/none")).unwrap();
+    }
+
+    /// In a process of its own, because all of a process go at once.
+    #[test]
+    fn all_that_there_are_go_at_once() {
+        const FOLDER: &str = "HARNESS_TEST_TEMPORARIES";
+        let name = "temporaries::tests::all_that_there_are_go_at_once";
+        if let Some(folder) = std::env::var_os(FOLDER) {
+            let kept = [0, 1].map(|_| Temporary::in_folder(Path::new(&folder)).unwrap());
+            assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
+            remove_all();
+            assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+            std::mem::forget(kept);
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let done = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact"])
+            .env(FOLDER, folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(done.status.success() && said.contains("1 passed"), "{said}");
     }
 }

@@ -235,7 +235,7 @@ fn each_figure_of_a_run_is_what_was_played() {
         &[
             ("resident_memory", "the model does not run on the CPU"),
             ("resident_memory_peak", "the model does not run on the CPU"),
-            ("memory_limit_share", "it was not asked for; --roofline measures the memory's bandwidth"),
+            ("memory_limit_share", "the memory's bandwidth was not measured"),
             ("energy", "none are played"),
             ("energy_per_token", "none are played"),
             ("power", "none are played"),
@@ -362,6 +362,8 @@ fn a_batch_takes_requests_in_turn_and_room_for_the_longest() {
     assert_eq!(seen, ["ab", "ab", "ca"]);
     assert_eq!(run.samples["new_tokens"].values, [4.0, 5.0]);
     assert_eq!(run.samples["prompt_tokens"].values, [5.0, 3.0]);
+    // Two iterations of two requests, 0.05 s each.
+    values(&run, &[("throughput", 40.0), ("tokens_per_second", 90.0)]);
 }
 
 #[test]
@@ -370,8 +372,10 @@ fn a_time_limit_ends_a_run_after_the_iteration_in_which_it_is_reached() {
     let run = session.measure(&Plan { time_limit: Some(0.1), ..plan() }).unwrap();
     assert_eq!((run.iterations, run.asked, run.time_limit), (2, Some(4), Some(0.1)));
     values(&run, &[("throughput", 20.0)]);
-    let run = session.measure(&Plan { time_limit: Some(0.001), ..plan() }).unwrap();
-    assert_eq!((run.iterations, run.asked), (1, Some(4)), "one is always served");
+    for limit in [0.001, 1e-12] {
+        let run = session.measure(&Plan { time_limit: Some(limit), ..plan() }).unwrap();
+        assert_eq!((run.iterations, run.asked), (1, Some(4)), "one is always served");
+    }
     assert!(session.work().open);
 }
 

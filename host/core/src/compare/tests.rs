@@ -372,6 +372,166 @@ fn a_recording_without_runs_is_no_side() {
     ));
 }
 
+#[test]
+fn a_verdict_is_of_the_change_its_certainty_and_its_reach() {
+    let figure = |mean: f64| Figure { mean, interval: None, spread: None, runs: 5 };
+    let of =
+        |metric: &str, base: f64, new: f64, change: Option<f64>, corrected: Option<f64>, reach: Option<(f64, f64)>| {
+            let row = Row {
+                metric: metric::definition(metric).unwrap().metric(),
+                work: None,
+                base: figure(base),
+                new: figure(new),
+                change,
+                interval: reach.map(|(low, high)| Interval { low, high }),
+                p: corrected,
+                corrected,
+                precision: None,
+                detectable: None,
+                verdict: None,
+            };
+            verdict::verdict(&row, 0.01)
+        };
+    let latency = |change: f64, corrected: f64, low: f64, high: f64| {
+        of("latency", 2.0, 2.0 * (1.0 + change), Some(change), Some(corrected), Some((low, high)))
+    };
+    // Called is what is certain enough and over the threshold.
+    assert_eq!(latency(0.02, 0.05, 0.001, 0.04), Verdict::Worse);
+    assert_eq!(latency(-0.02, 0.05, -0.04, -0.001), Verdict::Better);
+    assert_eq!(latency(0.02, 0.051, 0.001, 0.04), Verdict::Ambiguous);
+    assert_eq!(latency(0.01, 0.0, 0.009, 0.011), Verdict::Ambiguous);
+    // The same is what is within the threshold from end to end, its borders included.
+    for (low, high, verdict) in [
+        (-0.01, 0.01, Verdict::Same),
+        (0.002, 0.008, Verdict::Same),
+        (-0.011, 0.005, Verdict::Ambiguous),
+        (-0.005, 0.011, Verdict::Ambiguous),
+    ] {
+        assert_eq!(latency(0.0, 0.9, low, high), verdict, "{low}..{high}");
+        assert_eq!(latency(0.005, 0.001, low, high), verdict, "{low}..{high}");
+    }
+    // More is better of a rate.
+    assert_eq!(of("throughput", 2.0, 2.2, Some(0.1), Some(0.01), None), Verdict::Better);
+    assert_eq!(of("throughput", 2.0, 1.8, Some(-0.1), Some(0.01), None), Verdict::Worse);
+    // A mean under 0 that goes further down gives a share over 0.
+    assert_eq!(of("latency", -2.0, -2.2, Some(0.1), Some(0.01), None), Verdict::Better);
+    assert_eq!(of("latency", -2.0, -1.8, Some(-0.1), Some(0.01), None), Verdict::Worse);
+    // Of nothing there is no share.
+    assert_eq!(of("latency", 0.0, 0.001, None, Some(0.01), None), Verdict::Worse);
+    assert_eq!(of("throughput", 0.0, 0.001, None, Some(0.01), None), Verdict::Better);
+    assert_eq!(of("latency", 0.0, 0.001, None, Some(0.1), None), Verdict::Ambiguous);
+    for (base, new, corrected, verdict) in [
+        (0.0, 0.0, 1.0, Verdict::Same),
+        (0.0, 0.0, 0.9, Verdict::Ambiguous),
+        (0.0, 0.0, 0.01, Verdict::Ambiguous),
+        (0.0, 1.0, 1.0, Verdict::Ambiguous),
+        (1.0, 0.0, 1.0, Verdict::Ambiguous),
+    ] {
+        assert_eq!(of("latency", base, new, None, Some(corrected), None), verdict, "{base} to {new} at {corrected}");
+    }
+    assert_eq!(of("latency", 2.0, 3.0, Some(0.5), None, Some((0.4, 0.6))), Verdict::Ambiguous);
+    let all = [Verdict::Better, Verdict::Worse, Verdict::Same, Verdict::Ambiguous];
+    assert_eq!(all.map(Verdict::as_str), ["better", "worse", "same", "ambiguous"]);
+}
+
+#[test]
+fn a_regression_is_worse_by_more_than_the_limit() {
+    let compared = compare(&latencies("a", &QUIET), &[latencies("b", &scaled(1.05))], &Options::default()).unwrap();
+    let of = |verdict: Verdict, change: Option<f64>| {
+        let row = Row { verdict: Some(verdict), change, ..compared[0].rows[0].clone() };
+        [0.04, 0.05, 0.06].map(|limit| row.regressed_beyond(limit))
+    };
+    assert_eq!(of(Verdict::Worse, Some(0.05)), [true, false, false]);
+    assert_eq!(of(Verdict::Worse, Some(-0.05)), [true, false, false]);
+    assert_eq!(of(Verdict::Worse, None), [true; 3]);
+    for verdict in [Verdict::Better, Verdict::Same, Verdict::Ambiguous] {
+        assert_eq!((of(verdict, Some(0.5)), of(verdict, None)), ([false; 3], [false; 3]));
+    }
+}
+
+#[test]
+fn complete_is_what_returned_its_summary() {
+    let [mut named] = latencies("a", &QUIET).try_into().unwrap();
+    assert!(named.is_complete());
+    for status in [Status::Unfinished, Status::Interrupted, Status::Stopped, Status::Failed] {
+        named.recording.status = status;
+        assert!(!named.is_complete());
+    }
+}
+
+#[test]
+fn a_change_lies_in_its_interval_whatever_the_unit() {
+    let rows = |unit: f64| {
+        let of = |factor: f64| QUIET.map(|value| value * factor * unit);
+        compare(&latencies("a", &of(1.0)), &[latencies("b", &of(1.1))], &Options::default()).unwrap().remove(0).rows
+    };
+    let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+    for (row, other) in rows(1.0).iter().zip(&rows(1024.0)).filter(|(row, _)| row.metric.name != "prompt_tokens") {
+        let (change, interval) = (row.change.unwrap(), row.interval.unwrap());
+        let expected = if row.metric.name == "latency" { 0.1 } else { 1.0 / 1.1 - 1.0 };
+        assert!((change - expected).abs() < 1e-3 && interval.contains(change), "{row:?}");
+        assert!(expected - 0.005 < interval.low && interval.high < expected + 0.005, "{row:?}");
+        assert!(near(change, other.change.unwrap()) && near(row.detectable.unwrap(), other.detectable.unwrap()));
+        assert!(near(interval.low, other.interval.unwrap().low) && near(interval.high, other.interval.unwrap().high));
+        assert_eq!((row.work, row.verdict), (None, Some(Verdict::Worse)));
+    }
+}
+
+#[test]
+fn what_is_on_one_side_alone_is_missing_and_not_cut() {
+    let side = |path: &str, energy: Option<f64>, served: u32| {
+        let runs = QUIET.map(|latency| {
+            let mut run = run(&[("latency", latency)]);
+            run.values.extend(energy.map(|energy| ("energy".to_owned(), energy)));
+            (run.iterations, run.asked) = (served, (served < 10).then_some(10));
+            run.values.insert("prompt_tokens".into(), 19.0 * f64::from(served));
+            run
+        });
+        vec![named(path, &[], runs.into())]
+    };
+    for (base, new, path) in
+        [(side("a", Some(30.0), 7), side("b", None, 10), "b"), (side("a", None, 7), side("b", Some(30.0), 10), "a")]
+    {
+        let compared = compare(&base, &[new], &Options::default()).unwrap();
+        let told: Vec<_> = compared[0].uncompared.iter().map(|no| (no.metric.as_str(), no.reason.as_str())).collect();
+        let cut = "it is a sum over a run, and in a a time limit ended runs before all iterations";
+        let missing = format!("{path} does not have it: it was not recorded");
+        assert_eq!(told, [("prompt_tokens", cut), ("energy", &missing)]);
+    }
+}
+
+/// Pairs of a metric that may be 0 or less.
+fn paired_values(metric: &str, base: &[f64; 4], new: &[f64; 4]) -> Row {
+    let [mut sides @ ..] = interleaved(2, 1.0, 0.0);
+    for (side, values) in sides.iter_mut().zip([base, new]) {
+        for (named, value) in side.iter_mut().zip(values) {
+            named.recording.runs.iter_mut().map(Arc::make_mut).for_each(|run| {
+                run.values.shift_remove("latency");
+                run.values.insert(metric.into(), *value);
+            });
+        }
+    }
+    let options = Options { paired: true, metrics: vec![metric.into()], ..Options::default() };
+    compare(&sides[0], &[sides[1].clone()], &options).unwrap()[0].rows[0].clone()
+}
+
+#[test]
+fn pairs_with_nothing_in_them_have_a_plain_change() {
+    // To nothing: the share of the means is known, and no ratio.
+    let row = paired_values("throttled_time", &[1.0, 1.1, 1.2, 1.1], &[0.0; 4]);
+    assert_eq!(
+        (row.change, row.interval, row.detectable, row.verdict),
+        (Some(-1.0), None, None, Some(Verdict::Better))
+    );
+    // Of some of them less than nothing.
+    let row = paired_values("host_overhead", &[-1.0, 3.0, 1.0, 1.0], &[0.0, 4.0, 2.0, 2.0]);
+    assert_eq!((row.base.mean, row.new.mean, row.change, row.interval), (1.0, 2.0, Some(1.0), None));
+    assert!(row.p.unwrap() < 1e-6, "each is more by 1: {row:?}");
+    // Of all of them something: the geometric mean of the ratios.
+    let row = paired_values("throttled_time", &[1.0, 1.0, 2.0, 2.0], &[2.0, 2.0, 16.0, 16.0]);
+    assert!((row.change.unwrap() - 3.0).abs() < 1e-9, "{row:?}");
+}
+
 proptest! {
     #[test]
     fn any_figures_are_compared_without_panic(

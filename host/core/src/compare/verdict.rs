@@ -9,13 +9,17 @@ pub(super) const FALSE_ALARMS: f64 = 0.05;
 /// Of a row whose probability is corrected.
 pub(super) fn verdict(row: &Row, threshold: f64) -> Verdict {
     let Some(corrected) = row.corrected else { return Verdict::Ambiguous };
-    // The change of pairs is free of a drift that their means have.
-    let difference = row.change.unwrap_or(row.new.mean - row.base.mean) * if row.base.mean < 0.0 { -1.0 } else { 1.0 };
+    // The change of pairs is free of a drift that their means have. As a share of a negative mean it has the other sign.
+    let difference = match row.change {
+        Some(change) if row.base.mean.is_sign_negative() => -change,
+        Some(change) => change,
+        None => row.new.mean - row.base.mean,
+    };
     // No share of 0 is anything, so no threshold applies.
     let matters = row.change.is_none_or(|change| change.abs() > threshold) && difference != 0.0;
     if corrected <= FALSE_ALARMS && matters {
         let greater_is_better = row.metric.better == Direction::Higher;
-        return if (difference > 0.0) == greater_is_better { Verdict::Better } else { Verdict::Worse };
+        return if difference.is_sign_positive() == greater_is_better { Verdict::Better } else { Verdict::Worse };
     }
     // Schuirmann's two one-sided tests at 2.5% each come to this ('A comparison of the two one-sided tests procedure and
     // the power approach', Journal of Pharmacokinetics and Biopharmaceutics 15, 1987).

@@ -186,7 +186,11 @@ mod tests {
         assert_eq!(over(&"[]".repeat(65)), None);
         assert_eq!(over(&format!("\"{}\"", "[".repeat(65))), None);
         assert_eq!(over(&"1".repeat(1025)), Some(Over::Word));
-        assert_eq!(over(&"1,".repeat(1025)), None);
+        assert_eq!(over(&"1".repeat(1024)), None);
+        assert_eq!(over(&format!("{{\"a\":{},\"b\":1}}", "1".repeat(1024))), None);
+        for short in ["1,", "1 ", "1:", "1\t", "1\r", "[]1", "\"\"1"] {
+            assert_eq!(over(&short.repeat(1025)), None, "{short}");
+        }
         let text = "x".repeat((16 << 20) + 1);
         assert_eq!(over(&format!("\"{}\"", &text[1..])), None);
         assert_eq!(over(&format!("\"{text}\"")), Some(Over::Text));
@@ -213,5 +217,56 @@ mod tests {
         read.take(line.to_string().as_bytes());
         read.end_line();
         assert_eq!((written.bytes, written.memory), (read.bytes, read.memory));
+    }
+
+    #[test]
+    fn all_together_is_bounded_too() {
+        let mut extent = Extent::default();
+        let mut take = |text: &str| {
+            extent.take(text.as_bytes());
+            extent.over
+        };
+        // Four of the longest texts, their ends included, are the most; one that has nothing but its end is too much.
+        let longest = format!("\"{}\"", "x".repeat((16 << 20) - 1));
+        assert_eq!([&longest, &longest, &longest, &longest].map(|text| take(text)), [None; 4]);
+        assert_eq!(take("\"\""), Some(Over::Texts));
+
+        let mut extent = Extent::default();
+        let most = MAX_MEMORY / ENTRY;
+        extent.take(":".repeat(most as usize).as_bytes());
+        extent.take(b"[");
+        assert_eq!((extent.memory, extent.over), (MAX_MEMORY, None));
+        extent.take(b",");
+        assert_eq!(extent.over, Some(Over::Memory));
+        // Whatever comes first is what is said.
+        extent.take("1".repeat(2000).as_bytes());
+        assert_eq!(extent.over, Some(Over::Memory));
+    }
+
+    #[test]
+    fn a_line_weighs_what_a_run_does() {
+        let mut extent = Extent::default();
+        extent.take(b"{}");
+        let (bytes, memory) = (extent.bytes, extent.memory);
+        extent.take(b"[\"");
+        let open = extent.memory;
+        extent.end_line();
+        assert_eq!((bytes, memory, open, extent.bytes, extent.memory), (2, 96, 192, 5, 192 + 768));
+        // Nothing of a line is open in the next.
+        extent.take(b"[,1");
+        assert_eq!(extent.memory, 192 + 768 + 96 + 8);
+    }
+
+    #[test]
+    fn what_is_too_much_is_said_with_its_bound() {
+        for (over, told) in [
+            (Over::Memory, "takes more than 184,549,376 bytes of memory"),
+            (Over::Texts, "has texts of more than 67,108,864 bytes"),
+            (Over::Text, "has a text of more than 16,777,216 bytes"),
+            (Over::Word, "has a number or word of more than 1,024 bytes"),
+            (Over::Depth, "has more than 64 lists and objects in each other"),
+        ] {
+            assert_eq!(over.to_string(), told);
+        }
     }
 }

@@ -82,3 +82,67 @@ fn no_number(line: &[u8]) -> Option<String> {
     });
     values.chain(samples).chain(summary).find_map(|(name, value)| wrong(name, value))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Run;
+
+    #[test]
+    fn what_is_no_json_is_said_with_what_stands_there() {
+        let of = |line: &[u8]| {
+            let error = serde_json::from_slice::<Value>(line).unwrap_err();
+            (describe(Some(line), &error), describe(None, &error))
+        };
+        let long = format!("{{\"a\":\u{7}{}}}", "z".repeat(99));
+        for (line, told, without) in [
+            (r#"{"a": nul}"#, "expected ident at character 10, where 'nul' is", "expected ident at character 10"),
+            (
+                r#"{"a": tru, "b":2}"#,
+                "expected ident at character 10, where 'tru' is",
+                "expected ident at character 10",
+            ),
+            (r#"{"a" 1}"#, "expected `:` at character 6, where '1' is", "expected `:` at character 6"),
+            ("walk", "expected value at character 1, where 'walk' is", "expected value at character 1"),
+            (r#"{"a":1} x"#, "trailing characters at character 9, where 'x' is", "trailing characters at character 9"),
+            // Between two words there is none.
+            (r#"{"a":1,}"#, "trailing comma at character 8", "trailing comma at character 8"),
+            (
+                &long,
+                "expected value at character 6, where '\\u{7}zzzzzzzzzzzzzzzzzzzzzzzzzzzzz' is",
+                "expected value at character 6",
+            ),
+        ] {
+            assert_eq!(of(line.as_bytes()), (told.to_owned(), without.to_owned()));
+        }
+        assert_eq!(of(b"[1,2"), (CUT.to_owned(), CUT.to_owned()));
+        for (line, number, at) in
+            [(r#"{"a": NaN}"#, "NaN", 7), (r#"{"a":[1,-Infinity,2]}"#, "-Infinity", 10), (r#"[1,inf]"#, "inf", 4)]
+        {
+            assert_eq!(of(line.as_bytes()).0, format!("'{number}' at character {at} is no number; {REMEDY}"));
+        }
+    }
+
+    #[test]
+    fn a_figure_that_is_no_number_is_named() {
+        let of = |line: &str| {
+            let error = serde_json::from_str::<Run>(line).unwrap_err();
+            describe(Some(line.as_bytes()), &error)
+        };
+        let run = r#""label":"a","iterations":1,"warmup":0,"batch":1,"wall_time":1"#;
+        for (rest, figure) in [
+            (r#""values":{"latency":1,"power":"low"},"samples":{}"#, r#"values.power is "low""#),
+            (r#""values":{},"samples":{"latency":{"values":[1,null]}}"#, "a sample of latency is null"),
+            (r#""values":{"a":[11,22,33,44,55,66,77,88,99,11]}"#, "values.a is [11,22,33,44,55,66,77,88,99,11"),
+        ] {
+            assert_eq!(of(&format!("{{{run},{rest}}}")), format!("{figure} and no number; {REMEDY}"));
+        }
+        // What is wrong is something else.
+        assert_eq!(of(r#"{"label":"a","iterations":-1}"#), "invalid value: integer `-1`, expected u32");
+        let summary = r#"{"summary":[{"name":"latency","value":1},{"name":"power","value":null},{"value":[]}]}"#;
+        assert_eq!(
+            no_number(summary.as_bytes()).unwrap(),
+            format!("power of the summary is null and no number; {REMEDY}")
+        );
+    }
+}

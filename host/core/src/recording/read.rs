@@ -133,8 +133,6 @@ struct Lines<R> {
     before: Extent,
     /// Where the present line starts.
     start: u64,
-    /// Bytes of the present line that were read.
-    read: u64,
     /// Bytes in the source's buffer that are of the present line, and were measured.
     ready: usize,
     /// Whether the present line was read to its end.
@@ -148,7 +146,7 @@ impl<R: BufRead + Seek> Lines<R> {
     fn new(source: R) -> Self {
         let extent = Extent::default();
         let left_out = LeftOut::default();
-        Self { source, extent, before: extent, start: 0, read: 0, ready: 0, ended: false, left_out, lacks: None }
+        Self { source, extent, before: extent, start: 0, ready: 0, ended: false, left_out, lacks: None }
     }
 
     /// `number` is that of the present line.
@@ -246,7 +244,7 @@ impl<R: BufRead + Seek> Lines<R> {
         *number += filler.lines;
         self.left_out.blank_lines += filler.lines;
         self.start = self.source.stream_position().map_err(Why::Read)?;
-        (self.read, self.ready, self.ended) = (0, 0, false);
+        (self.ready, self.ended) = (0, false);
         let over = self.is_over()?;
         match filler.zeros {
             zeros if over => self.left_out.zeros = zeros,
@@ -307,7 +305,7 @@ impl<R: BufRead + Seek> Lines<R> {
     fn again(&mut self) -> Result<(), Why> {
         self.source.seek(SeekFrom::Start(self.start)).map_err(Why::Read)?;
         self.extent = self.before;
-        (self.read, self.ready, self.ended) = (0, 0, false);
+        (self.ready, self.ended) = (0, false);
         Ok(())
     }
 
@@ -381,7 +379,6 @@ impl<R: BufRead + Seek> Read for &mut Lines<R> {
         let count = self.ready.min(into.len());
         self.source.read_exact(into.get_mut(..count).unwrap_or_default())?;
         self.ready -= count;
-        self.read += count as u64;
         Ok(count)
     }
 }
@@ -412,5 +409,128 @@ fn check(run: &Run) -> Result<(), String> {
             Err(format!("{metric} is {value:e}, and no figure of a recording is beyond {MAX_FIGURE:e}"))
         }
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    const HEADER: &str = r#"{"type":"header","schema":"harness-recording/1","facts":{}}"#;
+    const RUN: &str =
+        r#"{"type":"run","label":"a","iterations":1,"warmup":0,"batch":1,"wall_time":1,"values":{},"samples":{}}"#;
+    const END: &str = r#"{"type":"end","status":"complete","time":"2026-01-01T00:00:00Z"}"#;
+
+    /// What is said of a file of these lines, or its runs.
+    fn read(lines: &[&str]) -> Result<usize, String> {
+        let text = lines.join("\n") + "\n";
+        match parse(Path::new("a"), Cursor::new(text.as_bytes())) {
+            Ok(recording) => Ok(recording.runs.len()),
+            Err(RecordingError::Malformed { line, what, .. }) => Err(format!("{line}: {what}")),
+            Err(other) => Err(other.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_file_has_one_recording() {
+        assert_eq!(read(&[HEADER, RUN, RUN, END]), Ok(2));
+        let apart = "a file has one recording: its first line, its runs and its end";
+        for (lines, told) in [
+            (&[HEADER, RUN, END, RUN][..], "4: a run follows the end, which is line 3"),
+            (&[HEADER, END, "", END], "4: a second end; the first is line 2"),
+            (&[HEADER, END, HEADER], "3: something follows the end, which is line 2"),
+            (&[HEADER, RUN, HEADER, RUN], "3: a second first line"),
+        ] {
+            assert_eq!(read(lines), Err(format!("{told}; {apart}")));
+        }
+        assert_eq!(
+            read(&[HEADER, END, "thanks"]),
+            Err(format!("3: something follows the end, which is line 2; {apart}"))
+        );
+        let empty = parse(Path::new("a"), Cursor::new("")).unwrap_err().to_string();
+        assert!(empty.contains("line 1: the file is empty"), "{empty}");
+        // In any order of a line's parts.
+        let turned =
+            r#"{"label":"a","iterations":1,"warmup":0,"batch":1,"wall_time":1,"values":{},"samples":{},"type":"run"}"#;
+        assert_eq!(read(&[HEADER, turned, RUN]), Ok(2));
+    }
+
+    #[test]
+    fn facts_and_readings_are_bounded() {
+        let header = |facts: usize| {
+            let facts: Vec<String> = (0..facts).map(|fact| format!("\"{fact}\":\"\"")).collect();
+            format!(r#"{{"type":"header","schema":"harness-recording/1","facts":{{{}}}}}"#, facts.join(","))
+        };
+        assert_eq!(read(&[&header(10_000)]), Ok(0));
+        assert_eq!(read(&[&header(10_001)]), Err("1: 10,001 facts, and a recording has at most 10,000".into()));
+        let end = |readings: usize| {
+            let reading = r#"{"name":"a","unit":"1","help":"","better":"neither","value":1}"#;
+            format!(
+                r#"{{"type":"end","status":"complete","time":"","summary":[{}]}}"#,
+                vec![reading; readings].join(",")
+            )
+        };
+        assert_eq!(read(&[HEADER, &end(10_000)]), Ok(0));
+        assert_eq!(read(&[HEADER, &end(10_001)]), Err("2: 10,001 readings, and a recording has at most 10,000".into()));
+    }
+
+    #[test]
+    fn samples_have_all_their_times_or_none() {
+        let run = |times: &str| {
+            RUN.replace("\"samples\":{}", &format!(r#""samples":{{"latency":{{"values":[1,2],"times":[{times}]}}}}"#))
+        };
+        assert_eq!((read(&[HEADER, &run("")]), read(&[HEADER, &run("1,2")])), (Ok(1), Ok(1)));
+        for (times, count) in [("1", "1 time"), ("1,2,3", "3 times")] {
+            let told = format!("2: latency has 2 samples and {count}; each sample has its time, or none has");
+            assert_eq!(read(&[HEADER, &run(times)]), Err(told));
+        }
+    }
+
+    #[test]
+    fn what_is_too_much_is_refused_where_it_is() {
+        let deep = format!(r#"{{"type":"run","x":{}"#, "[".repeat(64));
+        let told = "3: up to here the recording has more than 64 lists and objects in each other, and none may";
+        assert_eq!(read(&[HEADER, RUN, &deep, END]), Err(told.into()));
+    }
+
+    #[test]
+    fn what_stands_there_is_shown_of_a_recording_and_of_no_other_file() {
+        let wrong = RUN.replace("\"values\":{}", "\"values\":{\"a\":NaN}");
+        let at = wrong.find("NaN").unwrap() + 1;
+        let told = read(&[HEADER, &wrong, END]).unwrap_err();
+        assert!(told.starts_with(&format!("2: 'NaN' at character {at} is no number; ")), "{told}");
+        // A line of a megabyte is not looked at again.
+        let long = wrong.replace("\"label\":\"a\"", &format!("\"label\":\"{}\"", "x".repeat(MAX_DESCRIBED as usize)));
+        let at = at + MAX_DESCRIBED as usize - 1;
+        assert_eq!(read(&[HEADER, &long, END]), Err(format!("2: expected value at character {at}")));
+        for line in ["hunter2 is it", "{\"type\": hunter2}", "{\"schema\": hunter2}"] {
+            let told = read(&[line]).unwrap_err();
+            assert!(told.starts_with("1: expected ") && !told.contains("hunter2"), "{told}");
+        }
+    }
+
+    /// What a buffer holds makes no difference.
+    #[test]
+    fn lines_are_read_alike_whatever_comes_at_once() {
+        let zeros = "\0".repeat(50);
+        let half = &RUN[..RUN.len() / 2];
+        for text in [
+            format!("{HEADER}\n{RUN}\n \n\r\n{RUN}\n{END}\n\n{zeros}"),
+            format!("{HEADER}\n{RUN}\n{half}{zeros}"),
+            format!("{HEADER}\n{RUN}\n{half}\n{zeros}\n"),
+            format!("{HEADER}\n{RUN}\n{half}{zeros}{RUN}"),
+            format!("{HEADER}\n{half}\n{RUN}\n"),
+        ] {
+            let of = |size| {
+                let read = parse(Path::new("a"), io::BufReader::with_capacity(size, Cursor::new(text.as_bytes())));
+                read.map_err(|error| error.to_string())
+            };
+            let whole = of(1 << 16);
+            for size in [1, 7, 64] {
+                assert_eq!(of(size), whole, "{size} bytes at once");
+            }
+        }
     }
 }

@@ -236,7 +236,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = recorded(folder.path());
         let before = std::fs::read(&path).unwrap();
-        assert!(Recorder::create(&path, facts()).is_err());
+        assert!(
+            matches!(Recorder::create(&path, facts()), Err(RecordingError::Exists { path: there }) if there == path)
+        );
         let beside = Recorder::create_among(&path, &facts()).unwrap();
         assert_eq!(beside.path().unwrap(), path.with_file_name("recording-2.jsonl"));
         assert_eq!(std::fs::read(&path).unwrap(), before);
@@ -287,12 +289,86 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn what_can_not_be_written_is_kept_in_memory() {
-        let full = Path::new("/dev/full");
+        let folder = tempfile::tempdir().unwrap();
+        // Not the device itself, lest a fault removes it.
+        let full = &folder.path().join("full");
+        std::os::unix::fs::symlink("/dev/full", full).unwrap();
         assert!(matches!(Recorder::create(full, facts()), Err(RecordingError::Write { .. })));
         let mut recorder = Recorder { sink: Some(Sink::create(full).unwrap()), ..Recorder::in_memory(facts()) };
         assert!(recorder.run(run("a", 0.5)).is_err());
         let Ended { recording, kept } = ended(recorder);
         assert_eq!(recording.runs.len(), 1);
         assert!(matches!(kept, Kept::Part { runs: 0, error: None, .. }), "{kept:?}");
+    }
+
+    #[test]
+    fn what_is_there_is_said_before_anything_takes_long() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = recorded(folder.path());
+        for taken in [&path, folder.path()] {
+            assert!(matches!(Recorder::check_vacant(taken), Err(RecordingError::Exists { path }) if path == taken));
+        }
+        let free = folder.path().join("b");
+        assert!(Recorder::check_vacant(&free).is_ok());
+        #[cfg(unix)]
+        {
+            // A recording through it would make the file that it leads to.
+            std::os::unix::fs::symlink("nowhere", &free).unwrap();
+            assert!(Recorder::check_vacant(&free).is_err());
+            assert!(Recorder::check_vacant(Path::new("/dev/null")).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_run_that_is_too_much_is_neither_written_nor_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let record = |limit: u64| {
+            let _ = std::fs::remove_file(&path);
+            let mut recorder = Recorder::create(&path, facts()).unwrap();
+            recorder.limit(limit);
+            recorder.run(run("a", 0.25)).unwrap();
+            let second = recorder.run(run("b", 0.75)).map_err(|error| error.to_string());
+            (second, std::fs::metadata(&path).unwrap().len(), recorder.recording().runs.len())
+        };
+        let (second, bytes, runs) = record(u64::MAX);
+        assert_eq!((second, runs), (Ok(()), 2));
+        assert_eq!(record(bytes), (Ok(()), bytes, 2));
+        let (second, less, runs) = record(bytes - 1);
+        let told = format!("with one more run the recording would have {bytes} bytes, and it may have {}", bytes - 1);
+        assert_eq!((second, runs), (Err(told), 1));
+        assert!(less < bytes);
+
+        let mut recorder = Recorder::in_memory(facts());
+        let error = recorder.run(run(&"x".repeat((16 << 20) + 1), 1.0)).unwrap_err().to_string();
+        let told = "with one more run the recording has a text of more than 16,777,216 bytes";
+        assert_eq!((error.as_str(), recorder.recording().runs.len()), (told, 0));
+        recorder.run(run("a", 1.0)).unwrap();
+        assert!(matches!(ended(recorder).kept, Kept::InMemory));
+    }
+
+    /// A device that takes two runs and no more.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn of_what_is_cut_off_it_is_said_how_much_is_there() {
+        use std::io::BufRead;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        let reader = {
+            let path = path.clone();
+            std::thread::spawn(move || {
+                let file = std::io::BufReader::new(std::fs::File::open(path).unwrap());
+                file.lines().take(3).map(Result::unwrap).collect::<Vec<_>>()
+            })
+        };
+        let mut recorder = Recorder::create(&path, facts()).unwrap();
+        recorder.run(run("a", 0.25)).unwrap();
+        recorder.run(run("b", 0.75)).unwrap();
+        assert_eq!(reader.join().unwrap().len(), 3);
+        // Not one that failed itself: the last line alone.
+        let Ended { kept, .. } = ended(recorder);
+        assert!(matches!(kept, Kept::Part { runs: 2, error: Some(RecordingError::Write { .. }), .. }), "{kept:?}");
     }
 }

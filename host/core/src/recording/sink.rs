@@ -89,7 +89,9 @@ impl Sink {
             return None;
         }
         match self.path.metadata() {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Some("was removed, moved or renamed".into()),
+            Err(error) if error.kind() != ErrorKind::PermissionDenied => {
+                return Some("was removed, moved or renamed".into());
+            }
             Ok(_) if self.is_another() => {
                 // As a copy that was put back.
                 let there = input::open(&self.path, u64::MAX).ok().filter(|there| self.is_whole(there));
@@ -248,5 +250,86 @@ mod tests {
         let of = |path: &str| names(Path::new(path)).take(3).map(|name| name.display().to_string()).collect::<Vec<_>>();
         assert_eq!(of("x/a.b.jsonl"), ["x/a.b.jsonl", "x/a.b-2.jsonl", "x/a.b-3.jsonl"]);
         assert_eq!(of("a"), ["a", "a-2", "a-3"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_way_to_the_file_any_more_has_moved_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (deep, path) = (folder.path().join("deep"), folder.path().join("deep/a.jsonl"));
+        let sink = written(&path);
+        std::fs::rename(&deep, folder.path().join("elsewhere")).unwrap();
+        std::fs::write(&deep, "no folder").unwrap();
+        assert_eq!(sink.fault().unwrap(), "was removed, moved or renamed");
+        std::fs::remove_file(&deep).unwrap();
+        std::os::unix::fs::symlink(&deep, &deep).unwrap();
+        assert_eq!(sink.fault().unwrap(), "was removed, moved or renamed");
+        std::fs::remove_file(&deep).unwrap();
+        std::fs::rename(folder.path().join("elsewhere"), &deep).unwrap();
+        assert_eq!(sink.fault(), None);
+    }
+
+    #[test]
+    fn a_file_is_no_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, "mine").unwrap();
+        let error = Sink::create(&path.join("b.jsonl")).err().unwrap();
+        assert_eq!(error.to_string(), format!("{} is no folder", path.display()));
+        // Of another fault the system says what it is.
+        assert_eq!(Sink::create(&path.join("b/c.jsonl")).err().unwrap().kind(), ErrorKind::NotADirectory);
+        assert_eq!(Sink::create(&path).err().unwrap().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"mine");
+    }
+
+    /// Fails after more than fits into a piece.
+    struct Fails(usize);
+
+    impl Serialize for Fails {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::{Error, SerializeSeq};
+            let mut list = serializer.serialize_seq(None)?;
+            list.serialize_element(&"x".repeat(self.0))?;
+            Err(S::Error::custom("no more"))
+        }
+    }
+
+    #[test]
+    fn a_line_that_fails_leaves_nothing_of_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let mut sink = written(&path);
+        assert!(sink.line(&Fails(3 * PIECE)).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "\"one\"\n\"two\"\n");
+        assert_eq!(sink.fault(), None);
+        sink.line(&"x".repeat(3 * PIECE)).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 12 + 3 * PIECE as u64 + 3);
+        assert_eq!(sink.fault(), None);
+        // Nothing is put in the place of what somebody cut.
+        File::options().write(true).open(&path).unwrap().set_len(6).unwrap();
+        assert!(sink.line(&Fails(1)).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "\"one\"\n");
+    }
+
+    #[test]
+    fn only_the_file_itself_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        written(&path).remove();
+        assert!(!path.exists());
+        let sink = written(&path);
+        std::fs::rename(&path, folder.path().join("b.jsonl")).unwrap();
+        std::fs::write(&path, "another").unwrap();
+        sink.remove();
+        assert_eq!(std::fs::read(&path).unwrap(), b"another");
+        #[cfg(unix)]
+        {
+            let null = folder.path().join("null");
+            std::os::unix::fs::symlink("/dev/null", &null).unwrap();
+            let sink = written(&null);
+            assert_eq!(sink.fault(), None);
+            sink.remove();
+            assert!(null.is_symlink());
+        }
     }
 }

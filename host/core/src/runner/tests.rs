@@ -111,3 +111,15 @@ fn a_log_has_room_for_all_that_is_noted() {
     let most = Log::new(usize::MAX, usize::MAX);
     assert!(most.latency.capacity() < 1 << 24 && most.inter_token.capacity() < 1 << 24);
 }
+
+#[test]
+fn a_rate_is_of_some_time() {
+    for (times, expected) in [
+        (&[0.5, 1.5][..], Ok(3.0)),
+        (&[0.0, 2.0], Ok(3.0)),
+        (&[], Err("there is none")),
+        (&[0.0, 0.0], Err("the clock did not move")),
+    ] {
+        assert_eq!(rate(6.0, times, "there is none"), expected);
+    }
+}
