@@ -3,7 +3,8 @@
 use harness_bundle::builtin;
 use harness_sandbox::file_name;
 
-use crate::config;
+/// The configuration that is read in the present folder.
+pub(crate) const CONFIGURATION: &str = "harness.toml";
 
 /// What is wrong with a name, as the rest of a sentence that starts with it.
 pub(crate) fn fault(name: &str) -> Option<String> {
@@ -13,7 +14,7 @@ pub(crate) fn fault(name: &str) -> Option<String> {
 /// Why no stranger's file may have a name that is fine otherwise.
 pub(crate) fn reserved(name: &str) -> Option<String> {
     let folded = file_name::folded(name);
-    if folded == config::FILE {
+    if folded == CONFIGURATION {
         return Some("the next harness in that folder would take it for its configuration".into());
     }
     if folded == "sweep.json" {

@@ -3,7 +3,8 @@
 use clap::Parser;
 
 use crate::args::{Arguments, Command};
-use crate::plugins::{Meant, Pin};
+use crate::meant::Meant;
+use crate::plugins::Pin;
 use crate::report_target::ReportTarget;
 use crate::settings::{BackendChoice, RunSettings};
 use crate::sweep::{self, Axis};

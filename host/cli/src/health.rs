@@ -7,7 +7,10 @@ use harness_telemetry::{Nvml, Refused};
 
 use crate::machine::Machine;
 use crate::plugins;
-use crate::sensors::SILENT;
+
+/// What to do about a driver that does not answer.
+pub(crate) const SILENT: &str = "see whether `nvidia-smi` answers: if it hangs too, reset the GPU or restart the machine; if it is only slow, allow more \
+     with --max-driver-time";
 
 /// What was found of one GPU.
 pub(crate) struct GpuChecks {

@@ -1,22 +1,18 @@
-//! Lines on stderr: the program's own, and the plugins'.
+//! Lines on stderr.
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use harness_core::text::visible;
-use harness_sandbox::{LogLevel, LogSink};
-use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
 
-use crate::progress::Screen;
-
 /// Sets the log finely, in `tracing`'s notation.
 const VARIABLE: &str = "HARNESS_LOG";
 /// What it calls the lines of plugins.
-const PLUGIN: &str = "plugin";
+pub(crate) const PLUGIN: &str = "plugin";
 /// What the libraries call lines that are notes, such as of their caches.
 const NOTE: &str = "harness::note";
 
@@ -79,26 +75,5 @@ pub(crate) fn tell(line: &str) {
 pub(crate) fn note(line: &str) {
     if !is_quiet() {
         tell(line);
-    }
-}
-
-/// Shows the lines of plugins above the progress.
-pub(crate) struct PluginLog {
-    pub(crate) screen: Screen,
-}
-
-impl LogSink for PluginLog {
-    fn log(&self, plugin: &str, level: LogLevel, line: &str) {
-        let (word, stays) = match level {
-            LogLevel::Trace if !tracing::enabled!(target: PLUGIN, Level::TRACE) => return,
-            LogLevel::Debug if !tracing::enabled!(target: PLUGIN, Level::DEBUG) => return,
-            LogLevel::Trace => ("trace: ", false),
-            LogLevel::Debug => ("debug: ", false),
-            LogLevel::Info => ("", false),
-            LogLevel::Warn => ("warning: ", true),
-            LogLevel::Error => ("error: ", true),
-        };
-        let line = format!("{plugin}: {word}{line}");
-        if stays { self.screen.insist(&line) } else { self.screen.say(&line) }
     }
 }

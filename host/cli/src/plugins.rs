@@ -18,7 +18,9 @@ use serde::Deserialize;
 use crate::config::{self, Layer, Parsed};
 use crate::destination::Bounds;
 use crate::failure::Failure;
+use crate::file_names::CONFIGURATION;
 use crate::log::tell;
+use crate::meant::Meant;
 use crate::places;
 use crate::progress::Screen;
 
@@ -50,38 +52,12 @@ pub(crate) fn sandbox(limits: LoadLimits, screen: &Screen) -> Result<Sandbox, Fa
     Ok(Sandbox::new(Compiler::Child(compiler), cache.ok().as_deref())?)
 }
 
-/// What a text that names a plugin means, if the configuration has no such name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Meant {
-    /// A built-in plugin, or one that the configuration names.
-    Name,
-    /// An artifact of a registry.
-    Reference,
-    /// A file: it has a folder or an extension.
-    File,
-}
-
-impl Meant {
-    /// By its form; nothing is looked up.
-    pub(crate) fn by(text: &str) -> Self {
-        let path = Path::new(text);
-        if Reference::is_meant(text) {
-            Self::Reference
-        } else if builtin(text).is_some() {
-            Self::Name
-        } else if text.contains(std::path::is_separator) || path.extension().is_some() || text.starts_with('.') {
-            Self::File
-        } else {
-            Self::Name
-        }
-    }
-
-    /// The file, made relative to a folder, if it is one.
-    pub(crate) fn anchored(text: &str, folder: &Path) -> String {
-        match Self::by(text) {
-            Self::File => folder.join(text).display().to_string(),
-            Self::Name | Self::Reference => text.to_owned(),
-        }
+/// What a plugin can be used as.
+pub(crate) fn kind(plugin: &Plugin) -> &'static str {
+    match (plugin.is_workload(), plugin.is_report()) {
+        (true, true) => "workload, report",
+        (true, false) => "workload",
+        _ => "report",
     }
 }
 
@@ -291,8 +267,7 @@ impl Plugins {
         match Registry::new(Options { offline: true, ..options }).component(reference) {
             Err(RegistryError::Offline { .. }) => Err(Failure::usage(format!(
                 "{named} is {reference}, as the {} found in this folder says, and is not on this machine; nothing is fetched because a configuration says so that was not given: `harness plugin pull {reference}` fetches it, or --config {} trusts all that is in there",
-                config::FILE,
-                config::FILE
+                CONFIGURATION, CONFIGURATION
             ))),
             found => Ok(found?),
         }

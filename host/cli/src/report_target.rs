@@ -6,7 +6,7 @@ use std::str::FromStr;
 use harness_registry::Reference;
 
 use crate::destination::Destination;
-use crate::plugins::Meant;
+use crate::meant::Meant;
 
 /// A report plugin and where its output goes.
 #[derive(Clone, Debug, PartialEq, Eq)]

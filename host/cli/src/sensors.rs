@@ -9,12 +9,8 @@ use harness_engine::cuda_devices;
 use harness_telemetry::{Nvml, Options, Refused};
 
 use crate::failure::Failure;
-use crate::health;
+use crate::health::{self, SILENT};
 use crate::settings::SensorChoice;
-
-/// What to do about a driver that does not answer.
-pub(crate) const SILENT: &str = "see whether `nvidia-smi` answers: if it hangs too, reset the GPU or restart the machine; if it is only slow, allow more \
-     with --max-driver-time";
 
 /// The sensors of a run.
 pub(crate) struct Telemetry {

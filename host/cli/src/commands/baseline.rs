@@ -3,8 +3,8 @@
 use harness_core::Recording;
 use harness_core::compare::Named;
 
-use super::compare::warn;
-use super::plugin::plain_table;
+use super::compare::cautions::warn;
+use super::table::plain_table;
 use crate::args::{Baseline, BaselineAction};
 use crate::baselines::Baselines;
 use crate::log::tell;

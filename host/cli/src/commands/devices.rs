@@ -6,7 +6,7 @@ use harness_telemetry::Nvml;
 use serde_json::json;
 
 use crate::args::Devices;
-use crate::sensors::SILENT;
+use crate::health::SILENT;
 use crate::{Outcome, deliver};
 
 impl Devices {

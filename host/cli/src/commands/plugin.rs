@@ -1,14 +1,14 @@
 //! `harness plugin list` and `harness plugin inspect`; the others are beside.
 
-use comfy_table::{Table, presets};
 use harness_bundle::BUILTINS;
 use harness_sandbox::{Description, Limits, LoadLimits, Plugin};
 
 use super::plugin_check::check;
+use super::table::plain_table;
 use crate::args::{PluginAction, PluginCommand, PluginNamed};
 use crate::failure::Failure;
 use crate::progress::Screen;
-use crate::{Outcome, deliver, plugins, settings, units};
+use crate::{Outcome, deliver, plugins, settings};
 
 impl PluginCommand {
     pub(crate) fn execute(self) -> Outcome {
@@ -31,7 +31,7 @@ fn list() -> Outcome {
     for builtin in BUILTINS {
         let plugin = sandbox.load(builtin.name, builtin.wasm)?;
         let description = describe(&plugin, &Limits::default())?;
-        table.add_row([builtin.name, kind(&plugin), &description.version, &description.summary]);
+        table.add_row([builtin.name, plugins::kind(&plugin), &description.version, &description.summary]);
     }
     deliver::line(&table.trim_fmt())
 }
@@ -47,7 +47,7 @@ fn inspect(named: &PluginNamed) -> Outcome {
     let description = describe(&plugin, &limits)?;
     deliver::line(&format!("{} {}: {}\n", description.name, description.version, description.summary))?;
     let mut facts = plain_table();
-    facts.add_row(["kind", kind(&plugin)]);
+    facts.add_row(["kind", plugins::kind(&plugin)]);
     facts.add_row(["contract", &format!("harness:plugin@{}", plugin.contract())]);
     facts.add_row(["sha256", plugin.sha256()]);
     facts.add_row(["exports", &plugin.exports().join("\n")]);
@@ -79,20 +79,4 @@ fn settable(title: &str, description: &Description) -> Outcome {
 /// What the plugin says of itself, as a workload if it is one.
 pub(super) fn describe(plugin: &Plugin, limits: &Limits) -> Result<Description, Failure> {
     Ok(if plugin.is_workload() { plugin.describe_workload(limits)? } else { plugin.describe_report(limits)? })
-}
-
-pub(super) fn kind(plugin: &Plugin) -> &'static str {
-    match (plugin.is_workload(), plugin.is_report()) {
-        (true, true) => "workload, report",
-        (true, false) => "workload",
-        _ => "report",
-    }
-}
-
-pub(super) fn plain_table() -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_width(units::TABLE_WIDTH);
-    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
-    table
 }

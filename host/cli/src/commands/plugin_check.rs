@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use harness_sandbox::{CONTRACT_VERSIONS, Description, Plugin};
 
-use super::plugin::{kind, plain_table};
+use super::table::plain_table;
 use crate::args::PluginNamed;
 use crate::progress::Screen;
 use crate::{Outcome, deliver, plugins, settings, units};
@@ -20,7 +20,7 @@ pub(crate) fn check(named: &PluginNamed) -> Outcome {
     let workload = plugin.is_workload().then(|| plugin.describe_workload(&limits)).transpose()?;
     let report = plugin.is_report().then(|| plugin.describe_report(&limits)).transpose()?;
 
-    deliver::line(&format!("{} can be used: {}\n", named.plugin, kind(&plugin)))?;
+    deliver::line(&format!("{} can be used: {}\n", named.plugin, plugins::kind(&plugin)))?;
     let mut facts = plain_table();
     facts.add_row(["size", &format!("{} bytes", units::count(component.bytes.len() as u64))]);
     facts.add_row(["sha256", plugin.sha256()]);

@@ -6,7 +6,7 @@ use harness_core::{Recording, private};
 
 use crate::args::Report;
 use crate::deliver::Ready;
-use crate::log::PluginLog;
+use crate::plugin_log::PluginLog;
 use crate::progress::Screen;
 use crate::recordings::latest;
 use crate::report_set::ReportSets;

@@ -19,8 +19,8 @@ use harness_sandbox::Description;
 use serde_json::{Value, json};
 
 use super::compare::MAX_TOGETHER;
-use super::plugin::plain_table;
 use super::run::{plain, record, rehearse};
+use super::table::plain_table;
 use crate::chart::{Chart, Dot, Line};
 use crate::destination::Destination;
 use crate::estimate::Pace;

@@ -8,8 +8,8 @@ use toml::de::{DeTable, DeValue};
 use super::{Config, Model, Parsed, Registries, Run, contents, parse, unreadable};
 use crate::destination::Bounds;
 use crate::failure::Failure;
+use crate::meant::Meant;
 use crate::places;
-use crate::plugins::Meant;
 
 /// What it says, where there is one and it asks for no more than it may; `own` is what holds without it.
 pub(super) fn read(path: &Path, own: &Config) -> Result<Config, Failure> {

@@ -19,11 +19,9 @@ use serde::Deserialize;
 pub(crate) use self::limits::Limits;
 use crate::destination::Destination;
 use crate::failure::Failure;
+use crate::file_names::CONFIGURATION;
 use crate::report_target::ReportTarget;
 use crate::sweep::Axis;
-
-/// The file that is read where it is found, when none is given.
-pub(crate) const FILE: &str = "harness.toml";
 
 /// The most bytes that a configuration has.
 const MAX_BYTES: u64 = 1 << 20;
@@ -170,7 +168,7 @@ pub(crate) fn read(given: Option<&Path>) -> Result<Config, Failure> {
     let own = own::read()?;
     let over = match given {
         Some(path) => parse(path, &contents(path).map_err(|error| unreadable(path, &error.fault))?)?,
-        None => found::read(Path::new(FILE), &own)?,
+        None => found::read(Path::new(CONFIGURATION), &own)?,
     };
     Ok(over.over(own))
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::{Config, Destination, Model, Parsed, Registries, Run, contents, parse, unreadable};
 use crate::failure::Failure;
+use crate::meant::Meant;
 use crate::places;
-use crate::plugins::Meant;
 
 /// What it says, where there is one. What it names is relative to its folder.
 pub(super) fn read() -> Result<Config, Failure> {

@@ -6,7 +6,7 @@ use harness_core::compare::{Row, Verdict};
 use harness_core::statistics::Interval;
 use harness_figures::page::{Escaped, ticks};
 
-use super::compare_show::{changed, named, signed};
+use super::words::{changed, named, signed};
 
 /// In the chart's own unit: about a pixel on a wide screen, half of one on a phone, whose text is the larger for it.
 const WIDTH: f64 = 640.0;

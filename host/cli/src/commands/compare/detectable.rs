@@ -4,7 +4,7 @@ use harness_core::compare::Row;
 use harness_core::statistics::POWER;
 use harness_core::text::visible_line;
 
-use super::compare_show::{named, number, size};
+use super::words::{named, number, size};
 
 /// What `detectable` means.
 pub(super) fn detectable_words() -> String {

@@ -1,12 +1,23 @@
 //! `harness compare`.
 
+pub(super) mod cautions;
+mod detectable;
+mod forest;
+mod gate;
+mod interleave;
+mod page;
+mod show;
+mod words;
+
 use harness_core::compare::{Comparison, Named, Options, THRESHOLD, compare};
 use harness_core::metric::Direction;
-use harness_core::{Warning, format, private};
+use harness_core::private;
 
-use super::compare_gate::{self, Gate};
-use super::compare_show::Shown;
-use super::interleave;
+use cautions::{repeated, warn};
+use gate::Gate;
+use show::Shown;
+use words::percent;
+
 use crate::args::{Compare, CompareFormat};
 use crate::baselines::Baselines;
 use crate::failure::Failure;
@@ -35,7 +46,7 @@ impl Compare {
                 if self.fail_on_regression.is_some()
                     && matches!(self.format, CompareFormat::Table | CompareFormat::Markdown)
                 {
-                    deliver::line(&compare_gate::not_compared(&failure))?;
+                    deliver::line(&gate::not_compared(&failure))?;
                 }
                 return Err(failure);
             }
@@ -76,7 +87,7 @@ impl Compare {
         if let Some(undirected) = self
             .metrics
             .iter()
-            .find(|name| compare_gate::direction(name) == Some(Direction::Neither))
+            .find(|name| gate::direction(name) == Some(Direction::Neither))
             .filter(|_| limit.is_some())
         {
             return Err(Failure::usage(format!(
@@ -142,44 +153,4 @@ fn without_folders(named: &mut Named) {
     private::recording(&mut named.recording);
     named.recording.notes.iter_mut().for_each(|note| *note = note.replace(&path, &name));
     named.path = name.into();
-}
-
-/// Two recordings of a side whose figures are the same in every run: no two measurements are.
-pub(super) fn repeated(side: &[Named]) -> Option<String> {
-    let again = |(at, named): (usize, &Named)| {
-        let first = side.iter().take(at).find(|other| other.recording.runs == named.recording.runs)?;
-        Some(format!(
-            "{} and {} have the same figures to the last digit, as the simulated model gives for one --seed: together they say \
-             no more than one of them",
-            first.path.display(),
-            named.path.display()
-        ))
-    };
-    side.iter().enumerate().find_map(again)
-}
-
-/// Says what the reader should know of a recording before they trust it.
-pub(super) fn warn(named: &Named) {
-    for caution in cautions(named, |_| true) {
-        tell(&format!("warning: {caution}"));
-    }
-}
-
-/// What of a recording is not there, and which warnings its runs give reason for.
-pub(super) fn cautions(named: &Named, which: fn(&Warning) -> bool) -> Vec<String> {
-    let (path, recording) = (named.path.display(), &named.recording);
-    let mut said = recording.notes.clone();
-    if !named.is_complete() && !recording.runs.is_empty() {
-        let runs = format::plural(recording.runs.len(), "finished run");
-        said.push(format!("{path} is {}: only its {runs} count", recording.status.as_str()));
-    }
-    said.extend(
-        Warning::of(recording).iter().filter(|warning| which(warning)).map(|warning| format!("{path}: {warning}")),
-    );
-    said
-}
-
-/// A share as the percentage that it was given as.
-pub(super) fn percent(share: f64) -> f64 {
-    (share * 1e14).round() / 1e12
 }

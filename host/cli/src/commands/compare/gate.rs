@@ -7,8 +7,7 @@ use harness_core::text::visible_line;
 use harness_figures::page::{Escaped, Tone, badge};
 use serde_json::{Value, json};
 
-use super::compare::percent;
-use super::compare_show::{changed, named, names, size};
+use super::words::{changed, named, names, percent, size};
 use crate::Outcome;
 use crate::args::CompareFormat;
 use crate::failure::Failure;

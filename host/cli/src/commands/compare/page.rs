@@ -5,11 +5,12 @@ use harness_core::compare::{Comparison, Difference, Figure, Named, Row, Verdict}
 use harness_core::format::{Scale, count, plural};
 use harness_figures::page::{Escaped, Tone, badge, code, document, drawing, figure, note, section, table};
 
-use super::compare::{cautions, repeated};
-use super::compare_detectable::detectable_words;
-use super::compare_forest::forest;
-use super::compare_gate::Decision;
-use super::compare_show::{Shown, held_down, named, number, shown, side, signed, size, within};
+use super::cautions::{cautions, repeated};
+use super::detectable::detectable_words;
+use super::forest::forest;
+use super::gate::Decision;
+use super::show::{Shown, held_down};
+use super::words::{named, number, shown, side, signed, size, within};
 
 const VERDICTS: [Verdict; 4] = [Verdict::Worse, Verdict::Better, Verdict::Ambiguous, Verdict::Same];
 /// Columns of words.
