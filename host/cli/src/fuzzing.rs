@@ -7,7 +7,7 @@ use crate::meant::Meant;
 use crate::plugins::Pin;
 use crate::report_target::ReportTarget;
 use crate::settings::{BackendChoice, RunSettings};
-use crate::sweep::{self, Axis};
+use crate::sweep::axes::{self as sweep, Axis};
 use crate::units;
 
 /// What `harness run` with these arguments would work with; returns the points of its sweep.

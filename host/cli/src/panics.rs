@@ -61,16 +61,16 @@ pub(crate) fn keep_private() {
     PRIVATE.store(true, Ordering::Relaxed);
 }
 
-/// Says where to look for what was recorded, while `Kept` lives.
-pub(crate) fn recording_to(path: &Path) -> Kept {
+/// Says where to look for what was recorded, while `Known` lives.
+pub(crate) fn recording_to(path: &Path) -> Known {
     set(Some(path.to_owned()));
-    Kept
+    Known
 }
 
 /// While it lives, there is a recording that a panic would cut.
-pub(crate) struct Kept;
+pub(crate) struct Known;
 
-impl Drop for Kept {
+impl Drop for Known {
     fn drop(&mut self) {
         set(None);
     }

@@ -15,7 +15,7 @@ use harness_registry::{Options, Reference, Registry, RegistryError, private_fold
 use harness_sandbox::{ChildCompiler, Compiler, LoadLimits, Plugin, Sandbox, sha256};
 use serde::Deserialize;
 
-use crate::config::{self, Layer, Parsed};
+use crate::config::{Layer, Parsed};
 use crate::destination::Bounds;
 use crate::failure::Failure;
 use crate::file_names::CONFIGURATION;

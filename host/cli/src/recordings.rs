@@ -9,6 +9,9 @@ use crate::failure::Failure;
 use crate::log::tell;
 use crate::places;
 
+/// The most bytes of memory that recordings take that are looked at together, their samples left out.
+pub(crate) const MAX_TOGETHER: u64 = 128 << 20;
+
 /// How many files that are passed over are named.
 const MOST_NAMED: usize = 5;
 

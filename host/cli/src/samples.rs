@@ -14,7 +14,7 @@ use harness_sandbox::{Limits, NoLog, Sandbox};
 
 use crate::facts;
 use crate::failure::Failure;
-use crate::model::Model;
+use crate::invocation::Model;
 
 /// A recording to try a report on.
 pub(crate) struct Sample {

@@ -15,9 +15,11 @@ use crate::failure::Failure;
 use crate::plugins::{Pin, Plugins};
 use crate::report_set::ReportSets;
 use crate::report_target::ReportTarget;
-use crate::sweep::Axis;
-use crate::{idle, places, units};
+use crate::sweep::axes::Axis;
+use crate::{places, units};
 
+/// How long the idle GPU is watched, unless the user says otherwise: ten steps of an H100's energy counter.
+const IDLE_TIME: Duration = Duration::from_secs(1);
 /// What computes the model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum BackendChoice {
@@ -161,7 +163,7 @@ impl RunSettings {
             dry_run: args.dry_run,
             quick,
             roofline: args.roofline || config.run.roofline.unwrap_or(false),
-            idle_time: idle_time.unwrap_or(if quick { Duration::ZERO } else { idle::TIME }),
+            idle_time: idle_time.unwrap_or(if quick { Duration::ZERO } else { IDLE_TIME }),
             quiet: args.quiet || config.run.quiet.unwrap_or(false),
             private: args.private || config.run.private.unwrap_or(false),
             seed,

@@ -4,11 +4,11 @@ use harness_core::Recording;
 use harness_core::compare::Named;
 
 use super::compare::cautions::warn;
-use super::table::plain_table;
 use crate::args::{Baseline, BaselineAction};
 use crate::baselines::Baselines;
 use crate::log::tell;
 use crate::recordings::latest;
+use crate::table::plain_table;
 use crate::{Outcome, config, deliver, settings};
 
 impl Baseline {

@@ -10,14 +10,14 @@ use crate::args::Generate;
 use crate::failure::Failure;
 use crate::log::tell;
 use crate::progress::Screen;
-use crate::{Outcome, config, deliver, model, settings};
+use crate::{Outcome, config, deliver, invocation, settings};
 
 impl Generate {
     pub(crate) fn execute(self) -> Outcome {
         let config = config::read(self.model.config.as_deref())?;
         let seed = self.seed.or(config.run.seed).unwrap_or(0);
-        let model::Model { mut server, notes, .. } =
-            model::ready(&settings::model(self.model, &config, seed)?, seed, &Screen::new())?;
+        let invocation::Model { mut server, notes, .. } =
+            invocation::load(&settings::model(self.model, &config, seed)?, seed, &Screen::new())?;
         for note in &notes {
             tell(note);
         }

@@ -14,5 +14,3 @@ mod recordings;
 mod report;
 mod run;
 mod shell;
-mod sweep;
-mod table;

@@ -4,10 +4,10 @@ use harness_bundle::BUILTINS;
 use harness_sandbox::{Description, Limits, LoadLimits, Plugin};
 
 use super::plugin_check::check;
-use super::table::plain_table;
 use crate::args::{PluginAction, PluginCommand, PluginNamed};
 use crate::failure::Failure;
 use crate::progress::Screen;
+use crate::table::plain_table;
 use crate::{Outcome, deliver, plugins, settings};
 
 impl PluginCommand {

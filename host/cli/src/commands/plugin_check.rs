@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use harness_sandbox::{CONTRACT_VERSIONS, Description, Plugin};
 
-use super::table::plain_table;
 use crate::args::PluginNamed;
 use crate::progress::Screen;
+use crate::table::plain_table;
 use crate::{Outcome, deliver, plugins, settings, units};
 
 /// Loads it twice, asks it what it is, and says so; what is wrong with it is an error like any other.

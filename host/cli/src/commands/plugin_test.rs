@@ -11,7 +11,7 @@ use harness_sandbox::{Output, Plugin};
 use crate::advice::Advice;
 use crate::args::PluginTest;
 use crate::failure::Failure;
-use crate::model::Model;
+use crate::invocation::Model;
 use crate::plugin_log::PluginLog;
 use crate::progress::Screen;
 use crate::{Outcome, deliver, plugins, samples, settings, units};

@@ -21,7 +21,7 @@ use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::file_names::CONFIGURATION;
 use crate::report_target::ReportTarget;
-use crate::sweep::Axis;
+use crate::sweep::axes::Axis;
 
 /// The most bytes that a configuration has.
 const MAX_BYTES: u64 = 1 << 20;

@@ -22,10 +22,8 @@ use crate::args::{Compare, CompareFormat};
 use crate::baselines::Baselines;
 use crate::failure::Failure;
 use crate::log::tell;
+use crate::recordings::MAX_TOGETHER;
 use crate::{Outcome, config, deliver, settings};
-
-/// The most bytes of memory that recordings take that are looked at together, their samples left out.
-pub(super) const MAX_TOGETHER: u64 = 128 << 20;
 
 /// What is compared, and what was found.
 struct Compared {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::detectable::{detectable_list, detectable_words};
 use super::gate::Decision;
 use super::words::{named, number, shown, side, signed, size, within};
-use crate::commands::table::plain_table;
+use crate::table::plain_table;
 
 /// The document's form; another number means that something changed its meaning.
 const SCHEMA: &str = "harness-comparison/1";

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use harness_core::Server;
 use harness_core::roofline::Traffic;
-use harness_engine::{LoadOptions, Loaded, Watcher, load, load_simulated};
+use harness_engine::{LoadOptions, Loaded, Watcher, load_simulated};
 
 use crate::download::Downloads;
 use crate::failure::Failure;
@@ -27,11 +27,11 @@ pub(crate) struct Model {
 }
 
 /// Loads it, and shows what is downloaded for it. Synthetic prompts are drawn from `seed`.
-pub(crate) fn ready(settings: &ModelSettings, seed: u64, screen: &Screen) -> Result<Model, Failure> {
+pub(crate) fn load(settings: &ModelSettings, seed: u64, screen: &Screen) -> Result<Model, Failure> {
     let loaded = match settings {
         ModelSettings::Gpt2(options) => {
             let watcher = Watcher::new(Arc::new(Downloads::new(screen.clone())));
-            let loaded = load(&LoadOptions { watcher, ..options.clone() });
+            let loaded = harness_engine::load(&LoadOptions { watcher, ..options.clone() });
             // A download that failed leaves its line.
             screen.clear();
             loaded?

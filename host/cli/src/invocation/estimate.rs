@@ -10,17 +10,19 @@ use harness_core::{Budget, Facts, Gpus, NoSensors, Prompt, Recorder, Request, Se
 use harness_engine::Rehearsal;
 use harness_sandbox::{Limits, NoLog, Plugin, PluginError};
 
+use crate::settings::RunSettings;
+
 /// What a rehearsal may cost: it is a convenience.
 const MOST_TIME: Duration = Duration::from_millis(500);
 const MOST_ITERATIONS: u64 = 200_000;
 
 /// The work that the plugin asks for; `None` where that can't be told beforehand. An error where it can't be run as asked.
-pub(crate) fn work(
+pub(super) fn work(
+    settings: &RunSettings,
     plugin: &Plugin,
-    settings: &[(String, String)],
+    values: &[(String, String)],
     server: &Server,
     gpus: &Arc<dyn Gpus>,
-    limits: &Limits,
 ) -> Result<Option<Work>, PluginError> {
     let timeless = Box::new(Rehearsal::new(server.model().clone()));
     let clock = Arc::new(VirtualClock::default());
@@ -30,8 +32,8 @@ pub(crate) fn work(
         Recorder::in_memory(Facts::new()),
         Budget { iterations: MOST_ITERATIONS, wall_time: MOST_TIME, ..Budget::default() },
     );
-    let limits = Limits { call_time: MOST_TIME, guest_time: MOST_TIME, wall_time: MOST_TIME, ..*limits };
-    let (session, result) = plugin.run(session, Arc::clone(gpus), settings, &limits, Arc::new(NoLog));
+    let limits = Limits { call_time: MOST_TIME, guest_time: MOST_TIME, wall_time: MOST_TIME, ..settings.limits };
+    let (session, result) = plugin.run(session, Arc::clone(gpus), values, &limits, Arc::new(NoLog));
     match result {
         Ok(_) => {}
         Err(error) if error.is_usage() => return Err(error),
@@ -43,7 +45,7 @@ pub(crate) fn work(
 }
 
 /// What one iteration and each of its steps take, from a generation of a few tokens.
-pub(crate) struct Pace {
+pub(super) struct Pace {
     first: Duration,
     step: Duration,
     batch: u32,
@@ -54,7 +56,7 @@ const PACE_TOKENS: u32 = 8;
 
 impl Pace {
     /// Serves one short generation of the work's first prompt length and batch. Also warms the model up.
-    pub(crate) fn measure(server: &mut Server, work: &Work) -> Option<Self> {
+    pub(super) fn measure(server: &mut Server, work: &Work) -> Option<Self> {
         let prompt = work.first_prompt?;
         let batch = work.first_batch?;
         let request = Request {
@@ -75,7 +77,7 @@ impl Pace {
     }
 
     /// How long the work takes.
-    pub(crate) fn time(&self, work: &Work) -> Duration {
+    pub(super) fn time(&self, work: &Work) -> Duration {
         let steps = work.new_tokens as f64 / work.iterations.max(1) as f64 / f64::from(self.batch.max(1));
         let seconds = self.first.as_secs_f64() + self.step.as_secs_f64() * (steps - 1.0).max(0.0);
         Duration::try_from_secs_f64(seconds * work.iterations as f64).unwrap_or(Duration::MAX)

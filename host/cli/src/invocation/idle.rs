@@ -6,14 +6,12 @@ use harness_core::metric::name;
 use harness_core::statistics::mean;
 use harness_core::{SensorLog, Sensors};
 
-/// How long the idle GPU is watched, unless the user says otherwise: ten steps of an H100's energy counter.
-pub(crate) const TIME: Duration = Duration::from_secs(1);
 /// Waited before: the counter's first reading may be a step of 0.1 s old, which must not hold what loading the model took.
 const SETTLE: Duration = Duration::from_millis(200);
 
 /// Watches the GPU for so long. The facts `idle.power` in watts, `idle.time` in seconds and `idle.source`; or why its power
 /// can't be told.
-pub(crate) fn watch(sensors: &mut dyn Sensors, time: Duration) -> Result<Vec<(String, String)>, String> {
+pub(super) fn watch(sensors: &mut dyn Sensors, time: Duration) -> Result<Vec<(String, String)>, String> {
     std::thread::sleep(SETTLE);
     sensors.start();
     let start = Instant::now();
