@@ -12,7 +12,7 @@ use harness_core::{
 use crate::bindings::{common, gpu, model, recordings, wit_report};
 use crate::description::{Description, Setting};
 use crate::file_name;
-use crate::plugin::{Artifact, Output};
+use crate::output::{Artifact, Output};
 use crate::text::cut;
 
 /// The most readings of a summary, settings of a description, artifacts of a report.

@@ -14,8 +14,10 @@ use crate::compile::Footprint;
 use crate::convert;
 use crate::description::Description;
 use crate::error::PluginError;
-use crate::limits::{LimitError, Limits, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES, Task};
-use crate::sandbox::Kinds;
+use crate::guest_clock::Task;
+use crate::kinds::Kinds;
+use crate::limits::{LimitError, Limits, MOST_INSTANCES, MOST_MEMORIES, MOST_TABLES};
+use crate::output::Output;
 use crate::state::{LogSink, MOST_HANDLES, NoLog, RecordingHandle, State};
 use crate::text::cut;
 use crate::versions::{self, Describe, Export, Render, Run};
@@ -54,26 +56,6 @@ struct Workload {
 struct Report {
     describe: Describe,
     render: Render,
-}
-
-/// What a report plugin made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
-    /// For the terminal, or one file. May hold control characters: see [`visible`].
-    Text(String),
-    /// Files, each with a name that is one file's in one folder.
-    Files(Vec<Artifact>),
-}
-
-/// A file that a report plugin made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Artifact {
-    /// A plain file name.
-    pub name: String,
-    /// Such as `text/html`.
-    pub media_type: String,
-    /// The bytes.
-    pub contents: Vec<u8>,
 }
 
 /// The most bytes of a message that a plugin sends along with its failure.

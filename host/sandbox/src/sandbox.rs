@@ -13,7 +13,9 @@ use wasmtime::component::{Component, Linker};
 use crate::cache::Cache;
 use crate::compile::{self, CompileError, Compiled, Compiler};
 use crate::error::PluginError;
-use crate::limits::{LimitError, TICK};
+use crate::guest_clock::TICK;
+use crate::kinds::Kinds;
+use crate::limits::LimitError;
 use crate::plugin::{Loaded, Plugin};
 use crate::state::State;
 use crate::versions::{self, CONTRACT_VERSIONS};
@@ -120,18 +122,6 @@ impl Sandbox {
         }
         Ok(Kinds { workload, report, contract, exports: exports.into_iter().map(|(name, _)| name).collect(), imports })
     }
-}
-
-/// What a component has of the contract.
-#[derive(Clone, Debug)]
-pub(crate) struct Kinds {
-    /// The interface that it exports, such as `harness:plugin/workload@0.2.0`.
-    pub(crate) workload: Option<String>,
-    pub(crate) report: Option<String>,
-    /// The version that it was built for; several where it was put together from parts.
-    pub(crate) contract: String,
-    pub(crate) exports: Vec<String>,
-    pub(crate) imports: Vec<String>,
 }
 
 fn unknown_version(plugin: &str, found: &str) -> PluginError {

@@ -9,7 +9,8 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::bindings::model;
-use crate::limits::{GuestClock, LimitError, Limits, MemoryLimiter, Task};
+use crate::guest_clock::{GuestClock, Task};
+use crate::limits::{LimitError, Limits, MemoryLimiter};
 use crate::payload::Payload;
 use crate::text::cut;
 use crate::wasi::{self, Captured};

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use crate::driver::{Device, METRICS, Sample};
 use crate::error::explain;
-use crate::readings::Notes;
 
 /// The least time between samples: NVIDIA's own tools take them 0.1 s apart at the closest.
 const SHORTEST: Duration = Duration::from_millis(100);
@@ -37,8 +36,8 @@ fn can(device: &Device) -> Result<(), String> {
 }
 
 impl Begun {
-    /// Takes the sample after the run, and notes what lies between.
-    pub(crate) fn end(self, device: &Device, notes: &impl Notes) {
+    /// Takes the sample after the run; what lies between.
+    pub(crate) fn end(self, device: &Device) -> Figures {
         let figures = self.0.and_then(|(begun, first)| {
             let between = begun.elapsed();
             if between < SHORTEST {
@@ -49,7 +48,7 @@ impl Begun {
             let answers = first.until(&last).map_err(|error| explain(&error))?;
             Ok(answers.map(|answer| answer.map_err(|error| explain(&error)).and_then(ratio)))
         });
-        notes.note(|log| log.gpm = Some(figures.unwrap_or_else(|reason| METRICS.map(|_| Err(reason.clone())))));
+        figures.unwrap_or_else(|reason| METRICS.map(|_| Err(reason.clone())))
     }
 }
 

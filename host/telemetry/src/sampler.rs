@@ -265,7 +265,8 @@ impl Worker {
 
 /// The counters first, since they must be read near to the run's end; GPM before energy, whose counter moves slower.
 fn last_readings(device: &Device, log: &Log, fetch: &mut Fetch, gpm: Begun) -> Going {
-    gpm.end(device, log);
+    let figures = gpm.end(device);
+    log.note(|log| log.gpm = Some(figures));
     readings::energy(device, log)?;
     fetch.fetch(device, log)
 }

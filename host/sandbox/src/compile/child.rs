@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use wasmtime::Engine;
 
+use super::answer::{Answer, CompileError};
 use super::confine::{self, BEFORE_INPUT};
-use super::{Answer, CompileError, LoadLimits};
+use super::engine;
+use super::load_limits::LoadLimits;
 
 /// By which the binary knows that it is to compile; what follows is in numbers: bytes, seconds of processor time, and whether there are memory
 /// images.
@@ -39,7 +41,7 @@ pub fn main(mut arguments: impl Iterator<Item = std::ffi::OsString>) -> Option<E
 
 fn serve(limits: &LoadLimits, memory_images: bool) -> Result<(), String> {
     confine::close_inherited();
-    let engine = Engine::new(&super::config(memory_images)).map_err(|error| format!("{error:#}"))?;
+    let engine = Engine::new(&engine::config(memory_images)).map_err(|error| format!("{error:#}"))?;
     // Threads are started while that is allowed.
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|error| error.to_string())?;
@@ -53,7 +55,7 @@ fn serve(limits: &LoadLimits, memory_images: bool) -> Result<(), String> {
 
     let mut component = Vec::new();
     std::io::stdin().lock().read_to_end(&mut component).map_err(|error| format!("no component came: {error}"))?;
-    let (answer, artifact) = match super::compile(&engine, &component) {
+    let (answer, artifact) = match engine::compile(&engine, &component) {
         Ok(compiled) => (Answer::Compiled(compiled.footprint), compiled.artifact),
         Err(CompileError::Invalid(reason)) => (Answer::Invalid(reason), Vec::new()),
         Err(CompileError::OutOfMemory | CompileError::Limit(_)) => (Answer::OutOfMemory, Vec::new()),

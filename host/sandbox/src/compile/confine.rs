@@ -2,7 +2,16 @@
 //! resource limits, and on Linux files and network by Landlock, and every system call that compiling does not use by seccomp.
 #![allow(unsafe_code, reason = "resource limits and descriptors have no safe interface in the standard library")]
 
-use super::{Confinement, LoadLimits};
+use super::load_limits::LoadLimits;
+
+/// What a child can't do on this system, beside that its memory and time are limited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Confinement {
+    /// Open any file or port, by Landlock.
+    pub files: bool,
+    /// Make any system call that compiling does not need, by seccomp.
+    pub system_calls: bool,
+}
 
 /// The first byte that the child sends.
 pub(super) const BEFORE_INPUT: u8 = 0xc0;
@@ -51,7 +60,7 @@ pub(super) fn confine(limits: &LoadLimits) -> Result<Confinement, String> {
 
 #[cfg(unix)]
 mod resources {
-    use super::LoadLimits;
+    use crate::compile::load_limits::LoadLimits;
 
     /// Address space that is reserved and not used, as `malloc` does.
     const RESERVED: u64 = 64 << 20;

@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Footprint {
-        let engine = wasmtime::Engine::new(&super::super::config(true)).unwrap();
+        let engine = wasmtime::Engine::new(&crate::compile::config(true)).unwrap();
         Footprint::of(&engine.precompile_component(&wat::parse_str(text).unwrap()).unwrap()).unwrap()
     }
 

@@ -7,8 +7,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::confine::{BEFORE_INPUT, address_space, memory_images};
-use super::{ARGUMENT, Answer, CompileError, Compiled, LoadLimits};
+use super::answer::{Answer, CompileError, Compiled};
+use super::child::ARGUMENT;
+use super::confine::{BEFORE_INPUT, Confinement, address_space, memory_images};
+use super::load_limits::LoadLimits;
 use crate::limits::LimitError;
 
 /// A child process of a binary that calls [`super::compiler_main`] before all else.
@@ -16,15 +18,6 @@ use crate::limits::LimitError;
 pub struct ChildCompiler {
     program: PathBuf,
     limits: LoadLimits,
-}
-
-/// What a child can't do on this system, beside that its memory and time are limited.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Confinement {
-    /// Open any file or port, by Landlock.
-    pub files: bool,
-    /// Make any system call that compiling does not need, by seccomp.
-    pub system_calls: bool,
 }
 
 /// How much of what the child says when it fails is read.
