@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use harness_core::Recording;
 use harness_core::compare::Named;
-use harness_core::recording::freeing;
 
+use crate::advice::freeing;
 use crate::destination::Destination;
 use crate::failure::Failure;
 use crate::{files, places};

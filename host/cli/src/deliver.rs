@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use harness_core::recording::freeing;
 use harness_core::text::visible;
 use harness_core::{Facts, Recorder, Recording, Status};
 use harness_sandbox::file_name::folded;
 use harness_sandbox::{Artifact, Limits, LogSink, NoLog, Output, Plugin, PluginError, Sandbox};
 
+use crate::advice::freeing;
 use crate::destination::{Destination, Unwritable};
 use crate::failure::Failure;
 use crate::log::note;

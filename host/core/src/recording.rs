@@ -10,7 +10,7 @@ mod read;
 mod recorder;
 mod sink;
 
-use std::io::{BufReader, ErrorKind};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -87,24 +87,11 @@ struct End {
     plugin_cost: Option<PluginCost>,
 }
 
-/// What helps where a disk is full or a file may not be as large, and nowhere else.
-pub fn freeing(error: &std::io::Error) -> &'static str {
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there, or ",
-        ErrorKind::FileTooLarge => "raise or lift the limit on the size of files (ulimit -f), or ",
-        _ => "",
-    }
-}
-
 /// Why a recording could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// The file can't be made or written.
-    #[error(
-        "can't write the recording {}: {source}; {}give another place with --recording",
-        line(path),
-        freeing(source)
-    )]
+    #[error("can't write the recording {}: {source}", line(path))]
     Write {
         /// Where.
         path: PathBuf,
@@ -451,20 +438,6 @@ pub(crate) mod tests {
     fn a_status_is_shown_as_it_is_recorded() {
         for status in [Status::Complete, Status::Unfinished, Status::Interrupted, Status::Stopped, Status::Failed] {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
-        }
-    }
-
-    #[test]
-    fn what_frees_room_is_said_where_there_is_none() {
-        let end = "give another place with --recording";
-        for (kind, advice) in [
-            (ErrorKind::StorageFull, "; free space there, or "),
-            (ErrorKind::QuotaExceeded, "; free space there, or "),
-            (ErrorKind::FileTooLarge, "; raise or lift the limit on the size of files (ulimit -f), or "),
-            (ErrorKind::PermissionDenied, "; "),
-        ] {
-            let text = RecordingError::Write { path: "a".into(), source: kind.into() }.to_string();
-            assert_eq!(text, format!("can't write the recording a: {}{advice}{end}", std::io::Error::from(kind)));
         }
     }
 

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use harness_core::recording::freeing;
 use harness_core::text::visible_line;
 
+use crate::advice::freeing;
 use crate::args::{PluginKind, PluginLanguage, PluginNew};
 use crate::failure::Failure;
 use crate::{Outcome, deliver, files};

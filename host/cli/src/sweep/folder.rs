@@ -6,11 +6,11 @@ use std::path::Path;
 
 use harness_core::input::{self, InputError};
 use harness_core::private;
-use harness_core::recording::freeing;
 use harness_engine::DTypeChoice;
 use harness_sandbox::Description;
 use serde_json::{Value, json};
 
+use crate::advice::freeing;
 use crate::failure::Failure;
 use crate::invocation::file_stem;
 use crate::progress::Screen;
