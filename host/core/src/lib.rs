@@ -12,6 +12,7 @@ pub mod control;
 mod cost;
 pub mod doctor;
 pub mod error;
+pub mod fact;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -1,24 +1,19 @@
 //! What a recording says of a person and their machine and not of what was measured, and a recording without it.
 //!
-//! This is the only place that knows which facts those are.
+//! Which facts those are, the list in [`fact`] says.
 
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::fact::{self, Privacy};
 use crate::recording::{Facts, Recording};
-
-/// Facts that are left out.
-const LEFT_OUT: [&str; 2] = ["command", "host.name"];
-/// Facts that may be a path, of which only the last component stays.
-const PATHS: [&str; 1] = ["model.name"];
 
 /// Leaves out of facts what is private.
 pub fn facts(facts: &mut Facts) {
-    facts.retain(|name, _| !LEFT_OUT.contains(&name.as_str()));
-    for name in PATHS {
-        if let Some(path) = facts.get_mut(name) {
-            *path = last_component(path);
-        }
+    let privacy = |name: &str| fact::definition(name).map_or(Privacy::Open, |fact| fact.privacy);
+    facts.retain(|name, _| privacy(name) != Privacy::LeftOut);
+    for (_, path) in facts.iter_mut().filter(|(name, _)| privacy(name) == Privacy::Path) {
+        *path = last_component(path);
     }
 }
 

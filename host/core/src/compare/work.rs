@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use super::error::{Difference, Incomparable, MAX_KINDS};
 use super::side::Named;
+use crate::fact::{self, Class};
 use crate::metric::name;
 use crate::recording::{Recording, Status};
 use crate::run::Run;
@@ -24,7 +25,7 @@ pub struct Unlike {
 pub fn unlike<'a>(recordings: impl Iterator<Item = &'a Recording> + Clone) -> Vec<Unlike> {
     let names: BTreeSet<&str> =
         recordings.clone().flat_map(|recording| recording.facts.keys()).map(String::as_str).collect();
-    let wanted = |name: &&str| is_condition(name) && !MOMENTARY.iter().any(|momentary| name.starts_with(momentary));
+    let wanted = |name: &&str| fact::class(name) == Class::Condition;
     let of = |name: &str| {
         let mut values: Vec<(Option<String>, Vec<usize>)> = Vec::new();
         for (place, recording) in recordings.clone().enumerate() {
@@ -65,34 +66,13 @@ impl fmt::Display for Work {
     }
 }
 
-/// Settings that say how often the same work is done again, by the convention of every plugin here.
-const REPETITIONS: &[&str] = &["setting.runs", "setting.stop"];
-/// Facts of the work beside the settings: what is run, and the model's shape.
-const WORK: &[&str] = &[
-    "plugin.name",
-    "model.parameters",
-    "model.layers",
-    "model.heads",
-    "model.width",
-    "model.vocabulary",
-    "model.context",
-];
-/// Facts of one invocation, which differ always or are shown otherwise.
-const PASSING: &[&str] =
-    &["start", "command", "setting.runs", "idle.power", "idle.time", "roofline.bandwidth", "roofline.spread"];
-
-/// How facts begin that settings say, or that change by themselves on the same machine: what a check finds, how much memory is free to be read
-/// for the roofline, an idle link that slows down, a virtual machine's memory that grows.
-const MOMENTARY: &[&str] =
-    &["setting.", "check.", "roofline.", "gpu.pcie_generation", "gpu.pcie_width", "memory.total"];
-
 fn is_work(fact: &str) -> bool {
-    !REPETITIONS.contains(&fact) && (fact.starts_with("setting.") || WORK.contains(&fact))
+    fact::class(fact) == Class::Work
 }
 
 /// Whether it says under which conditions something was measured.
 fn is_condition(fact: &str) -> bool {
-    !is_work(fact) && !PASSING.contains(&fact)
+    matches!(fact::class(fact), Class::Condition | Class::Momentary)
 }
 
 /// What differs of the work between the base's first recording and any other, or an error unless that is forced.
