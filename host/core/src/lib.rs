@@ -4,6 +4,7 @@
 //! This crate knows no wasmtime, candle, NVML, clap or wasm. The model, the GPU's sensors and time itself
 //! come in through the traits [`Backend`], [`Sensors`], [`Gpus`] and [`Clock`].
 
+pub mod aggregation;
 pub mod backend;
 pub mod bandwidth;
 pub mod clock;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::aggregation::{Across, Aggregation};
+
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -123,7 +125,9 @@ pub struct Definition {
     /// What its samples are; `None` when it has none.
     pub samples: Option<&'static str>,
     /// How a run's value comes about.
-    pub value: &'static str,
+    pub aggregation: Aggregation,
+    /// How those of several devices become one.
+    pub across: Across,
 }
 
 impl Definition {
@@ -140,8 +144,7 @@ impl Definition {
 
     /// Whether a run's value grows with how much the run served, as a sum does and a mean or a rate does not.
     pub fn is_total(&self) -> bool {
-        [name::prompt_tokens, name::new_tokens, name::energy].contains(&self.name)
-            || self.name.starts_with(name::throttled_time)
+        self.aggregation.is_total()
     }
 }
 
@@ -150,10 +153,8 @@ pub fn definition(name: &str) -> Option<&'static Definition> {
     METRICS.iter().find(|metric| metric.name == name)
 }
 
-const MEAN: &str = "mean of the samples";
-
 macro_rules! metrics {
-    ($($name:ident $unit:literal $better:ident $source:ident [$samples:expr] $value:expr => $help:literal)*) => {
+    ($($name:ident $unit:literal $better:ident $source:ident [$samples:expr] $aggregation:expr, $across:ident => $help:literal)*) => {
         /// Names of the host metrics.
         pub mod name {
             $(#[doc = $help] #[allow(non_upper_case_globals)] pub const $name: &str = stringify!($name);)*
@@ -166,91 +167,88 @@ macro_rules! metrics {
             better: Direction::$better,
             source: Source::$source,
             samples: $samples,
-            value: $value,
+            aggregation: $aggregation,
+            across: Across::$across,
         }),*];
     };
 }
-
-/// NVML's windows are not all of one length.
-const OVER_TIME: &str = "mean of the samples, each weighted by its window's length";
-const BETWEEN: &str = "between a sample just before the run and one just after it";
 
 const ITERATION: Option<&str> = Some("one an iteration");
 const TOKEN: Option<&str> = Some("one a token after the first");
 const SENSOR: Option<&str> = Some("one a distinct sensor reading");
 
 metrics! {
-    throughput "1/s" Higher Clock [None] "requests completed / wall time of the run"
+    throughput "1/s" Higher Clock [None] Aggregation::Rate { amount: "requests completed", time: "wall time of the run" }, Sum
         => "Requests completed in a second."
-    latency "s" Lower Clock [ITERATION] MEAN
+    latency "s" Lower Clock [ITERATION] Aggregation::Mean, Mean
         => "Time from a request to its last token in host memory, by the host's clock, the device synchronised."
-    memory_allocated "B" Lower Memory [None] "read at the end of the run"
+    memory_allocated "B" Lower Memory [None] Aggregation::Last, Sum
         => "Bytes that this process holds on the GPU, from the allocator's own count."
-    memory_peak "B" Lower Memory [None] "read at the end of the run, reset before it"
+    memory_peak "B" Lower Memory [None] Aggregation::Highest, Sum
         => "Most bytes that this process held on the GPU at any moment of the run."
-    gpu_utilization "1" Higher Sensor [SENSOR] OVER_TIME
+    gpu_utilization "1" Higher Sensor [SENSOR] Aggregation::TimeWeightedMean, Mean
         => "Share of time in which any kernel ran on the GPU (NVML's utilization.gpu)."
-    memory_utilization "1" Neither Sensor [SENSOR] MEAN
+    memory_utilization "1" Neither Sensor [SENSOR] Aggregation::Mean, Mean
         => "Share of the GPU's memory in use, by every process and the driver (NVML's used / total)."
-    gpu_memory_used "B" Neither Sensor [SENSOR] MEAN
+    gpu_memory_used "B" Neither Sensor [SENSOR] Aggregation::Mean, Sum
         => "Bytes of the GPU's memory in use, by every process and the driver (NVML)."
-    memory_controller_utilization "1" Neither Sensor [SENSOR] OVER_TIME
+    memory_controller_utilization "1" Neither Sensor [SENSOR] Aggregation::TimeWeightedMean, Mean
         => "Share of time in which device memory was read or written (NVML's utilization.memory); not the memory in use."
-    sm_occupancy "1" Neither Sensor [None] BETWEEN
+    sm_occupancy "1" Neither Sensor [None] Aggregation::CounterMean, Mean
         => "Warps resident on the streaming multiprocessors, as a share of the most that fit (NVML's GPM, Hopper and newer)."
-    tensor_active "1" Neither Sensor [None] BETWEEN
+    tensor_active "1" Neither Sensor [None] Aggregation::CounterMean, Mean
         => "Share of time in which the tensor cores were active, over all multiprocessors (NVML's GPM, Hopper and newer)."
-    dram_bandwidth_utilization "1" Neither Sensor [None] BETWEEN
+    dram_bandwidth_utilization "1" Neither Sensor [None] Aggregation::CounterMean, Mean
         => "Bytes that device memory moved, as a share of the most that it can by its clock (NVML's GPM, Hopper and newer)."
-    tokens_per_second "tokens/s" Higher Clock [None] "new tokens / wall time of the run"
+    tokens_per_second "tokens/s" Higher Clock [None] Aggregation::Rate { amount: "new tokens", time: "wall time of the run" }, Sum
         => "New tokens in a second, over all requests of the run."
-    prefill_throughput "tokens/s" Higher Clock [None] "prompt tokens / times to first token"
+    prefill_throughput "tokens/s" Higher Clock [None] Aggregation::Rate { amount: "prompt tokens", time: "times to first token" }, Sum
         => "Prompt tokens read in a second, until the first token is there; over all requests of the run."
-    decode_throughput "tokens/s" Higher Clock [None] "new tokens after the first / times between tokens"
+    decode_throughput "tokens/s" Higher Clock [None] Aggregation::Rate { amount: "new tokens after the first", time: "times between tokens" }, Sum
         => "New tokens after each request's first in a second of the time between tokens, over all requests of the run."
-    time_to_first_token "s" Lower Clock [ITERATION] MEAN
+    time_to_first_token "s" Lower Clock [ITERATION] Aggregation::Mean, Mean
         => "Time from a request to its first token (TTFT)."
-    inter_token_latency "s" Lower Clock [TOKEN] MEAN
+    inter_token_latency "s" Lower Clock [TOKEN] Aggregation::Mean, Mean
         => "Time between following tokens of a request (ITL)."
-    memory_limit_share "1" Higher Clock [None] "bytes that decoding had to read / time between tokens / the memory's measured bandwidth"
+    memory_limit_share "1" Higher Clock [None] Aggregation::Rate { amount: "bytes that decoding had to read", time: "time between tokens / the memory's measured bandwidth" }, Mean
         => "Share of the memory's limit that decoding reaches, where --roofline measured it: weights once a step, earlier keys and values of each sequence."
-    device_time "s" Lower Device [ITERATION] MEAN
+    device_time "s" Lower Device [ITERATION] Aggregation::Mean, Mean
         => "Time between the first and the last work of a request on the GPU, by CUDA events."
-    host_overhead "s" Neither Device [None] "mean latency - mean device_time"
+    host_overhead "s" Neither Device [None] Aggregation::Difference { of: "latency", less: "device_time" }, Again
         => "Part of the latency in which the GPU had no work of the request: launching it, and handing its tokens over."
-    prompt_tokens "tokens" Neither Count [ITERATION] "sum of the samples"
+    prompt_tokens "tokens" Neither Count [ITERATION] Aggregation::Sum, Sum
         => "Prompt tokens read in the run, over all requests."
-    new_tokens "tokens" Neither Count [ITERATION] "sum of the samples"
+    new_tokens "tokens" Neither Count [ITERATION] Aggregation::Sum, Sum
         => "Tokens generated in the run, over all requests, counted from what came out."
-    energy "J" Lower Sensor [None] "difference of NVML's total-energy counter over the run"
+    energy "J" Lower Sensor [None] Aggregation::Counter, Sum
         => "Energy that the GPU took during the run."
-    energy_per_request "J" Lower Sensor [None] "energy / requests"
+    energy_per_request "J" Lower Sensor [None] Aggregation::Share { of: "energy", among: "requests" }, Again
         => "Energy that the GPU took for each request."
-    energy_per_token "J" Lower Sensor [None] "energy / new tokens"
+    energy_per_token "J" Lower Sensor [None] Aggregation::Share { of: "energy", among: "new tokens" }, Again
         => "Energy that the GPU took for each new token."
-    power "W" Lower Sensor [SENSOR] MEAN
+    power "W" Lower Sensor [SENSOR] Aggregation::Mean, Sum
         => "Power that the GPU drew (NVML)."
-    temperature "Cel" Neither Sensor [SENSOR] MEAN
+    temperature "Cel" Neither Sensor [SENSOR] Aggregation::Mean, Highest
         => "Temperature of the GPU (NVML)."
-    sm_clock "Hz" Neither Sensor [SENSOR] MEAN
+    sm_clock "Hz" Neither Sensor [SENSOR] Aggregation::Mean, Mean
         => "Clock of the streaming multiprocessors (NVML)."
-    memory_clock "Hz" Neither Sensor [SENSOR] MEAN
+    memory_clock "Hz" Neither Sensor [SENSOR] Aggregation::Mean, Mean
         => "Clock of the GPU's memory (NVML)."
-    throttled_time "s" Lower Sensor [None] "sum of the sampling intervals in which a reason was reported"
+    throttled_time "s" Lower Sensor [None] Aggregation::TimeHeld, Highest
         => "Time in which the GPU's clocks were held down by power, heat or a power brake, whatever the reason."
-    throttled_time_sw_power_cap "s" Lower Sensor [None] "as throttled_time"
+    throttled_time_sw_power_cap "s" Lower Sensor [None] Aggregation::As(name::throttled_time), Highest
         => "Time in which clocks were held down to keep to the power limit."
-    throttled_time_hw_slowdown "s" Lower Sensor [None] "as throttled_time"
+    throttled_time_hw_slowdown "s" Lower Sensor [None] Aggregation::As(name::throttled_time), Highest
         => "Time in which the hardware held clocks down by half or more."
-    throttled_time_sw_thermal_slowdown "s" Lower Sensor [None] "as throttled_time"
+    throttled_time_sw_thermal_slowdown "s" Lower Sensor [None] Aggregation::As(name::throttled_time), Highest
         => "Time in which the driver held clocks down because of heat."
-    throttled_time_hw_thermal_slowdown "s" Lower Sensor [None] "as throttled_time"
+    throttled_time_hw_thermal_slowdown "s" Lower Sensor [None] Aggregation::As(name::throttled_time), Highest
         => "Time in which the hardware held clocks down because of heat."
-    throttled_time_hw_power_brake_slowdown "s" Lower Sensor [None] "as throttled_time"
+    throttled_time_hw_power_brake_slowdown "s" Lower Sensor [None] Aggregation::As(name::throttled_time), Highest
         => "Time in which clocks were held down by the system's power-brake signal."
-    resident_memory "B" Lower Memory [None] "read at the end of the run"
+    resident_memory "B" Lower Memory [None] Aggregation::Last, Apart
         => "Bytes of this process in the machine's memory (VmRSS), where the model runs on the CPU."
-    resident_memory_peak "B" Lower Memory [None] "read at the end of the run, reset before it"
+    resident_memory_peak "B" Lower Memory [None] Aggregation::Highest, Apart
         => "Most bytes of this process in the machine's memory during the run (VmHWM), where the model runs on the CPU."
 }
 
@@ -279,7 +277,7 @@ pub fn document() -> String {
             metric.unit,
             better,
             metric.samples.unwrap_or("–"),
-            metric.value,
+            metric.aggregation.sentence(),
             metric.help
         ));
     }

@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::aggregation::Aggregation;
 use crate::backend::{Backend, MemoryKind, Served};
 use crate::clock::Clock;
 use crate::control::{Progress, StopFlag};
@@ -16,7 +17,6 @@ use crate::request::TokenRequest;
 use crate::roofline::{Roofline, Steps};
 use crate::run::{Run, Series};
 use crate::sensors::{SensorLog, Sensors};
-use crate::statistics::mean;
 use crate::warmup::Warmup;
 
 /// What works during a run.
@@ -216,8 +216,6 @@ fn sum_up(
             run.absent.insert(rate.into(), "the clock did not move during the run".into());
         }
     }
-    run.values.insert(name::prompt_tokens.into(), log.prompt_tokens.iter().sum());
-    run.values.insert(name::new_tokens.into(), new_tokens);
     let no_gaps = log.inter_token.is_empty();
     share_of_limit(&mut run, &log, roofline);
     phases(&mut run, &log);
@@ -226,12 +224,11 @@ fn sum_up(
         (name::time_to_first_token, log.first_token, Vec::new()),
         (name::inter_token_latency, log.inter_token, Vec::new()),
         (name::device_time, log.device_time, Vec::new()),
+        (name::prompt_tokens, log.prompt_tokens, Vec::new()),
+        (name::new_tokens, log.new_tokens, Vec::new()),
     ];
     for (metric, values, times) in series {
-        average(&mut run, metric.to_owned(), Series { values, times });
-    }
-    for (metric, values) in [(name::prompt_tokens, log.prompt_tokens), (name::new_tokens, log.new_tokens)] {
-        run.samples.insert(metric.into(), Series { values, times: Vec::new() });
+        aggregate(&mut run, metric.to_owned(), Series { values, times });
     }
     if no_gaps {
         run.absent.insert(name::inter_token_latency.into(), NO_STEP.into());
@@ -278,10 +275,11 @@ fn rate(amount: f64, times: &[f64], none: &'static str) -> Result<f64, &'static 
     }
 }
 
-/// A metric whose value is the mean of its samples.
-fn average(run: &mut Run, metric: String, series: Series) {
-    if let Some(mean) = mean(&series.values) {
-        run.values.insert(metric.clone(), mean);
+/// A metric whose value is made of its samples, by its own rule.
+fn aggregate(run: &mut Run, metric: String, series: Series) {
+    let rule = metric::definition(&metric).map_or(Aggregation::Mean, |definition| definition.aggregation);
+    if let Some(value) = rule.of_samples(&series.values, None) {
+        run.values.insert(metric.clone(), value);
         run.samples.insert(metric, series);
     }
 }
@@ -308,7 +306,7 @@ fn memory(run: &mut Run, backend: &mut dyn Backend) {
 
 fn sensors(run: &mut Run, sensed: SensorLog, new_tokens: f64) {
     for (metric, series) in sensed.series {
-        average(run, metric, series);
+        aggregate(run, metric, series);
     }
     run.values.extend(sensed.values);
     run.absent.extend(sensed.absent);

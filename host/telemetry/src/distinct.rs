@@ -45,13 +45,6 @@ pub(crate) struct Averaged {
     pub(crate) value: f64,
 }
 
-/// Their mean over time: each counts as long as its window was. `None` of none.
-pub(crate) fn over_time(windows: &[Averaged]) -> Option<f64> {
-    let time: f64 = windows.iter().map(|window| window.long).sum();
-    let area: f64 = windows.iter().map(|window| window.long * window.value).sum();
-    (time > 0.0).then_some(area / time)
-}
-
 /// The time-stamped averages that are about a run of that length.
 pub(crate) fn windows(samples: &[At<f64>], length: f64) -> Vec<Averaged> {
     let first = samples.first().map(|&(at, value)| (at - SHORTEST_WINDOW, (at, value)));
@@ -141,6 +134,8 @@ pub(crate) fn renewed<T: Copy>(readings: &[At<T>], same: impl Fn(T, T) -> bool) 
 
 #[cfg(test)]
 mod tests {
+    use harness_core::aggregation::Aggregation;
+
     use super::*;
 
     #[test]
@@ -188,8 +183,9 @@ mod tests {
         // 80 per cent for 0.1 s and 40 for 0.3 s, twice: half the time is 40, not half the samples.
         let samples = windows(&[(0.0, 9.0), (0.1, 80.0), (0.4, 40.0), (0.5, 80.0), (0.8, 40.0)], 1.0);
         assert_eq!(samples.len(), 4);
-        assert!(over_time(&samples).is_some_and(|mean| (mean - 50.0).abs() < 1e-9), "{samples:?}");
-        assert_eq!(over_time(&[]), None);
+        let (values, lengths): (Vec<f64>, Vec<f64>) = samples.iter().map(|window| (window.value, window.long)).unzip();
+        let mean = Aggregation::TimeWeightedMean.of_samples(&values, Some(&lengths));
+        assert!(mean.is_some_and(|mean| (mean - 50.0).abs() < 1e-9), "{samples:?}");
     }
 
     fn polls(values: impl Fn(usize) -> u32, seconds: f64) -> Vec<At<u32>> {

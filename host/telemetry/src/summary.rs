@@ -4,11 +4,11 @@ mod energy;
 
 use std::time::{Duration, Instant};
 
-use harness_core::metric::name;
+use harness_core::metric::{definition, name};
 use harness_core::{NoSensors, SensorLog, Sensors, Series};
 
 use crate::device::{HELD_DOWN, mega, milli, ratio};
-use crate::distinct::{At, Window, buffered, held, over_time, renewed, windows, within};
+use crate::distinct::{At, Window, buffered, held, renewed, windows, within};
 use crate::driver::METRICS;
 use crate::guarded::Asking;
 use crate::readings::{Buffer, Field, Readings};
@@ -110,8 +110,11 @@ impl Summary<'_> {
         let windows = windows(&buffered(&buffer.samples, self.extent.start_microseconds), self.extent.length());
         self.whole_series(metric, windows.iter().map(|window| (window.ended, window.value / 100.0)).collect(), None);
         // The driver may change its windows' length.
-        if let Some(percent) = over_time(&windows) {
-            self.log.values.insert(metric.to_owned(), percent / 100.0);
+        let (shares, lengths): (Vec<f64>, Vec<f64>) =
+            windows.iter().map(|window| (window.value / 100.0, window.long)).unzip();
+        let rule = definition(metric).map(|definition| definition.aggregation);
+        if let Some(share) = rule.and_then(|rule| rule.of_samples(&shares, Some(&lengths))) {
+            self.log.values.insert(metric.to_owned(), share);
         }
     }
 
