@@ -502,7 +502,7 @@ fn what_is_on_one_side_alone_is_missing_and_not_cut() {
 
 /// Pairs of a metric that may be 0 or less.
 fn paired_values(metric: &str, base: &[f64; 4], new: &[f64; 4]) -> Row {
-    let [mut sides @ ..] = interleaved(2, 1.0, 0.0);
+    let mut sides = interleaved(2, 1.0, 0.0);
     for (side, values) in sides.iter_mut().zip([base, new]) {
         for (named, value) in side.iter_mut().zip(values) {
             named.recording.runs.iter_mut().map(Arc::make_mut).for_each(|run| {
