@@ -13,6 +13,7 @@ pub mod doctor;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod input;
+pub mod keyed;
 pub mod metric;
 pub mod plan;
 pub mod private;

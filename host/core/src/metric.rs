@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::keyed::Object;
+
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -44,7 +46,7 @@ impl Metric {
 
 /// A metric with its figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "FlatReading")]
+#[serde(from = "Object<FlatReading>")]
 pub struct Reading {
     /// What it is.
     #[serde(flatten)]
@@ -75,8 +77,8 @@ struct FlatReading {
     unmeasured: bool,
 }
 
-impl From<FlatReading> for Reading {
-    fn from(flat: FlatReading) -> Self {
+impl From<Object<FlatReading>> for Reading {
+    fn from(Object(flat): Object<FlatReading>) -> Self {
         let FlatReading { name, unit, help, better, sampled, value, host_value, unmeasured } = flat;
         Self { metric: Metric { name, unit, help, better, sampled }, value, host_value, unmeasured }
     }
