@@ -278,9 +278,9 @@ fn open(folder: &Path, manifest: &Value) -> Result<File, Failure> {
     let differs = keys.into_iter().filter(|key| manifest.get(*key) != other.get(*key));
     let list: Vec<String> =
         differs.map(|key| format!("  {key}: {} now, {} there", of(manifest, key), of(&other, key))).collect();
-    Err(Failure::usage(format!(
+    Err(Failure::Usage(format!(
         "{} is another sweep's folder:\n{}\nname another with --recording",
-        folder.display(),
+        visible_line(&folder.display().to_string()),
         list.join("\n")
     )))
 }
@@ -504,8 +504,8 @@ fn foretell(
     }
     match impossible.as_slice() {
         [] => Ok(()),
-        [one] if known.len() == 1 => Err(Failure::usage(one)),
-        some => Err(Failure::usage(format!(
+        [one] if known.len() == 1 => Err(Failure::Usage(one.clone())),
+        some => Err(Failure::Usage(format!(
             "{} of {} can't be run as asked:\n{}",
             some.len(),
             plural(known.len(), "recording"),
