@@ -32,7 +32,7 @@ fn weights() -> Vec<u8> {
 fn hub() -> Hub {
     let config = golden_json("prefixed-f32/config.json");
     let vocabulary: serde_json::Map<_, _> =
-        (0..config["vocab_size"].as_u64().unwrap()).map(|id| (format!("t{id}"), id.into())).collect();
+        (0..config["vocab_size"].as_u64().unwrap().min(256)).map(|id| (format!("t{id}"), id.into())).collect();
     let config = std::fs::read(golden().join("prefixed-f32/config.json")).unwrap();
     Hub::start(&[
         ("config.json", File::small(config)),
@@ -67,6 +67,42 @@ fn a_model_is_downloaded_once_and_used_from_then_on() {
     hub.asked();
     works(&command(&place, &hub).output().unwrap());
     assert!(hub.asked().is_empty());
+}
+
+#[test]
+fn what_the_cache_has_is_used_where_the_hub_is_away() {
+    let (place, hub) = (Place::new(), hub());
+    for name in ["vocab.json", "merges.txt"] {
+        hub.lose(name);
+    }
+    works(&command(&place, &hub).output().unwrap());
+    // Without a tokenizer it is asked for each time.
+    hub.list_as(503, "");
+    let note = "the model 'owner/name' is used as the Hugging Face cache has it: ";
+    let away = command(&place, &hub).output().unwrap();
+    works(&away);
+    assert!(stderr(&away).starts_with(&format!("{note}{} answers 503", hub.endpoint())), "{}", told(&away));
+    let closed = command(&place, &hub).env("HF_ENDPOINT", "http://127.0.0.1:9").output().unwrap();
+    works(&closed);
+    assert!(stderr(&closed).starts_with(&format!("{note}http://127.0.0.1:9 can't be reached (")), "{}", told(&closed));
+    let run = ["run", "--quick", "--model", "owner/name", "--download", "--device", "cpu", "--set", "prompt-tokens=4"];
+    let mut quiet = place.command(BINARY);
+    quiet
+        .args(run)
+        .args(["--set", "max-new-tokens=2", "--quiet", "--report", "csv"])
+        .env("HF_ENDPOINT", hub.endpoint());
+    let quiet = quiet.output().unwrap();
+    assert!(quiet.status.success() && !stderr(&quiet).contains(note), "{}", told(&quiet));
+    for status in [401, 403, 404] {
+        hub.list_as(status, "");
+        let output = command(&place, &hub).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        assert!(
+            stderr(&output).starts_with("error: the model 'owner/name' can't be downloaded: "),
+            "{}",
+            told(&output)
+        );
+    }
 }
 
 #[test]
@@ -185,7 +221,11 @@ fn what_goes_wrong_is_said_and_leaves_no_model() {
         assert!(!place.path(".cache/huggingface/hub/models--owner--name/refs").exists());
         let text = stderr(&output);
         let error = text.lines().find(|line| line.starts_with("error: ")).unwrap();
-        let error = error.replace(&hub.endpoint(), "HUB").replace(&place.folder().display().to_string(), "[folder]");
+        assert!(!text.contains(fake_hub::SIGNATURE), "{text}");
+        let error = error
+            .replace(&hub.endpoint(), "HUB")
+            .replace(&hub.store(), "STORE")
+            .replace(&place.folder().display().to_string(), "[folder]");
         writeln!(all, "{name}: {error}\n").unwrap();
         place
     };
@@ -218,6 +258,15 @@ fn what_goes_wrong_is_said_and_leaves_no_model() {
     });
     let wrong = File::large("right").instead("wrong").instead("wrong");
     refuse("other bytes", &changed("model.safetensors", wrong), &none);
+    refuse("no folder", &hub(), &|command| {
+        let file = command.get_current_dir().unwrap().join("file");
+        std::fs::write(&file, "").unwrap();
+        command.env("HF_HOME", file);
+    });
+    refuse("no time", &hub(), &|command| _ = command.env("HF_HUB_DOWNLOAD_TIMEOUT", "0.001"));
+    refuse("no object", &changed("config.json", File::small("[]")), &none);
+    let store = changed("model.safetensors", File::large(weights()).store_status(403));
+    refuse("refused by the store", &store, &|command| _ = command.env("HF_TOKEN", "x"));
     let bin = Hub::start(&[("config.json", File::small("{}")), ("pytorch_model.bin", File::large("x"))]);
     refuse("bin only", &bin, &none);
     let mut settings = insta::Settings::clone_current();

@@ -126,6 +126,73 @@ fn report(place: &Place, recording: &str, with: &[&str]) -> String {
     stdout(&output)
 }
 
+/// A name that a user or a stranger chose makes no line of its own, whichever message repeats it.
+#[test]
+fn a_name_with_line_ends_is_shown_in_one_line() {
+    const NAME: &str = "a\nerror: b\r\u{1b}[2J\tc\u{202e}";
+    const SHOWN: &str = "a\\u{a}error: b\\u{d}\\u{1b}[2J\\u{9}c\\u{202e}";
+    let place = Place::new();
+    place.write("broken.toml", "run = 5");
+    std::fs::create_dir_all(place.path(NAME)).unwrap();
+    place.write(&format!("{NAME}/config.json"), "[]");
+    place.write(&format!("{NAME}.jsonl"), "no recording");
+    place.write(&format!("{NAME}.wasm"), "no component");
+    place.write(&format!("{NAME}.toml"), "run = 5");
+    let folder = format!("./{NAME}");
+    let [recording, plugin, config] = ["jsonl", "wasm", "toml"].map(|end| format!("{folder}.{end}"));
+    let missing = format!("./no-{NAME}");
+    let pair = format!("{NAME}=1");
+    let run = ["run", "--backend", "simulated", "--quick"];
+    for arguments in [
+        &["generate", "--device", "cpu", "--model", NAME, "x"][..],
+        &["generate", "--device", "cpu", "--model", NAME, "--download", "x"],
+        &["generate", "--device", "cpu", "--model", &folder, "x"],
+        &["generate", "--device", "cpu", "--model", &missing, "x"],
+        &["generate", "--device", "cpu", "--model", &recording, "x"],
+        &["report", &recording],
+        &["report", &missing],
+        &["compare", &recording, &missing],
+        &["baseline", "save", NAME, &recording],
+        &["plugin", "check", &plugin],
+        &["plugin", "check", &missing],
+        &["plugin", "inspect", NAME],
+        &["plugin", "new", NAME, "--lang", "rust"],
+        &["plugin", "pull", NAME],
+        &[&run[..], &["--plugin", NAME]].concat(),
+        &[&run[..], &["--report", NAME]].concat(),
+        &[&run[..], &["--set", NAME]].concat(),
+        &[&run[..], &["--set", &pair]].concat(),
+        &[&run[..], &["--simulate", &pair]].concat(),
+        &[&run[..], &["--sweep", &pair]].concat(),
+        &[&run[..], &["--config", &missing]].concat(),
+        &[&run[..], &["--recording", &recording]].concat(),
+        &[&run[..], &["--report", &format!("csv=no/{NAME}/x")]].concat(),
+    ] {
+        let output = harness(&place, arguments);
+        assert!(matches!(output.status.code(), Some(1 | 2)), "{arguments:?}: {}", told(&output));
+        let said = stderr(&output);
+        // The program's own line on how to call it comes after one.
+        let lines = said.trim_end().trim_end_matches("\n\nFor more information, try '--help'.").lines().count();
+        assert!(said.starts_with("error: ") && lines == 1, "{arguments:?}: {said}");
+        // A reference has its line ends as spaces.
+        assert!(said.contains(if arguments[1] == "pull" { "\\u{1b}[2J" } else { SHOWN }), "{arguments:?}: {said}");
+    }
+    // Of arguments that are none, the rest are lines of the program's.
+    let device = format!("--device={NAME}");
+    for arguments in
+        [&["generate", "--device", NAME, "x"][..], &["generate", &device, "x"], &[NAME], &["report", "a", NAME]]
+    {
+        let said = stderr(&harness(&place, arguments));
+        assert!(said.contains(SHOWN) && !said.contains("\nerror: b"), "{arguments:?}: {said}");
+    }
+    let line = format!("--device '{NAME}'");
+    let said = stderr(&harness(&place, &["compare", "--interleave", &line, "--dtype f16"]));
+    assert!(said.contains(SHOWN) && !said.contains("\nerror: b"), "{said}");
+    // Behind it are the file's lines.
+    let said = stderr(&harness(&place, &[&run[..], &["--config", &config]].concat()));
+    assert!(said.contains(SHOWN) && !said.contains("\nerror: "), "{said}");
+}
+
 /// Also that what is printed is what a file has: the built-in reports leave nothing to be shown otherwise.
 #[test]
 fn no_report_shows_raw_what_deceives() {

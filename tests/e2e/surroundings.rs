@@ -89,6 +89,73 @@ fn processors_are_facts_and_conditions() {
     );
 }
 
+#[test]
+fn a_number_of_threads_that_cant_be_is_capped_and_said() {
+    let place = Place::new();
+    let model = golden().join("prefixed-f32");
+    let processors = std::thread::available_parallelism().unwrap().get();
+    for (value, note, threads) in [
+        ("1000000", "RAYON_NUM_THREADS is 1000000, and at most 8 threads for each of the ", 8 * processors),
+        ("a\nb", "RAYON_NUM_THREADS is 'a\\u{a}b', which is no number of threads: harness computes with ", processors),
+        ("0", "", processors),
+    ] {
+        for quiet in [false, true] {
+            let mut command = place.command(BINARY);
+            command.args([
+                "run",
+                "--device",
+                "cpu",
+                "--quick",
+                "--set",
+                "max-new-tokens=2",
+                "--set",
+                "prompt-tokens=5",
+            ]);
+            command.args(["--report", "csv=/dev/null", "--recording", "r.jsonl", "--model"]).arg(&model);
+            command.args(quiet.then_some("--quiet")).env("RAYON_NUM_THREADS", value);
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{}", told(&output));
+            let said = stderr(&output).lines().any(|line| line.starts_with("RAYON_NUM_THREADS"));
+            assert_eq!(said, !quiet && !note.is_empty(), "{}", told(&output));
+            assert!(quiet || stderr(&output).contains(note), "{}", told(&output));
+            assert_eq!(lines(&place.path("r.jsonl"))[0]["facts"]["cpu.threads"], threads.to_string());
+            std::fs::remove_file(place.path("r.jsonl")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn threads_that_cant_be_made_are_said_with_what_to_raise() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    let place = Place::new();
+    let model = golden().join("prefixed-f32");
+    for file in ["config.json", "model.safetensors"] {
+        std::fs::create_dir_all(place.path("model")).unwrap();
+        std::fs::copy(model.join(file), place.path("model").join(file)).unwrap();
+    }
+    std::fs::copy(BINARY, place.path("harness")).unwrap();
+    // As many as the user has, whoever that is: one more can't be made.
+    let mut command = place.command("prlimit");
+    command.arg("--nproc=1:1");
+    // For root the limit does not count.
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        std::fs::set_permissions(place.folder(), PermissionsExt::from_mode(0o755)).unwrap();
+        command.args(["setpriv", "--reuid", "54321", "--clear-groups"]);
+    }
+    command.arg(place.path("harness"));
+    command.args(["generate", "--device", "cpu", "--tokens=1,2", "--max-new-tokens", "1", "--model", "./model"]);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let raise = "); raise or lift the limit on them (ulimit -u, the pids limit of the control group), or set RAYON_NUM_THREADS to \
+                 fewer";
+    assert!(
+        stderr(&output).contains("threads to compute with (") && stderr(&output).contains(raise),
+        "{}",
+        told(&output)
+    );
+}
+
 /// The sandbox reserves more addresses than it uses. A limit on them is the machine's matter, and no plugin's fault.
 #[test]
 fn too_few_addresses_are_said_with_what_to_raise() {

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytesize::ByteSize;
+use harness_core::text::visible_line;
 use harness_engine::DownloadObserver;
 
 use crate::progress::{PLAIN, REDRAW, Screen};
@@ -57,7 +58,8 @@ impl DownloadObserver for Downloads {
     }
 
     fn note(&self, note: &str) {
-        self.screen.say(note);
+        // What a hub says may be in it.
+        self.screen.say(&visible_line(note));
     }
 }
 

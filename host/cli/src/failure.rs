@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use harness_core::compare::Incomparable;
 use harness_core::input::Fault;
 use harness_core::recording::RecordingError;
+use harness_core::text::visible_line;
 use harness_engine::LoadError;
 use harness_registry::RegistryError;
 use harness_sandbox::PluginError;
@@ -28,12 +29,14 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Of one line, whatever names there are in it. What has several is made as the variant.
     pub(crate) fn failed(message: impl ToString) -> Self {
-        Self::Failed(message.to_string())
+        Self::Failed(visible_line(&message.to_string()).into_owned())
     }
 
+    /// Of one line, too.
     pub(crate) fn usage(message: impl ToString) -> Self {
-        Self::Usage(message.to_string())
+        Self::Usage(visible_line(&message.to_string()).into_owned())
     }
 
     /// Of a file that can't be written or read: a place that there isn't, or that one may not use, is the user's to change; a disk that is full or fails is not.
@@ -56,7 +59,7 @@ impl Failure {
 
     /// Says first what failed.
     pub(crate) fn of(self, what: &str) -> Self {
-        self.said(|message| format!("{what}: {message}"))
+        self.said(|message| format!("{}: {message}", visible_line(what)))
     }
 
     fn said(self, other: impl FnOnce(String) -> String) -> Self {
@@ -103,7 +106,11 @@ impl Failure {
 
 impl From<PluginError> for Failure {
     fn from(error: PluginError) -> Self {
-        if error.is_usage() { Self::usage(error) } else { Self::failed(error) }
+        // A plugin's own message may have lines, which are indented.
+        const LINE: &str = "\n  ";
+        let message = error.to_string();
+        let message = message.split(LINE).map(visible_line).collect::<Vec<_>>().join(LINE);
+        if error.is_usage() { Self::Usage(message) } else { Self::Failed(message) }
     }
 }
 
@@ -123,13 +130,14 @@ impl From<Incomparable> for Failure {
     fn from(error: Incomparable) -> Self {
         match error {
             Incomparable::UnknownMetric { .. } | Incomparable::Twice { .. } => Self::usage(error.advised()),
+            // With a line for each difference.
+            Incomparable::OtherWork { .. } => Self::Incomparable(error.advised()),
             Incomparable::NoRuns { .. }
             | Incomparable::TooManyKinds { .. }
-            | Incomparable::OtherWork { .. }
             | Incomparable::NotMeasured { .. }
             | Incomparable::Unequal { .. }
             | Incomparable::Unpaired { .. }
-            | Incomparable::NothingInCommon { .. } => Self::Incomparable(error.advised()),
+            | Incomparable::NothingInCommon { .. } => Self::Incomparable(visible_line(&error.advised()).into_owned()),
         }
     }
 }

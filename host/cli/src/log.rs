@@ -1,9 +1,10 @@
 //! Lines on stderr.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use harness_core::text::visible;
+use harness_core::text::{visible, visible_line};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::debug_fn;
@@ -64,6 +65,23 @@ pub(crate) fn init(verbose: u8) {
         .without_time()
         .with_target(false)
         .init();
+}
+
+/// What is wrong with the words of a command line, in lines of our own: line ends in a word are shown as what they are.
+pub(crate) fn of_words(error: &clap::Error, words: impl Iterator<Item = String>) -> String {
+    let mut text = error.render().to_string();
+    for word in words {
+        // It says the whole word, what is before the sign, or what is behind it.
+        let parts = word.split_once('=').map_or(Vec::new(), |(name, value)| vec![name, value]);
+        for part in std::iter::once(word.as_str()).chain(parts) {
+            // clap leaves out what steers a terminal.
+            let said = clap::builder::StyledStr::from(part.to_owned()).to_string();
+            if let (Cow::Owned(shown), false) = (visible_line(part), said.is_empty()) {
+                text = text.replace(&said, &shown);
+            }
+        }
+    }
+    text
 }
 
 /// A line on stderr. Names in it may be a stranger's. A reader that has gone is no reason to stop measuring.

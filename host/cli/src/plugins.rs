@@ -10,7 +10,7 @@ use std::sync::Once;
 
 use harness_bundle::{BUILTINS, builtin};
 use harness_core::doctor::Confinement;
-use harness_core::input;
+use harness_core::{input, keyed};
 use harness_registry::{Options, Reference, Registry, RegistryError, private_folder};
 use harness_sandbox::{ChildCompiler, Compiler, LoadLimits, Plugin, Sandbox, sha256};
 use serde::Deserialize;
@@ -113,8 +113,7 @@ impl std::borrow::Borrow<str> for Name {
 }
 
 /// A plugin that the configuration gives a name.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "Entry")]
+#[derive(Clone, Debug)]
 pub(crate) struct Named {
     place: Place,
     /// What it must be.
@@ -128,6 +127,12 @@ enum Place {
     Artifact(Reference),
     /// An artifact that a configuration names that was found: it is not fetched, only taken if the user has fetched it.
     Kept(Reference),
+}
+
+impl<'de> Deserialize<'de> for Named {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        keyed::table::<D, Entry>(deserializer)?.try_into().map_err(serde::de::Error::custom)
+    }
 }
 
 impl Layer for Named {

@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use harness_core::doctor::Check;
+use harness_core::text::visible_line;
 use harness_core::{GpuDevice, GpuState, Gpus, NoSensors, Sensors};
 use harness_engine::cuda_devices;
 use harness_telemetry::{Nvml, Options, Refused};
@@ -79,8 +80,9 @@ pub(crate) fn open(choice: &SensorChoice, model_gpu: Option<&str>, limit: Durati
             let facts = model_facts.into_iter().chain(more).collect();
             Ok(Telemetry { sensors, read: true, gpus: Arc::new(nvml), facts, note: None, checks })
         }
-        Err(refused) if named => Err(Failure::usage(format!(
-            "the sensors of GPU {gpu} can't be read: {refused}{}",
+        Err(refused) if named => Err(Failure::Usage(format!(
+            "the sensors of GPU {} can't be read: {refused}{}",
+            visible_line(&gpu),
             what_to_do(&refused, "; --sensors none measures without them")
         ))),
         Err(refused) => {

@@ -18,6 +18,7 @@ pub mod fact;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod input;
+pub mod keyed;
 pub mod metric;
 pub mod model;
 pub mod plan;

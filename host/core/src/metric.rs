@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::aggregation::{Across, Aggregation};
+use crate::keyed::Object;
 
 /// Which way is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,7 +47,7 @@ impl Metric {
 
 /// A metric with its figure.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "FlatReading")]
+#[serde(from = "Object<FlatReading>")]
 pub struct Reading {
     /// What it is.
     #[serde(flatten)]
@@ -77,8 +78,8 @@ struct FlatReading {
     unmeasured: bool,
 }
 
-impl From<FlatReading> for Reading {
-    fn from(flat: FlatReading) -> Self {
+impl From<Object<FlatReading>> for Reading {
+    fn from(Object(flat): Object<FlatReading>) -> Self {
         let FlatReading { name, unit, help, better, sampled, value, host_value, unmeasured } = flat;
         Self { metric: Metric { name, unit, help, better, sampled }, value, host_value, unmeasured }
     }

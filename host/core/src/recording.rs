@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use crate::cost::PluginCost;
 use crate::error::Stop;
 use crate::input::{self, Fault, InputError};
+use crate::keyed;
 use crate::metric::{self, Reading};
 use crate::run::Run;
 use crate::statistics::{differs, mean};
@@ -83,7 +84,7 @@ struct End {
     runs: Option<usize>,
     #[serde(default)]
     summary: Vec<Reading>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "keyed::optional", skip_serializing_if = "Option::is_none")]
     plugin_cost: Option<PluginCost>,
 }
 
@@ -371,6 +372,42 @@ pub(crate) mod tests {
             assert!(error.contains("no recording: line 1") && error.contains(what), "{error}");
             assert_eq!(error, Recording::read_facts(&path).unwrap_err().to_string());
         }
+    }
+
+    /// Lists in the place of objects are refused, and no message has a name of our types in it.
+    #[test]
+    fn what_is_no_object_is_refused_in_plain_words() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = recorded(folder.path());
+        let whole = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = whole.lines().collect();
+        let [header, first, _, end] = lines[..] else { panic!("{whole}") };
+        let series = first.replace(r#""samples":{}"#, r#""samples":{"a":[[1.0],[]]}"#);
+        let standstill = first.replace(r#""samples":{}"#, r#""samples":{},"standstill":[0.0,0.0,0.0]"#);
+        let reading = end.replace(r#""summary":["#, r#""summary":[["a","s","b","lower",false,1.0,null,false],"#);
+        let cost = replaced(end, r#""plugin_cost":{"#, r#""plugin_cost":[]"#);
+        for (line, text, found) in [
+            (1, format!("[]\n{first}\n"), "sequence"),
+            (1, format!("5\n{first}\n"), "integer `5`"),
+            (2, format!("{header}\n[]\n"), "sequence"),
+            (2, format!("{header}\n[\"run\"]\n"), "sequence"),
+            (2, format!("{header}\nnull\n"), "null"),
+            (2, format!("{header}\n{series}\n"), "sequence"),
+            (2, format!("{header}\n{standstill}\n"), "sequence"),
+            (2, format!("{header}\n{reading}\n"), "sequence"),
+            (2, format!("{header}\n{cost}\n"), "sequence"),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            let error = Recording::read(&path).unwrap_err().to_string();
+            let said = format!("line {line}: invalid type: {found}, expected an object;");
+            assert!(error.contains(&said), "{text}: {error}");
+        }
+    }
+
+    /// The text with something else in the place of the object that starts there.
+    fn replaced(text: &str, start: &str, instead: &str) -> String {
+        let (before, after) = text.split_once(start).unwrap();
+        format!("{before}{instead}{}", after.split_once('}').unwrap().1)
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use crate::keyed;
 use crate::vigil::Standstill;
 
 /// Samples of one metric, in the order in which they were taken.
@@ -39,13 +40,14 @@ pub struct Run {
     /// Requests an iteration served together.
     pub batch: u32,
     /// Time in which nothing ran, from before warm-up to after the last iteration; none where that was not seen, or was not watched for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "keyed::optional", skip_serializing_if = "Option::is_none")]
     pub standstill: Option<Standstill>,
     /// Seconds from the first measured iteration's start to the last one's end.
     pub wall_time: f64,
     /// The run's single figure for each metric.
     pub values: IndexMap<String, f64>,
     /// Samples of the metrics that have them.
+    #[serde(deserialize_with = "keyed::map")]
     pub samples: IndexMap<String, Series>,
     /// Metrics that could not be measured, and why.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]

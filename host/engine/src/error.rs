@@ -1,19 +1,24 @@
 //! Why a model could not be loaded.
 
 use harness_core::BackendError;
+use harness_core::text::visible_line;
 
-/// Why a model could not be loaded: one paragraph that says what is wrong, where, and what to do.
+/// Why a model could not be loaded: one paragraph that says what is wrong, where, and what to do. What others wrote in it is shown as what
+/// it is, in one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
     /// The model, the device or an option can't be used as it was given.
-    #[error("{0}")]
+    #[error("{}", visible_line(.0))]
     Unusable(String),
     /// The device has too little memory for the model.
-    #[error("out of memory: {0}")]
+    #[error("out of memory: {}", visible_line(.0))]
     OutOfMemory(String),
     /// The device failed while the model was loaded.
-    #[error("the device failed: {0}")]
+    #[error("the device failed: {}", visible_line(.0))]
     DeviceLost(String),
+    /// The system gives this process too little of something.
+    #[error("{}", visible_line(.0))]
+    System(String),
 }
 
 impl LoadError {

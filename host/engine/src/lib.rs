@@ -29,6 +29,7 @@ mod request;
 mod simulated;
 mod source;
 mod synthetic;
+mod threads;
 mod tokenizer;
 mod traffic;
 pub mod weights;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::Device;
 use harness_core::roofline::Traffic;
+use harness_core::text::visible_line;
 use harness_core::{Backend, Clock, ModelInfo, TokenTimes, Tokenizer, WallClock};
 
 use crate::checkpoint;
@@ -20,7 +21,8 @@ use crate::options::{BackendChoice, DTypeChoice, DeviceChoice, LoadOptions};
 use crate::simulated::{Simulated, SimulatedSettings};
 use crate::source::{self, Source};
 use crate::synthetic;
-use crate::tokenizer::{self, WithNote, gpt2_tokenizer};
+use crate::threads;
+use crate::tokenizer::{self, gpt2_tokenizer};
 use crate::traffic;
 use crate::weights::Weights;
 
@@ -82,14 +84,16 @@ enum Place {
 pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
     check_tf32(options)?;
     let mut notes = Vec::new();
+    let threads_note = threads::ready()?;
     let (place, auto_cpu) = place(options, &mut notes)?;
     match &place {
         Place::Cpu if options.tf32 => return Err(useless_tf32("on the CPU")),
         Place::Candle(_) if options.tf32 => return Err(useless_tf32("with the backend candle")),
         _ => {}
     }
-    let (weights, origin, (tokenizer, note)) = weights(options)?;
-    notes.extend(note);
+    notes.extend(threads_note);
+    let Found { weights, origin, tokenizer, notes: found } = weights(options)?;
+    notes.extend(found);
     if origin.starts_with("synthetic:") {
         notes.push(format!(
             "the weights of {} are synthetic, drawn from the seed {}: as fast as trained ones, but the text means \
@@ -133,6 +137,8 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, LoadError> {
         }
     };
     let traffic = Some(traffic);
+    // Names in them are the user's, or those of a file.
+    let notes = notes.iter().map(|note| visible_line(note).into_owned()).collect();
     Ok(Loaded { backend, tokenizer, traffic, clock: Arc::new(WallClock::new()), gpu_uuid, notes, threads, auto_cpu })
 }
 
@@ -244,13 +250,27 @@ pub fn load_simulated(settings: &SimulatedSettings, seed: u64) -> Loaded {
     }
 }
 
-/// The weights, where they come from as a recording says it, and the tokenizer.
-fn weights(options: &LoadOptions) -> Result<(Weights, String, WithNote), LoadError> {
+/// What belongs to a model, wherever it computes.
+struct Found {
+    weights: Weights,
+    /// Where they come from, as a recording says it.
+    origin: String,
+    tokenizer: Arc<dyn Tokenizer>,
+    notes: Vec<String>,
+}
+
+fn weights(options: &LoadOptions) -> Result<Found, LoadError> {
     match source::find(&options.model, options.download, &options.watcher)? {
         Source::Folder(folder) => {
             let loaded = checkpoint::load(&folder, options.dtype)?;
-            let tokenizer = tokenizer::of_folder(&folder)?;
-            Ok((loaded.weights, format!("sha256:{}", loaded.sha256), tokenizer))
+            let (tokenizer, note) = tokenizer::of_folder(&folder)?;
+            let origin = format!("sha256:{}", loaded.sha256);
+            Ok(Found {
+                weights: loaded.weights,
+                origin,
+                tokenizer,
+                notes: loaded.note.into_iter().chain(note).collect(),
+            })
         }
         Source::Synthetic(config) => {
             let dtype = options.dtype.unwrap_or(DTypeChoice::F32);
@@ -258,7 +278,8 @@ fn weights(options: &LoadOptions) -> Result<(Weights, String, WithNote), LoadErr
             let what = format!("{bytes} bytes for the weights of {}", options.model);
             memory::check_room(bytes, &what, checkpoint::SMALLER)?;
             let weights = synthetic::weights(config, dtype, options.seed);
-            Ok((weights, format!("synthetic:{}", options.seed), (gpt2_tokenizer(), None)))
+            let origin = format!("synthetic:{}", options.seed);
+            Ok(Found { weights, origin, tokenizer: gpt2_tokenizer(), notes: Vec::new() })
         }
     }
 }

@@ -7,8 +7,9 @@ use crate::checkpoint::{CONFIG_FILE, Config, WEIGHTS_FILE};
 use crate::error::LoadError;
 use crate::hub::environment::{self, Environment};
 use crate::hub::observer::Watcher;
-use crate::hub::{self, Cache, TOKENIZERS};
+use crate::hub::{self, Cache, Missed};
 use crate::synthetic;
+use crate::tokenizer::other;
 
 /// Where a model's weights come from.
 #[derive(Debug, PartialEq)]
@@ -45,7 +46,16 @@ fn find_in(model: &str, download: bool, environment: &Environment<'_>, watcher: 
                  owner/name"
             )));
         };
-        return fetch(id, cache.as_ref(), environment, watcher).map(Source::Folder);
+        return match (fetch(id, cache.as_ref(), environment, watcher), whole) {
+            (Ok(folder), _) => Ok(Source::Folder(folder)),
+            (Err(Missed { why, absence: true }), Some((id, (folder, _)))) => {
+                watcher.tell(|w| w.note(&format!("the model '{id}' is used as the Hugging Face cache has it: {why}")));
+                Ok(Source::Folder(folder.clone()))
+            }
+            (Err(Missed { why, .. }), _) => {
+                Err(LoadError::Unusable(format!("the model '{id}' can't be downloaded: {why}")))
+            }
+        };
     }
     if let Some(config) = synthetic::size(model) {
         return Ok(Source::Synthetic(config));
@@ -139,23 +149,16 @@ fn cut_off(model: &str, folder: &Path) -> LoadError {
 
 /// Whether it was fetched without a tokenizer, such as by an older harness that one did not come to.
 fn lacks_tokenizer(folder: &Path) -> bool {
-    TOKENIZERS.iter().all(|file| !folder.join(file).exists())
+    ["tokenizer.json", "vocab.json"].iter().all(|file| !folder.join(file).exists()) && other::find(folder).is_none()
 }
 
-fn fetch(
-    id: &str,
-    cache: Option<&Cache>,
-    environment: &Environment<'_>,
-    watcher: &Watcher,
-) -> Result<PathBuf, LoadError> {
-    let failed = |why: String| Err(LoadError::Unusable(format!("the model '{id}' can't be downloaded: {why}")));
+fn fetch(id: &str, cache: Option<&Cache>, environment: &Environment<'_>, watcher: &Watcher) -> Result<PathBuf, Missed> {
     if let Some(variable) = environment.offline() {
-        return failed(format!("{variable} is set, so nothing is fetched, and it is not on this machine; unset it"));
+        return Err(format!("{variable} is set, so nothing is fetched, and it is not on this machine; unset it").into());
     }
-    match cache {
-        Some(cache) => hub::fetch(id, cache, environment, watcher),
-        None => failed(format!("there is no folder for models; {NO_CACHE}")),
-    }
+    let cache = cache.ok_or_else(|| format!("there is no folder for models; {NO_CACHE}"))?;
+    environment.check_place(cache.path())?;
+    hub::fetch(id, cache, environment, watcher)
 }
 
 #[cfg(test)]
@@ -273,6 +276,62 @@ mod tests {
         hub.asked();
         assert_eq!(find(true, "").unwrap(), Source::Folder(snapshot.clone()));
         assert_eq!(hub.asked().len(), 0);
+    }
+
+    #[test]
+    fn where_the_hub_is_away_what_the_cache_has_is_used() {
+        #[derive(Default)]
+        struct Notes(std::sync::Mutex<Vec<String>>);
+
+        impl crate::hub::observer::DownloadObserver for Notes {
+            fn file_started(&self, _: &str, _: u64, _: Option<u64>) {}
+            fn bytes_received(&self, _: u64) {}
+            fn file_finished(&self, _: &str, _: u64) {}
+            fn note(&self, note: &str) {
+                self.0.lock().unwrap().push(note.into());
+            }
+        }
+
+        let hub = fake_hub::Hub::start(&[]);
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let (cache, snapshot) = cache_with(&[("config.json", "{}"), ("model.safetensors", "")]);
+        let find = |model: &str, endpoint: &str| {
+            let variables = |name: &str| match name {
+                "HF_HUB_CACHE" => Some(cache.path().as_os_str().to_owned()),
+                "HF_ENDPOINT" => Some(endpoint.into()),
+                _ => None,
+            };
+            let notes = std::sync::Arc::new(Notes::default());
+            let found = super::find_in(model, true, &Environment(&variables), &Watcher::new(notes.clone()));
+            (found, std::mem::take(&mut *notes.0.lock().unwrap()))
+        };
+        let model = "someone/something";
+        let away = |endpoint: &str, why: &str| {
+            let (found, notes) = find(model, endpoint);
+            assert_eq!(found.unwrap(), Source::Folder(snapshot.clone()));
+            let note = format!("the model '{model}' is used as the Hugging Face cache has it: {endpoint} {why}");
+            assert!(notes.len() == 1 && notes[0].starts_with(&note), "{notes:?}");
+        };
+        away(&format!("http://{closed}"), "can't be reached (");
+        away("http://no-such-host.invalid", "can't be reached (");
+        hub.list_as(503, "");
+        away(&hub.endpoint(), "answers 503 Service Unavailable");
+        for status in [401, 403, 404] {
+            hub.list_as(status, "");
+            let (found, notes) = find(model, &hub.endpoint());
+            assert!(found.unwrap_err().to_string().contains("can't be downloaded: ") && notes.is_empty(), "{notes:?}");
+        }
+        // Half a model is no model.
+        std::fs::remove_file(snapshot.join("model.safetensors")).unwrap();
+        let (found, _) = find(model, &format!("http://{closed}"));
+        assert!(found.unwrap_err().to_string().contains("can't be reached ("));
+    }
+
+    #[test]
+    fn what_a_user_wrote_is_shown_in_one_line() {
+        let cache = tempfile::tempdir().unwrap();
+        let error = find_in("a\nerror: b\u{1b}[2J\u{202e}", false, cache.path()).unwrap_err().to_string();
+        assert!(error.starts_with("there is no model folder a\\u{a}error: b\\u{1b}[2J\\u{202e}; give"), "{error}");
     }
 
     #[test]

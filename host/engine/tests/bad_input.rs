@@ -233,6 +233,9 @@ fn tokenizers_of_other_kinds() {
     for (files, what) in [
         (&[("vocab.txt", b"[UNK]\n".as_slice())][..], "is in vocab.txt"),
         (&[("tokenizer.model", b"\x0a")], "is in tokenizer.model"),
+        (&[("source.spm", b""), ("target.spm", b""), ("vocab.json", b"{}")], "is in source.spm"),
+        (&[("spiece.model", b"")], "is in spiece.model"),
+        (&[("qwen.tiktoken", b""), ("tokenizer_config.json", b"{}")], "is in qwen.tiktoken"),
         (&[("vocab.txt", b""), ("tokenizer_config.json", class)], "is a BertTokenizer"),
         (&[("vocab.json", b"{}"), ("merges.txt", b""), ("tokenizer_config.json", class)], "is a BertTokenizer"),
         (&[("vocab.json", b"{}")], "has vocab.json and no merges.txt"),
@@ -267,15 +270,155 @@ fn added_tokens_have_the_numbers_that_the_folder_gives_them() {
     let tokenizer = common::load(folder.path()).tokenizer;
     assert_eq!(tokenizer.encode("ab<y>a<x>").unwrap(), [2, 7, 0, 50]);
     assert_eq!(tokenizer.decode(&[2, 30, 7, 0, 50]).unwrap(), "ab<y>a<x>");
-    assert!(message(&tiny(), |folder| files(folder, r#"{"<x>": 1}"#)).contains("\"<x>\" has the number 1 of \"b\""));
-    let said = message(&tiny(), |folder| files(folder, r#"{"b": 9}"#));
-    assert!(said.contains("its added token \"b\" should be number 9, and its vocabulary makes it 1"), "{said}");
+    for (added, why) in [
+        (r#"{"<x>": 1}"#, "its added token \"<x>\" has the number 1 of \"b\""),
+        (r#"{"b": 9}"#, "its added token \"b\" should be number 9, and its vocabulary makes it 1"),
+        (r#"{"<x>": "50"}"#, "it has no number for '<x>'"),
+        (r#"{"<x>": -1}"#, "it has no number for '<x>'"),
+        (r#"{"<x>": 50, "<y>": 50}"#, "it has one number for '<y>' and '<x>'"),
+        ("[]", "invalid type: sequence, expected a map at line 1 column 0"),
+        ("{", "EOF while parsing an object at line 1 column 1"),
+    ] {
+        assert_eq!(
+            message(&tiny(), |folder| files(folder, added)),
+            format!(
+                "the tokenizer FOLDER/added_tokens.json can't be used: {why}; copy it again from the model's source"
+            )
+        );
+    }
     let json = br#"{"version": "1.0", "truncation": null, "padding": null, "normalizer": null, "pre_tokenizer": null,
         "post_processor": null, "decoder": null, "model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"},
         "added_tokens": [{"id": 9, "content": "<x>", "single_word": false, "lstrip": false, "rstrip": false,
         "normalized": false, "special": true}]}"#;
     let said = message(&tiny(), write("tokenizer.json", json));
     assert!(said.contains("its added token \"<x>\" should be number 9, and its vocabulary makes it 1"), "{said}");
+}
+
+/// A file is not blamed for what another one beside it says.
+#[test]
+fn what_is_said_of_a_tokenizer_is_said_of_the_file_that_says_it() {
+    for (file, text, why) in [
+        ("tokenizer_config.json", r#"{"add_bos_token": 1}"#, "add_bos_token is neither true nor false"),
+        ("tokenizer_config.json", r#"{"unk_token": []}"#, "unk_token: invalid type: sequence, expected an object"),
+        ("tokenizer_config.json", r#"{"pad_token": {"x": 1}}"#, "pad_token: missing field `content`"),
+        (
+            "tokenizer_config.json",
+            r#"{"added_tokens_decoder": {"x": "a"}}"#,
+            "added_tokens_decoder of 'x', which is no token's number",
+        ),
+        (
+            "tokenizer_config.json",
+            r#"{"added_tokens_decoder": {"1": "a"}}"#,
+            "its added token \"a\" has the number 1 of \"b\"",
+        ),
+        ("special_tokens_map.json", r#"{"unk_token": 5}"#, "unk_token: invalid type: integer `5`, expected an object"),
+        (
+            "special_tokens_map.json",
+            r#"{"additional_special_tokens": 5}"#,
+            "additional_special_tokens is no list of tokens",
+        ),
+        ("vocab.json", r#"{"a": "x"}"#, "invalid type: string \"x\", expected u32 at line 1 column 9"),
+        ("merges.txt", "ab", "it is no list of pairs: line 1 is none"),
+        ("tokenizer.json", "[]", "invalid type: sequence, expected an object at line 1 column 0"),
+        (
+            "tokenizer.json",
+            r#"{"added_tokens": [[]], "model": {"type": "BPE", "vocab": {}, "merges": []}}"#,
+            "invalid type: sequence, expected an object at line 1 column 18",
+        ),
+        (
+            "tokenizer.json",
+            r#"{"added_tokens": [], "model": {"some": "thing"}}"#,
+            "its model is of no known kind, or lacks something at line 1 column 48",
+        ),
+    ] {
+        let files = |folder: &Path| {
+            std::fs::write(folder.join("vocab.json"), r#"{"a": 0, "b": 1, "ab": 2}"#).unwrap();
+            std::fs::write(folder.join("merges.txt"), "a b\n").unwrap();
+            std::fs::write(folder.join(file), text).unwrap();
+        };
+        assert_eq!(
+            message(&tiny(), files),
+            format!("the tokenizer FOLDER/{file} can't be used: {why}; copy it again from the model's source")
+        );
+    }
+}
+
+/// GPT-2's own files, of which the second is cut.
+#[test]
+fn merges_that_are_cut_off() {
+    let own = |name: &str| std::fs::read_to_string(Path::new("data/gpt2-bpe").join(name)).unwrap();
+    let (vocabulary, merges) = (own("vocab.json"), own("merges.txt"));
+    let files = |folder: &Path, lines: usize| {
+        let merges: String = merges.split_inclusive('\n').take(lines).collect();
+        std::fs::write(folder.join("vocab.json"), &vocabulary).unwrap();
+        std::fs::write(folder.join("merges.txt"), merges).unwrap();
+    };
+    let whole = tempfile::tempdir().unwrap();
+    tiny().write(whole.path());
+    files(whole.path(), usize::MAX);
+    let model = common::load(whole.path());
+    assert_eq!(model.notes, [""; 0]);
+    assert_eq!(model.tokenizer.encode("Hello world").unwrap(), [15_496, 995]);
+    for lines in [0, 1, 100, 40_000] {
+        let said = message(&tiny(), |folder| files(folder, lines));
+        assert!(said.starts_with("the tokenizer FOLDER/merges.txt can't be used: it "), "{said}");
+        assert!(said.contains("no merge") && said.ends_with("copy it again from the model's source"), "{said}");
+    }
+    files(whole.path(), 49_990);
+    let notes = common::load(whole.path()).notes;
+    let [note] = &notes[..] else { panic!("{notes:?}") };
+    assert!(note.contains("merges.txt: no merge makes 11 tokens of vocab.json beside it, such as "), "{note}");
+}
+
+#[test]
+fn tensors_that_are_not_used_are_named() {
+    let notes = |add: &[&str]| {
+        let mut checkpoint = tiny();
+        for name in add {
+            checkpoint.tensors.insert((*name).into(), Tensor::f32(&[1], &[0.0]));
+        }
+        let folder = tempfile::tempdir().unwrap();
+        checkpoint.write(folder.path());
+        let notes = common::load(folder.path()).notes;
+        let notes = notes.iter().filter(|note| note.contains("tensor"));
+        notes.map(|note| note.replace(folder.path().to_str().unwrap(), "FOLDER")).collect::<Vec<_>>()
+    };
+    // Older transformers saved these.
+    assert_eq!(notes(&["transformer.h.0.attn.bias", "h.1.attn.masked_bias", "transformer.h.1.attn.bias"]), [""; 0]);
+    let said = "the weights FOLDER/model.safetensors have";
+    assert_eq!(notes(&["score.weight"]), [format!("{said} 1 tensor that a GPT-2 does not use: 'score.weight'")]);
+    let lora = |layer: usize| format!("base_model.transformer.h.{layer}.attn.c_attn.lora_A.weight");
+    let (one, other) = (lora(0), lora(1));
+    assert_eq!(
+        notes(&[&one, &other, "h.0.attn.c_attn.bias", "a\nb\u{1b}"]),
+        [format!(
+            "{said} 4 tensors that a GPT-2 does not use: 'a\\u{{a}}b\\u{{1b}}', '{one}', '{other}' and others; for an adapter, merge \
+             it into the model with peft's merge_and_unload()"
+        )]
+    );
+}
+
+#[test]
+fn a_configuration_that_is_no_object() {
+    for (json, found) in [("[]", "sequence"), ("5", "integer `5`"), ("[\"gpt2\"]", "sequence"), ("null", "null")] {
+        for (file, start) in [
+            ("config.json", "the model's configuration FOLDER/config.json can't be understood"),
+            ("generation_config.json", "the file FOLDER/generation_config.json can't be understood"),
+        ] {
+            let said = message(&tiny(), |folder| std::fs::write(folder.join(file), json).unwrap());
+            assert!(
+                said.starts_with(&format!("{start}: invalid type: {found}, expected an object at line 1")),
+                "{said}"
+            );
+        }
+    }
+    let said = message(&tiny(), write("generation_config.json", b"no JSON"));
+    assert!(said.starts_with("the file FOLDER/generation_config.json can't be understood: expected"), "{said}");
+    let said = message(&tiny(), |folder| {
+        shard(folder);
+        std::fs::write(folder.join("model.safetensors.index.json"), "[]").unwrap();
+    });
+    assert!(said.contains("index.json can't be used: invalid type: sequence, expected an object"), "{said}");
 }
 
 /// On such a decoder the library panics, when it is used.
@@ -395,8 +538,8 @@ fn a_vocabulary_that_cant_be_used() {
     };
     assert_eq!(
         message(&tiny(), broken),
-        "the tokenizer FOLDER/vocab.json can't be used: Token `b` out of vocabulary; copy it again from the model's \
-         source"
+        "the tokenizer FOLDER/merges.txt can't be used: line 2 has a token that vocab.json beside it does not have; copy it \
+         again from the model's source"
     );
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use harness_core::keyed;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
@@ -130,8 +131,9 @@ pub(crate) struct Layer {
 struct Found {
     schema_version: u32,
     media_type: Option<String>,
+    #[serde(default, deserialize_with = "keyed::optional")]
     config: Option<FoundDescriptor>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "keyed::list")]
     layers: Vec<FoundDescriptor>,
 }
 
@@ -145,7 +147,7 @@ struct FoundDescriptor {
 
 /// Reads a manifest that was checked against its digest. The error says what is wrong with it.
 pub(crate) fn layer(manifest: &[u8]) -> Result<Layer, String> {
-    let found: Found = serde_json::from_slice(manifest)
+    let found: Found = keyed::document(manifest)
         .map_err(|error| format!("its manifest can't be read ({})", shown(&error.to_string(), 200)))?;
     match found.media_type.as_deref() {
         None | Some(MANIFEST) => {}

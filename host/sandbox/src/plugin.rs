@@ -380,7 +380,8 @@ impl Call<'_> {
                 state.clock.spent().as_secs_f64(),
                 state.memory.used()
             ),
-            written => format!("{}\n({trap})", cut(written, MOST_MESSAGE)),
+            // Indented, as what it returns.
+            written => format!("{}\n  ({trap})", cut(written, MOST_MESSAGE).replace('\n', "\n  ")),
         };
         PluginError::Trap { plugin, function, message }
     }

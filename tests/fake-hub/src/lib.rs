@@ -14,6 +14,9 @@ use sha1::Digest;
 /// The commit of every model.
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
+/// What an address in the store has that nobody may be shown.
+pub const SIGNATURE: &str = "51f9a7";
+
 /// The bytes of a file, and what is done to whoever asks for them.
 #[derive(Clone, Debug, Default)]
 pub struct File {
@@ -40,6 +43,12 @@ pub struct File {
     back: bool,
     /// How long it takes until the first byte.
     delay: Duration,
+    /// How long it takes before each byte.
+    drip: Duration,
+    /// The store answers so.
+    store_status: Option<u16>,
+    /// The store is there.
+    store: Option<String>,
 }
 
 impl File {
@@ -114,6 +123,21 @@ impl File {
     /// Takes its time.
     pub fn delay(self, delay: Duration) -> Self {
         Self { delay, ..self }
+    }
+
+    /// Comes byte by byte, with a pause before each.
+    pub fn drip(self, drip: Duration) -> Self {
+        Self { drip, ..self }
+    }
+
+    /// Has the store always answer this status.
+    pub fn store_status(self, status: u16) -> Self {
+        Self { store_status: Some(status), ..self }
+    }
+
+    /// Is in a store of that origin.
+    pub fn store(self, origin: &str) -> Self {
+        Self { store: Some(origin.into()), ..self }
     }
 
     fn hash(&self) -> String {
@@ -260,10 +284,11 @@ impl Hub {
     }
 
     fn list(&self, stream: &mut TcpStream, path: &str) -> Option<()> {
-        if path != "/api/models/owner/name/revision/main" {
+        let state = self.state();
+        if path != "/api/models/owner/name/revision/main" && state.listing.is_none() {
+            drop(state);
             return say(stream, 404, &[], b"");
         }
-        let state = self.state();
         let listing = state.listing.clone().unwrap_or_else(|| {
             let siblings: Vec<_> = state.listed.iter().map(|name| serde_json::json!({"rfilename": name})).collect();
             (200, serde_json::json!({"id": "owner/name", "sha": COMMIT, "siblings": siblings}).to_string().into())
@@ -273,7 +298,7 @@ impl Hub {
     }
 
     fn send(&self, stream: &mut TcpStream, method: &str, path: &str, of_store: bool, from: usize) -> Option<()> {
-        let name = path.rsplit('/').next()?;
+        let name = path.split('?').next()?.rsplit('/').next()?;
         let (file, instead, cut) = {
             let mut state = self.state();
             let Some(file) = state.files.get_mut(name) else {
@@ -296,11 +321,15 @@ impl Hub {
         if file.back && of_store {
             return say(stream, 302, &[format!("Location: {}/back/{name}", self.endpoint())], b"");
         }
+        if let (Some(status), true) = (file.store_status, of_store) {
+            return say(stream, status, &[], b"");
+        }
         let etag = file.etag.clone().unwrap_or_else(|| file.hash());
         let size = file.size.unwrap_or(file.bytes.len() as u64);
         if file.stored && !of_store {
+            let store = file.store.clone().unwrap_or_else(|| self.store());
             let mut headers =
-                vec![format!("Location: {}/store/{name}", self.store()), format!("X-Linked-Etag: \"{etag}\"")];
+                vec![format!("Location: {store}/store/{name}?sig={SIGNATURE}"), format!("X-Linked-Etag: \"{etag}\"")];
             if !file.unmeasured {
                 headers.push(format!("X-Linked-Size: {size}"));
             }
@@ -329,6 +358,13 @@ impl Hub {
             stream.write_all(&body[..after.min(body.len())]).ok()?;
             stream.flush().ok()?;
             std::thread::sleep(Duration::from_secs(3600));
+        }
+        if !file.drip.is_zero() {
+            for byte in &body {
+                std::thread::sleep(file.drip);
+                stream.write_all(&[*byte]).ok()?;
+            }
+            return stream.flush().ok();
         }
         stream.write_all(&body[..cut.unwrap_or(usize::MAX).min(body.len())]).ok()?;
         stream.flush().ok()

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use harness_core::text::visible_line;
 use toml::de::{DeTable, DeValue};
 
 use super::{Config, Model, Parsed, Registries, Run, contents, parse, unreadable};
@@ -128,13 +129,13 @@ fn refusal(path: &Path, text: &str, refused: &[Refused]) -> Failure {
         .into_iter()
         .map(|(line, key, why)| {
             let line = line.map_or(String::new(), |line| format!("line {line}, "));
-            format!("  {line}{key}: {why}")
+            format!("  {line}{}: {}", visible_line(&key), visible_line(&why.to_string()))
         })
         .collect();
     let own = places::configuration().map_or(String::new(), |own| {
         format!(", or put what you want of it into your own configuration, {}", own.display())
     });
-    Failure::usage(format!(
+    Failure::Usage(format!(
         "the configuration {} was found in this folder, not given, and asks for more than a stranger's may:\n{}\nIf you trust it, give it by \
          --config {}{own}",
         path.display(),

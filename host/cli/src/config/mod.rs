@@ -14,6 +14,8 @@ use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use harness_core::input::{self, InputError};
+use harness_core::keyed;
+use harness_core::text::visible_line;
 use serde::Deserialize;
 
 pub(crate) use self::limits::Limits;
@@ -83,7 +85,9 @@ macro_rules! section {
 section! {
     /// Everything a configuration can say.
     Config {
+        #[serde(deserialize_with = "keyed::table")]
         pub(crate) run: Run,
+        #[serde(deserialize_with = "keyed::table")]
         pub(crate) model: Model,
         /// Settings of the workload plugin.
         pub(crate) set: toml::Table,
@@ -93,9 +97,11 @@ section! {
         pub(crate) report_set: BTreeMap<String, toml::Table>,
         /// Settings of the simulated model.
         pub(crate) simulate: toml::Table,
+        #[serde(deserialize_with = "keyed::table")]
         pub(crate) limits: Limits,
         /// Plugins by a name of the user's.
         pub(crate) plugins: crate::plugins::Known,
+        #[serde(deserialize_with = "keyed::table")]
         pub(crate) registries: Registries,
     }
 }
@@ -187,7 +193,12 @@ fn unreadable(path: &Path, why: &impl Display) -> Failure {
 
 fn parse(path: &Path, text: &str) -> Result<Config, Failure> {
     toml::from_str(text).map_err(|error| {
-        Failure::usage(format!("the configuration {} can't be used: {}", path.display(), error.to_string().trim_end()))
+        let path = path.display().to_string();
+        Failure::Usage(format!(
+            "the configuration {} can't be used: {}",
+            visible_line(&path),
+            error.to_string().trim_end()
+        ))
     })
 }
 
@@ -232,6 +243,25 @@ mod tests {
             panic!("it was taken");
         };
         assert!(message.contains("line 3") && message.contains("plugins"), "{message}");
+    }
+
+    #[test]
+    fn a_table_is_a_table_and_no_list() {
+        for (text, found) in [
+            ("run = []", "sequence"),
+            ("run = ['averages']", "sequence"),
+            ("run = 5", "integer `5`"),
+            ("model = []", "sequence"),
+            ("limits = 5", "integer `5`"),
+            ("limits = ['1GiB']", "sequence"),
+            ("registries = [true]", "sequence"),
+            ("plugins.a = 5", "integer `5`"),
+            ("plugins.a = ['a.wasm']", "sequence"),
+        ] {
+            let Err(Failure::Usage(message)) = parse(Path::new("x.toml"), text) else { panic!("{text} was taken") };
+            assert!(message.contains("line 1"), "{text}: {message}");
+            assert!(message.ends_with(&format!("invalid type: {found}, expected a table")), "{text}: {message}");
+        }
     }
 
     #[test]

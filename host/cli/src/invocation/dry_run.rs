@@ -87,8 +87,8 @@ pub(crate) fn dry_run(settings: &RunSettings, workload: &Workload, columns: &[&s
     }
     match impossible.as_slice() {
         [] => Ok(()),
-        [one] if planned.len() == 1 => Err(Failure::usage(one)),
-        some => Err(Failure::usage(format!(
+        [one] if planned.len() == 1 => Err(Failure::Usage(one.clone())),
+        some => Err(Failure::Usage(format!(
             "{} of {} can't be run as asked:\n{}",
             some.len(),
             plural(planned.len(), "recording"),

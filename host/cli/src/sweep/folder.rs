@@ -6,6 +6,7 @@ use std::path::Path;
 
 use harness_core::input::{self, InputError};
 use harness_core::private;
+use harness_core::text::visible_line;
 use harness_engine::DTypeChoice;
 use harness_sandbox::Description;
 use serde_json::{Value, json};
@@ -149,9 +150,9 @@ pub(super) fn open(folder: &Path, manifest: &Value) -> Result<File, Failure> {
     let differs = keys.into_iter().filter(|key| manifest.get(*key) != other.get(*key));
     let list: Vec<String> =
         differs.map(|key| format!("  {key}: {} now, {} there", of(manifest, key), of(&other, key))).collect();
-    Err(Failure::usage(format!(
+    Err(Failure::Usage(format!(
         "{} is another sweep's folder:\n{}\nname another with --recording",
-        folder.display(),
+        visible_line(&folder.display().to_string()),
         list.join("\n")
     )))
 }

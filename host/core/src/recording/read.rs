@@ -12,6 +12,7 @@ use super::extent::Extent;
 use super::{End, Facts, Recording, RecordingError, SCHEMA, Status, line, malformed};
 use crate::format::{count, plural};
 use crate::input::Fault;
+use crate::keyed::Object;
 use crate::run::Run;
 
 /// The most bytes of a line of which more is said than what the parser says.
@@ -312,7 +313,7 @@ impl<R: BufRead + Seek> Lines<R> {
     /// Reads the present line.
     fn line<T: DeserializeOwned>(&mut self) -> Result<T, Why> {
         let error = match serde_json::from_reader(&mut *self) {
-            Ok(line) => return Ok(line),
+            Ok(Object(line)) => return Ok(line),
             Err(error) => error,
         };
         if self.extent.bytes > Recording::MAX_BYTES {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use harness_core::{StopTokens, input};
+use harness_core::{StopTokens, input, keyed};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -151,7 +151,7 @@ impl Config {
             unusable(format!("can't be read: {}; copy it again from the model's source", error.fault))
         })?;
         lfs::refuse_pointer(&path, text.as_bytes())?;
-        let json: Generation = serde_json::from_str(&text).map_err(|error| {
+        let json: Generation = keyed::document(text.as_bytes()).map_err(|error| {
             unusable(format!("can't be understood: {error}; copy it again from the model's source"))
         })?;
         match stop::tokens(json.eos_token_id.as_ref(), config.vocabulary).map_err(unusable)? {
@@ -178,7 +178,7 @@ impl Config {
             })
         })?;
         lfs::refuse_pointer(path, text.as_bytes())?;
-        let json: Json = serde_json::from_str(&text).map_err(|error| {
+        let json: Json = keyed::document(text.as_bytes()).map_err(|error| {
             LoadError::Unusable(format!(
                 "the model's configuration {shown} can't be understood: {error}; correct it, or save the model anew \
                  with Hugging Face transformers"

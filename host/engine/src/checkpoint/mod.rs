@@ -30,6 +30,8 @@ pub(crate) const CONFIG_FILE: &str = "config.json";
 pub(crate) struct Loaded {
     pub(crate) weights: Weights,
     pub(crate) sha256: String,
+    /// What the user should know about them.
+    pub(crate) note: Option<String>,
 }
 
 /// Reads the model in `folder`, its matrices converted to `dtype` where one is given.
@@ -54,7 +56,7 @@ pub(crate) fn load(folder: &Path, dtype: Option<DTypeChoice>) -> Result<Loaded, 
     });
     let sha256 =
         sha256.map_err(|_| LoadError::Unusable(format!("the weights of {} could not be hashed", folder.display())))?;
-    Ok(Loaded { weights: weights?, sha256 })
+    Ok(Loaded { weights: weights?, sha256, note: tensors.unused() })
 }
 
 /// What to do where weights do not fit the machine.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use harness_core::format::count;
-use harness_core::input;
+use harness_core::{input, keyed};
 use serde::Deserialize;
 
 use super::lfs;
@@ -34,7 +34,7 @@ impl Shards {
     }
 
     fn parse(json: &[u8]) -> Result<Self, String> {
-        let shards: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        let shards: Self = keyed::document(json).map_err(|error| error.to_string())?;
         let files = shards.files();
         if files.is_empty() {
             return Err("its weight_map names no file".into());

@@ -1,9 +1,12 @@
 //! The tensors of a model: of one safetensors file, or of several and their index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use half::{bf16, f16};
+use harness_core::format::plural;
+use harness_core::text::visible_line;
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 
@@ -19,11 +22,17 @@ pub(super) const EMBEDDING: &str = "wte.weight";
 /// The output head, which may be the same.
 pub(super) const HEAD: &str = "lm_head.weight";
 
+/// Of the tensors that are not used, how many are named, and how many characters of a name are shown.
+const MAX_SHOWN: usize = 3;
+const MAX_NAME: usize = 100;
+
 pub(super) struct Tensors {
     /// The weights' file, or the index of several.
     path: PathBuf,
     /// In the order of their names.
     files: Vec<File>,
+    /// The full names of those that were looked for and found.
+    used: Mutex<BTreeSet<String>>,
 }
 
 /// A tensor, by its full name in a file.
@@ -36,7 +45,7 @@ struct Found<'a> {
 impl Tensors {
     pub(super) fn open(files: &WeightFiles) -> Result<Self, LoadError> {
         match files {
-            WeightFiles::One(path) => Ok(Self { path: path.clone(), files: vec![File::open(path)?] }),
+            WeightFiles::One(path) => Ok(Self::new(path.clone(), vec![File::open(path)?])),
             WeightFiles::Sharded { index, shards } => Self::open_shards(index, shards),
         }
     }
@@ -75,7 +84,35 @@ impl Tensors {
         if let Some((tensor, name)) = shards.weight_map.iter().find(|(tensor, _)| !found.contains_key(*tensor)) {
             return Err(disagree(format!("the tensor '{tensor}' is not in {name}, where the index has it")));
         }
-        Ok(Self { path: index.to_owned(), files })
+        Ok(Self::new(index.to_owned(), files))
+    }
+
+    fn new(path: PathBuf, files: Vec<File>) -> Self {
+        Self { path, files, used: Mutex::default() }
+    }
+
+    /// What to tell of the tensors that nobody looked for.
+    pub(super) fn unused(&self) -> Option<String> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = self.files.iter().flat_map(File::names);
+        let unused: BTreeSet<_> = names.filter(|name| !used.contains(name) && !is_mask(name)).collect();
+        let shown = unused.iter().take(MAX_SHOWN).map(|name| {
+            let name: String = name.chars().take(MAX_NAME).collect();
+            format!("'{}'", visible_line(&name))
+        });
+        let shown = shown.collect::<Vec<_>>().join(", ");
+        let more = if unused.len() > MAX_SHOWN { " and others" } else { "" };
+        let adapter = match unused.iter().any(|name| name.contains("lora_")) {
+            true => "; for an adapter, merge it into the model with peft's merge_and_unload()",
+            false => "",
+        };
+        (!unused.is_empty()).then(|| {
+            format!(
+                "the weights {} have {} that a GPT-2 does not use: {shown}{more}{adapter}",
+                self.path.display(),
+                plural(unused.len(), "tensor")
+            )
+        })
     }
 
     /// The whole files, one after another.
@@ -166,10 +203,12 @@ impl Tensors {
         let names = [format!("transformer.{name}"), name.to_owned()];
         let aliases = names.iter().flat_map(|name| self.files.iter().filter_map(move |file| file.alias(name)));
         let names = names.iter().map(String::as_str).chain(aliases);
-        names
+        let found = names
             .flat_map(|name| self.files.iter().map(move |file| (name, file)))
             .find_map(|(name, file)| file.info(name).map(|info| Found { name: name.to_owned(), file, info }))
-            .ok_or_else(|| self.missing(name))
+            .ok_or_else(|| self.missing(name))?;
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(found.name.clone());
+        Ok(found)
     }
 
     fn numbers(&self, name: &str, shape: &[usize]) -> Result<Numbers<'_>, LoadError> {
@@ -210,6 +249,15 @@ impl<'a> Found<'a> {
             ))),
         }
     }
+}
+
+/// Whether it is what older transformers saved with each layer: which positions it sees, and the number for the others.
+fn is_mask(name: &str) -> bool {
+    let name = name.strip_prefix("transformer.").unwrap_or(name);
+    let part = name.strip_prefix("h.").and_then(|name| name.split_once('.'));
+    part.is_some_and(|(layer, part)| {
+        layer.parse::<usize>().is_ok() && ["attn.bias", "attn.masked_bias"].contains(&part)
+    })
 }
 
 /// Little-endian numbers, not necessarily aligned.

@@ -1,5 +1,6 @@
 //! One file: what the hub announces of it, and its bytes, which are kept only if they are that.
 
+use std::cell::Cell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
@@ -11,7 +12,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 use super::cache::Repo;
-use super::client::{Answer, Client, Fault, Follow};
+use super::client::{Answer, Client, Fault, Follow, Kind};
 use super::environment::is_plain;
 use super::observer::Watcher;
 
@@ -65,11 +66,13 @@ pub(super) struct Fetching<'a> {
     pub(super) client: &'a Client,
     pub(super) repo: &'a Repo,
     pub(super) watcher: &'a Watcher,
+    /// Whether it was said that a file has no hash.
+    pub(super) unhashed: Cell<bool>,
 }
 
 impl Announced {
     fn read(answer: &Answer) -> Result<Self, Fault> {
-        let wrong = |what: &str| Err(Fault::Wrong(what.into()));
+        let wrong = |what: &str| Err(wrong(what));
         let own = answer.status().is_success();
         let linked = answer.named("x-linked-etag");
         let Some(etag) = linked.or_else(|| answer.header(&ETAG).filter(|_| own)).map(normal) else {
@@ -122,6 +125,11 @@ fn digest<D: Digest>(mut hash: D, file: &mut File) -> io::Result<Vec<u8>> {
     }
 }
 
+/// What is said where a file can't be kept, and what to do.
+pub(super) fn not_kept(place: &Path, error: &io::Error) -> String {
+    format!("it can't be kept in {} ({error}); set HF_HUB_CACHE to a folder in which you may write", place.display())
+}
+
 /// An etag without what HTTP puts around it.
 fn normal(etag: &str) -> &str {
     etag.strip_prefix("W/").unwrap_or(etag).trim_matches('"')
@@ -137,17 +145,17 @@ impl Fetching<'_> {
             })
         })?;
         match (wanted.most, announced.size) {
-            (None, None) => return Err(Fault::Wrong("it does not announce the size of the weights".into()).into()),
+            (None, None) => return Err(wrong("it does not announce the size of the weights").into()),
             (Some(most), Some(size)) if size > most => return Err(too_large(Some(size), most).into()),
             _ => {}
         }
-        let here =
-            |error: io::Error| Failed::Here(format!("it can't be kept in {} ({error})", self.repo.blobs().display()));
+        let here = |error: io::Error| Failed::Here(not_kept(&self.repo.blobs(), &error));
         let waits = || {
             self.watcher.tell(|w| w.note(&format!("waiting for another process that downloads {}", wanted.file)));
         };
         let lock = self.repo.lock(&announced.etag, self.client.times().patience, waits).map_err(here)?;
         let blob = self.repo.blob(&announced.etag);
+        self.tell_unhashed(wanted, &announced);
         match announced.check(&blob) {
             Ok(None) => return Ok(announced.etag),
             // It is fetched again and takes the other's place.
@@ -166,7 +174,7 @@ impl Fetching<'_> {
             let Some(wrong) = announced.check(&part).map_err(here)? else { break };
             remove(&part).map_err(here)?;
             if fetch == FETCHES {
-                return Err(Fault::Wrong(format!("what came is not what was announced: {wrong}")).into());
+                return Err(self::wrong(format!("what came is not what was announced: {wrong}")).into());
             }
             self.watcher.tell(|w| w.note(&format!("{} is fetched again: {wrong}", wanted.file)));
         }
@@ -175,6 +183,16 @@ impl Fetching<'_> {
         self.watcher.tell(|w| w.file_finished(wanted.file, size));
         tracing::debug!("{} is kept; {} is free", blob.display(), lock.path().display());
         Ok(announced.etag)
+    }
+
+    /// Says once what is not checked.
+    fn tell_unhashed(&self, wanted: &Wanted<'_>, announced: &Announced) {
+        if announced.hash == Hash::Unknown && !self.unhashed.replace(true) {
+            let hub = self.client.shown();
+            self.watcher.tell(|w| {
+                w.note(&format!("{hub} announces no hash of {}: of such files only the size is checked", wanted.file));
+            });
+        }
     }
 
     /// Tries again what failed on the way, a few times.
@@ -210,7 +228,7 @@ impl Fetching<'_> {
 
     /// Gathers the file's bytes behind those of an earlier try. What was gathered stays when it ends early.
     fn gather(&self, wanted: &Wanted<'_>, announced: &Announced, part: &Path) -> Result<(), Failed> {
-        let here = |error: io::Error| Failed::Here(format!("{} can't be written ({error})", part.display()));
+        let here = |error: io::Error| Failed::Here(not_kept(part, &error));
         let mut file = OpenOptions::new().create(true).append(true).open(part).map_err(here)?;
         let mut have = file.metadata().map_err(here)?.len();
         if announced.size.is_some_and(|size| have > size) || announced.hash == Hash::Unknown {
@@ -224,7 +242,7 @@ impl Fetching<'_> {
             let ask =
                 |from| self.client.send(Method::GET, wanted.url.clone(), from, Follow::All, wanted.most.is_some());
             let mut answer = match ask(have).await {
-                Err(Fault::Status(StatusCode::RANGE_NOT_SATISFIABLE)) if have > 0 => ask(0).await?,
+                Err(Fault { kind: Kind::Status(StatusCode::RANGE_NOT_SATISFIABLE), .. }) if have > 0 => ask(0).await?,
                 answer => answer?,
             };
             let goes_on = answer.status() == StatusCode::PARTIAL_CONTENT
@@ -234,7 +252,7 @@ impl Fetching<'_> {
                     answer = ask(0).await?;
                 }
                 if answer.status() != StatusCode::OK {
-                    return Err(Fault::Status(answer.status()).into());
+                    return Err(answer.fault(Kind::Status(answer.status())).into());
                 }
                 file.set_len(0).map_err(here)?;
                 have = 0;
@@ -244,11 +262,7 @@ impl Fetching<'_> {
                 let of = announced.size.map(|size| format!(" of {}", count(size))).unwrap_or_default();
                 format!("after {}{of} bytes", count(have))
             };
-            let broken = |fault, have| match fault {
-                Fault::Broken(why) => Fault::Broken(format!("{why}, {}", so_far(have))),
-                fault => fault,
-            };
-            while let Some(chunk) = answer.chunk().await.map_err(|fault| broken(fault, have))? {
+            while let Some(chunk) = answer.chunk().await.map_err(|fault| fault.after(&so_far(have)))? {
                 have += chunk.len() as u64;
                 file.write_all(&chunk).map_err(here)?;
                 self.watcher.tell(|w| w.bytes_received(have));
@@ -262,7 +276,7 @@ impl Fetching<'_> {
                 }
             }
             if announced.size.is_some_and(|size| have < size) {
-                return Err(Fault::Broken(format!("it ended {}", so_far(have))).into());
+                return Err(answer.fault(Kind::Broken(format!("it ended {}", so_far(have)))).into());
             }
             file.sync_all().map_err(here)
         })
@@ -271,7 +285,11 @@ impl Fetching<'_> {
 
 fn too_large(size: Option<u64>, most: u64) -> Fault {
     let size = size.map_or_else(|| "more".into(), |size| format!("{} bytes", count(size)));
-    Fault::Wrong(format!("it has {size}, and at most {} bytes of it are read", count(most)))
+    wrong(format!("it has {size}, and at most {} bytes of it are read", count(most)))
+}
+
+fn wrong(what: impl Into<String>) -> Fault {
+    Fault::of_hub(Kind::Wrong(what.into()))
 }
 
 fn remove(path: &Path) -> io::Result<()> {

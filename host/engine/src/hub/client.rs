@@ -12,6 +12,8 @@ use super::environment::{Token, is_loopback, origin};
 const AGENT: &str = concat!("harness/", env!("CARGO_PKG_VERSION"));
 const MAX_REDIRECTS: usize = 10;
 const MAX_ADDRESS: usize = 16 << 10;
+/// Bytes a second, over as long as nothing may come: a server that sends less might never end.
+const MIN_RATE: f64 = 1024.0;
 
 /// How long it may take.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +44,15 @@ impl Times {
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) struct Fault {
+    pub(crate) kind: Kind,
+    /// The origin of whom the hub redirected to, if it is that one's.
+    pub(crate) elsewhere: Option<String>,
+}
+
+/// What is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
     /// No connection, or none that TLS vouches for.
     Unreachable(String),
     /// It ended early, took too long or is no HTTP. Another time it may not.
@@ -54,12 +64,30 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// The hub's own.
+    pub(crate) fn of_hub(kind: Kind) -> Self {
+        Self { kind, elsewhere: None }
+    }
+
     /// Whether it may go another time.
     pub(crate) fn passes(&self) -> bool {
-        match self {
-            Self::Broken(_) => true,
-            Self::Status(status) => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
-            Self::Unreachable(_) | Self::Wrong(_) => false,
+        match &self.kind {
+            Kind::Broken(_) => true,
+            Kind::Status(status) => status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS,
+            Kind::Unreachable(_) | Kind::Wrong(_) => false,
+        }
+    }
+
+    /// Whether nobody is there who can say anything of the model.
+    pub(crate) fn is_absence(&self) -> bool {
+        self.passes() || matches!(self.kind, Kind::Unreachable(_))
+    }
+
+    /// The same, with more of what came before it.
+    pub(crate) fn after(self, so_far: &str) -> Self {
+        match self.kind {
+            Kind::Broken(why) => Self { kind: Kind::Broken(format!("{why}, {so_far}")), ..self },
+            _ => self,
         }
     }
 }
@@ -78,6 +106,33 @@ pub(crate) struct Answer {
     response: Response,
     until: Option<Instant>,
     silence: Duration,
+    /// Who answers, if not the hub.
+    elsewhere: Option<String>,
+    pace: Pace,
+}
+
+/// How fast the body comes. What this process does between two pieces does not count.
+#[derive(Default)]
+struct Pace {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Pace {
+    /// Takes a piece down. An error if what came since the last look is too little.
+    fn note(&mut self, waited: Duration, bytes: usize, window: Duration) -> Result<(), Kind> {
+        self.waited += waited;
+        self.bytes += bytes as u64;
+        if self.waited < window {
+            return Ok(());
+        }
+        let rate = self.bytes as f64 / self.waited.as_secs_f64();
+        *self = Self::default();
+        match rate < MIN_RATE {
+            true => Err(Kind::Broken(format!("less than 1 KiB/s came for {} s", window.as_secs_f64()))),
+            false => Ok(()),
+        }
+    }
 }
 
 /// The hub's client.
@@ -113,8 +168,9 @@ impl Client {
         Ok(Self { client, endpoint, token, times })
     }
 
-    pub(crate) fn endpoint(&self) -> &Url {
-        &self.endpoint
+    /// The hub's address, for messages.
+    pub(crate) fn shown(&self) -> &str {
+        self.endpoint.as_str().trim_end_matches('/')
     }
 
     pub(crate) fn token(&self) -> Option<&Token> {
@@ -146,6 +202,8 @@ impl Client {
         let mut token = self.token.as_ref().filter(|_| self.owns(&url));
         let (mut url, mut seen) = (url, Vec::new());
         loop {
+            let elsewhere = (!self.owns(&url)).then(|| origin(&url));
+            let fault = |kind| Fault { kind, elsewhere: elsewhere.clone() };
             // Sizes are those of files, so nothing is packed.
             let mut request = self.client.request(method.clone(), url.clone()).header(ACCEPT_ENCODING, "identity");
             if let Some(token) = token {
@@ -154,23 +212,24 @@ impl Client {
             if from > 0 {
                 request = request.header(RANGE, format!("bytes={from}-"));
             }
-            let response = within(until, self.times.silence, request.send()).await?;
+            let response = within(until, self.times.silence, request.send()).await.map_err(fault)?;
             let status = response.status();
             if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
                 if !status.is_success() {
-                    return Err(Fault::Status(status));
+                    return Err(fault(Kind::Status(status)));
                 }
-                return Ok(Answer { response, until, silence: self.times.silence });
+                return Ok(Answer::new(response, until, self.times.silence, elsewhere));
             }
             seen.push(url.clone());
-            let next = self.next(&url, &response).map_err(Fault::Wrong)?;
+            let next = self.next(&url, &response).map_err(|why| fault(Kind::Wrong(why)))?;
             // A hub whose store is its own says what it leads to, too.
             let announces = response.headers().contains_key("x-linked-etag");
             if follow == Follow::Own && (announces || !self.owns(&next)) {
-                return Ok(Answer { response, until, silence: self.times.silence });
+                return Ok(Answer::new(response, until, self.times.silence, elsewhere));
             }
             if seen.contains(&next) || seen.len() > MAX_REDIRECTS {
-                return Err(Fault::Wrong("its redirects lead in a circle, or there are too many of them".into()));
+                let why = "its redirects lead in a circle, or there are too many of them";
+                return Err(fault(Kind::Wrong(why.into())));
             }
             // Whoever was asked in between may have made up the way back.
             if !self.owns(&next) {
@@ -210,12 +269,21 @@ fn next(from: &Url, location: &str) -> Result<Url, String> {
 }
 
 impl Answer {
+    fn new(response: Response, until: Option<Instant>, silence: Duration, elsewhere: Option<String>) -> Self {
+        Self { response, until, silence, elsewhere, pace: Pace::default() }
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         self.response.status()
     }
 
     pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
         text(self.response.headers(), name)
+    }
+
+    /// What is wrong with it.
+    pub(crate) fn fault(&self, kind: Kind) -> Fault {
+        Fault { kind, elsewhere: self.elsewhere.clone() }
     }
 
     /// A header of the hub's own.
@@ -225,7 +293,16 @@ impl Answer {
 
     /// The next piece of the body; `None` at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<bytes::Bytes>, Fault> {
-        within(self.until, self.silence, self.response.chunk()).await
+        let started = Instant::now();
+        let chunk = within(self.until, self.silence, self.response.chunk()).await;
+        let kept = chunk.and_then(|chunk| {
+            // At its end it was fast enough, whatever it was.
+            if let Some(chunk) = &chunk {
+                self.pace.note(started.elapsed(), chunk.len(), self.silence)?;
+            }
+            Ok(chunk)
+        });
+        kept.map_err(|kind| self.fault(kind))
     }
 
     /// All of a body of at most `max` bytes.
@@ -233,7 +310,7 @@ impl Answer {
         let mut bytes = Vec::new();
         while let Some(chunk) = self.chunk().await? {
             if bytes.len() + chunk.len() > max {
-                return Err(Fault::Wrong(format!("its answer has more than {max} bytes")));
+                return Err(self.fault(Kind::Wrong(format!("its answer has more than {max} bytes"))));
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -249,15 +326,15 @@ async fn within<T>(
     until: Option<Instant>,
     silence: Duration,
     work: impl Future<Output = reqwest::Result<T>>,
-) -> Result<T, Fault> {
+) -> Result<T, Kind> {
     let quiet = Instant::now() + silence;
     let first = until.map_or(quiet, |until| until.min(quiet));
     match timeout_at(first, work).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) if error.is_connect() => Err(Fault::Unreachable(chain(&error.without_url()))),
-        Ok(Err(error)) => Err(Fault::Broken(chain(&error.without_url()))),
-        Err(_) if first == quiet => Err(Fault::Broken(format!("nothing came for {} s", silence.as_secs_f64()))),
-        Err(_) => Err(Fault::Broken("a small answer took too long".into())),
+        Ok(Err(error)) if error.is_connect() => Err(Kind::Unreachable(chain(&error.without_url()))),
+        Ok(Err(error)) => Err(Kind::Broken(chain(&error.without_url()))),
+        Err(_) if first == quiet => Err(Kind::Broken(format!("nothing came for {} s", silence.as_secs_f64()))),
+        Err(_) => Err(Kind::Broken("a small answer took too long".into())),
     }
 }
 
@@ -306,8 +383,26 @@ mod tests {
 
     #[test]
     fn only_what_may_pass_is_tried_again() {
-        let status = |code| Fault::Status(StatusCode::from_u16(code).unwrap()).passes();
-        assert!(status(500) && status(503) && status(429) && Fault::Broken("x".into()).passes());
-        assert!(!status(404) && !status(401) && !status(403) && !Fault::Unreachable("x".into()).passes());
+        let passes = |kind| Fault::of_hub(kind).passes();
+        let status = |code| passes(Kind::Status(StatusCode::from_u16(code).unwrap()));
+        assert!(status(500) && status(503) && status(429) && passes(Kind::Broken("x".into())));
+        assert!(!status(404) && !status(401) && !status(403) && !passes(Kind::Unreachable("x".into())));
+    }
+
+    #[test]
+    fn who_sends_too_slowly_is_left_and_who_waits_for_us_is_not() {
+        let window = Duration::from_secs(4);
+        let second = Duration::from_secs(1);
+        let mut pace = Pace::default();
+        // A piece of many bytes makes up for others, but not for those of the next look.
+        for bytes in [1, 1, 1, 4096, 1024, 1024, 1024, 1024] {
+            assert_eq!(pace.note(second, bytes, window), Ok(()));
+        }
+        for _ in 0..1000 {
+            assert_eq!(pace.note(Duration::ZERO, 1, window), Ok(()));
+        }
+        let mut slow = Pace::default();
+        let ended = (0..).find_map(|piece| slow.note(second, 1023, window).err().map(|kind| (piece, kind)));
+        assert_eq!(ended, Some((3, Kind::Broken("less than 1 KiB/s came for 4 s".into()))));
     }
 }

@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use harness_core::format::count;
 use harness_core::input;
 use reqwest::Url;
 use reqwest::header::HeaderValue;
@@ -13,6 +14,10 @@ use reqwest::header::HeaderValue;
 const ENDPOINT: &str = "https://huggingface.co";
 /// How long nothing may come, unless `HF_HUB_DOWNLOAD_TIMEOUT` says otherwise.
 const SILENCE: Duration = Duration::from_secs(30);
+/// The most seconds of that: a day.
+const MAX_SILENCE: u64 = 24 * 60 * 60;
+/// Of a value that is no number, in characters.
+const MAX_SHOWN: usize = 40;
 /// The most bytes of a file with a token.
 const MAX_TOKEN: u64 = 64 << 10;
 
@@ -88,13 +93,37 @@ impl Environment<'_> {
 
     /// How long nothing may come.
     pub(crate) fn silence(&self) -> Result<Duration, String> {
-        match self.text("HF_HUB_DOWNLOAD_TIMEOUT")? {
+        const NAME: &str = "HF_HUB_DOWNLOAD_TIMEOUT";
+        match self.text(NAME)? {
             None => Ok(SILENCE),
-            Some(text) => match text.trim().parse::<u32>() {
-                Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds.into())),
-                _ => Err("HF_HUB_DOWNLOAD_TIMEOUT is no number of seconds; set it to such as 30".into()),
+            // Python takes whole seconds, too.
+            Some(text) => match text.trim().parse::<u64>() {
+                Ok(seconds) if (1..=MAX_SILENCE).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+                _ => Err(format!(
+                    "{NAME} is '{}', and what is wanted is a whole number of seconds from 1 to {}; set it to such as {}",
+                    text.chars().take(MAX_SHOWN).collect::<String>(),
+                    count(MAX_SILENCE),
+                    SILENCE.as_secs()
+                )),
             },
         }
+    }
+
+    /// An error if something stands where the folder of models is to be that is no folder.
+    pub(crate) fn check_place(&self, cache: &Path) -> Result<(), String> {
+        // A slash at its end would hide a file. What can't be looked at is said when it is written to.
+        let cache: PathBuf = cache.components().collect();
+        let Some(there) = cache.ancestors().find(|path| path.symlink_metadata().is_ok()) else { return Ok(()) };
+        if there.is_dir() || there.metadata().is_err() {
+            return Ok(());
+        }
+        let by = ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME"];
+        let by = by.into_iter().find(|name| self.raw(name).is_some()).unwrap_or("HOME");
+        Err(format!(
+            "by {by} the models' folder is {}, and {} is no folder; set {by} to a folder, or HF_HUB_CACHE to one for models alone",
+            cache.display(),
+            there.display()
+        ))
     }
 
     fn home(&self) -> Result<Option<PathBuf>, String> {
@@ -305,6 +334,40 @@ mod tests {
         let silence = |value| with(&[("HF_HUB_DOWNLOAD_TIMEOUT", value)], |environment| environment.silence());
         assert_eq!(silence("").unwrap(), SILENCE);
         assert_eq!(silence("2").unwrap(), Duration::from_secs(2));
-        assert!(silence("0").is_err() && silence("soon").is_err());
+        assert_eq!(silence("86400").unwrap(), Duration::from_secs(86_400));
+        for wrong in ["0", "soon", "0.001", "-1", "86401", "1e3", "inf", "18446744073709551616"] {
+            assert_eq!(
+                silence(wrong).unwrap_err(),
+                format!(
+                    "HF_HUB_DOWNLOAD_TIMEOUT is '{wrong}', and what is wanted is a whole number of seconds from 1 to 86,400; set it \
+                     to such as 30"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_place_that_is_no_folder_is_named_with_its_variable() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let check = |name: &'static str, value: &Path| {
+            with(&[(name, value.to_str().unwrap())], |environment| {
+                environment.check_place(&environment.cache().unwrap().unwrap())
+            })
+        };
+        for name in ["HF_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "HOME"] {
+            for below in ["", "a/b"] {
+                assert_eq!(check(name, &folder.path().join("new").join(below)), Ok(()));
+                let error = check(name, &file.join(below)).unwrap_err();
+                assert!(error.starts_with(&format!("by {name} the models' folder is {}", file.display())), "{error}");
+                let advice = format!(
+                    "and {} is no folder; set {name} to a folder, or HF_HUB_CACHE to one for models alone",
+                    file.display()
+                );
+                assert!(error.ends_with(&advice), "{error}");
+            }
+            assert_eq!(check(name, folder.path()), Ok(()));
+        }
     }
 }

@@ -1,15 +1,18 @@
 //! What the hub says there is of a model, and which of it is wanted.
 
+use harness_core::keyed;
 use serde::Deserialize;
 
 use crate::checkpoint::shards::INDEX_FILE;
 use crate::checkpoint::{CONFIG_FILE, WEIGHTS_FILE};
+use crate::hub::environment::is_plain;
+use crate::tokenizer::other::is_of_another_kind;
 
 /// The most bytes of a listing.
 pub(super) const MAX_BYTES: usize = 16 << 20;
 
 /// Small files that a model may have, with their most bytes. What can't be used is fetched as well: it is known then that it is there.
-const OPTIONAL: [(&str, u64); 10] = [
+const OPTIONAL: [(&str, u64); 7] = [
     ("generation_config.json", 1 << 20),
     ("tokenizer_config.json", 16 << 20),
     ("special_tokens_map.json", 16 << 20),
@@ -17,20 +20,15 @@ const OPTIONAL: [(&str, u64); 10] = [
     ("tokenizer.json", 16 << 20),
     ("vocab.json", 16 << 20),
     ("merges.txt", 16 << 20),
-    ("vocab.txt", 16 << 20),
-    ("tokenizer.model", 16 << 20),
-    ("spiece.model", 16 << 20),
 ];
-
-/// The files of which a tokenizer has one at least.
-pub(crate) const TOKENIZERS: [&str; 5] =
-    ["tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model", "spiece.model"];
+/// The most bytes of a tokenizer of another kind.
+const MAX_OTHER: u64 = 64 << 20;
 
 /// A model at one commit.
 #[derive(Debug, Deserialize)]
 pub(super) struct Listing {
     sha: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "keyed::list")]
     siblings: Vec<Sibling>,
 }
 
@@ -48,8 +46,7 @@ pub(super) enum Weights {
 
 impl Listing {
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
-        let listing: Self =
-            serde_json::from_slice(json).map_err(|error| format!("it is no list of files ({error})"))?;
+        let listing: Self = keyed::document(json).map_err(|error| format!("it is no list of files ({error})"))?;
         // It becomes a folder's name.
         match listing.sha.len() == 40 && listing.sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             true => Ok(listing),
@@ -66,8 +63,13 @@ impl Listing {
     }
 
     /// The small files beside `config.json` that there are.
-    pub(super) fn optional(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        OPTIONAL.into_iter().filter(|(file, _)| self.has(file))
+    pub(super) fn optional(&self) -> impl Iterator<Item = (&str, u64)> {
+        let names = self.siblings.iter().map(|sibling| sibling.rfilename.as_str());
+        // It becomes a file's name. One that is ours is enough.
+        let others = names.filter(|name| {
+            is_plain(name) && is_of_another_kind(name) && !self.has("tokenizer.json") && !self.has("vocab.json")
+        });
+        OPTIONAL.into_iter().filter(|(file, _)| self.has(file)).chain(others.map(|name| (name, MAX_OTHER)))
     }
 
     /// How the weights lie, or why they can't be used: a sentence that goes on from the model's name.
@@ -134,6 +136,18 @@ mod tests {
             let error = listing(files).weights().unwrap_err();
             assert!(error.contains(why), "{files:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_tokenizer_of_another_kind_is_fetched_where_there_is_none_of_ours() {
+        let optional = |files: &[&str]| {
+            let listing = listing(files);
+            listing.optional().map(|(file, _)| file.to_owned()).collect::<Vec<_>>()
+        };
+        let others = ["source.spm", "qwen.tiktoken", "spiece.model", "vocab.txt"];
+        assert_eq!(optional(&others), others);
+        assert_eq!(optional(&["a/b.model", "../x.spm", ".model", "model.safetensors", "-x.spm"]), [""; 0]);
+        assert_eq!(optional(&["tokenizer.model", "tokenizer.json"]), ["tokenizer.json"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fake_hub::{COMMIT, File, Hub};
+use fake_hub::{COMMIT, File, Hub, SIGNATURE};
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
@@ -58,8 +58,8 @@ impl Place {
         let client = Client::new(Url::parse(&hub.endpoint()).unwrap(), token, times).unwrap();
         let cache = Cache::new(self.folder.path().into());
         let watcher = Watcher::new(self.seen.clone());
-        let folder = fetch_with("owner/name", &cache, &client, &watcher).map_err(|error| {
-            error.replace(&hub.endpoint(), "HUB").replace(&self.folder.path().display().to_string(), "CACHE")
+        let folder = fetch_with("owner/name", &cache, &client, &watcher).map_err(|missed| {
+            missed.why.replace(&hub.endpoint(), "HUB").replace(&self.folder.path().display().to_string(), "CACHE")
         })?;
         assert_eq!(folder, self.snapshot());
         Ok(())
@@ -343,6 +343,83 @@ fn a_server_that_says_no_more_is_left() {
         error.starts_with("merges.txt did not come from HUB (nothing came for 0.5 s, after 9 of 10 bytes)"),
         "{error}"
     );
+}
+
+/// An address of this machine at which nobody is.
+fn nobody() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[test]
+fn who_fails_behind_a_redirect_is_named_and_not_the_hub() {
+    let hub = hub(&[]);
+    let store = hub.store();
+    let nobody = nobody();
+    let large = || File::large(weights());
+    let refused = "can't be reached (";
+    for (file, host, why) in [
+        (large().store_status(403), &store, "refuses it (403): the hub's link may have run out"),
+        (large().store_status(401), &store, "answers 401 Unauthorized; try again later"),
+        (large().store_status(404), &store, "answers 404 Not Found; try again later"),
+        (large().store_status(503), &store, "answers 503 Service Unavailable; try again later"),
+        (large().store(&nobody), &nobody, refused),
+    ] {
+        hub.has("model.safetensors", file);
+        let error = Place::new().fetch_as(&hub, Some("secret")).unwrap_err();
+        assert!(error.starts_with(&format!("{host}, to which HUB redirects for model.safetensors, {why}")), "{error}");
+        for wrong in ["token", "gated", "HF_", "terms", SIGNATURE, "secret"] {
+            assert!(!error.contains(wrong), "{wrong}: {error}");
+        }
+    }
+    hub.has("model.safetensors", large().stall(7));
+    let error = Place::new().fetch(&hub).unwrap_err();
+    let stalled = format!(
+        "model.safetensors did not come from {store}, to which HUB redirects for it (nothing came for 0.5 s, after 21 of 1,200,000 bytes)"
+    );
+    assert!(error.starts_with(&stalled) && !error.contains(SIGNATURE), "{error}");
+    // Only of the hub itself a 404 says that there is none.
+    hub.has("model.safetensors", large());
+    hub.has("vocab.json", File::large("{}").store_status(404));
+    let error = Place::new().fetch(&hub).unwrap_err();
+    assert!(error.contains("redirects for vocab.json, answers 404"), "{error}");
+}
+
+#[test]
+fn who_sends_a_byte_now_and_then_is_left() {
+    let hub = hub(&[]);
+    hub.has("model.safetensors", File::large(vec![7; 400]).drip(Duration::from_millis(40)));
+    let error = Place::new().fetch(&hub).unwrap_err();
+    assert!(error.contains("(less than 1 KiB/s came for 0.5 s, after "), "{error}");
+}
+
+#[test]
+fn what_has_no_hash_is_said_once() {
+    let mirror = |text: &str| File::small(text).etag("some-etag-of-a-mirror");
+    let hub = hub(&[("vocab.json", mirror("{}")), ("tokenizer_config.json", mirror("{}  "))]);
+    hub.has("vocab.json", mirror("{}").etag("another-one"));
+    let place = Place::new();
+    place.fetch(&hub).unwrap();
+    let seen = place.seen();
+    let notes: Vec<_> = seen.iter().filter(|seen| seen.contains("hash")).collect();
+    let note = format!(
+        "{} announces no hash of tokenizer_config.json: of such files only the size is checked",
+        hub.endpoint()
+    );
+    assert_eq!(notes, [&note], "{seen:?}");
+    let place = Place::new();
+    place.fetch(&self::hub(&[])).unwrap();
+    assert!(place.seen().iter().all(|seen| !seen.contains("hash")));
+}
+
+#[test]
+fn where_nothing_can_be_kept_is_said_with_what_to_set() {
+    let hub = hub(&[]);
+    let place = Place::new();
+    std::fs::write(place.repo(), "").unwrap();
+    let error = place.fetch(&hub).unwrap_err();
+    assert!(error.starts_with("config.json: it can't be kept in CACHE/models--owner--name/blobs ("), "{error}");
+    assert!(error.ends_with("; set HF_HUB_CACHE to a folder in which you may write"), "{error}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use harness_core::format::count;
-use harness_core::input;
+use harness_core::{input, keyed};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -15,6 +15,12 @@ use super::rules;
 use crate::checkpoint::lfs;
 use crate::error::LoadError;
 use crate::guarded::guarded;
+
+/// The whole of a tokenizer, as Hugging Face's library has it.
+pub(super) const JSON_FILE: &str = "tokenizer.json";
+/// The numbers of tokens, and what makes tokens of others.
+pub(super) const VOCABULARY_FILE: &str = "vocab.json";
+pub(super) const MERGES_FILE: &str = "merges.txt";
 
 /// GPT-2's token that ends a text; a tokenizer that has it reads it as one token.
 pub(super) const END_OF_TEXT: &str = "<|endoftext|>";
@@ -110,7 +116,7 @@ pub(super) fn gpt2_vocabulary(merges: &Merges) -> Vocab {
 /// The numbers that a tokenizer.json has for its added tokens.
 #[derive(Deserialize)]
 struct Added {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "keyed::list")]
     added_tokens: Vec<Numbered>,
 }
 
@@ -120,13 +126,46 @@ struct Numbered {
     content: String,
 }
 
+/// What the library says of a file, in words that need no knowledge of its types.
+fn plain(error: &str) -> String {
+    const NO_KIND: &str = "data did not match any variant of untagged enum ";
+    let is_name = |word: &&str| word.starts_with(|first: char| first.is_ascii_uppercase());
+    if let Some((before, after)) = error.split_once(NO_KIND) {
+        let (name, rest) = after.split_at(after.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(after.len()));
+        let part = match name.trim_end_matches("Wrapper").trim_end_matches("Untagged").trim_end_matches("Helper") {
+            "Model" => "model",
+            "Normalizer" => "normalizer",
+            "PreTokenizer" => "pre_tokenizer",
+            "PostProcessor" => "post_processor",
+            "Decoder" => "decoder",
+            _ => "part of it",
+        };
+        return format!("{before}its {part} is of no known kind, or lacks something{rest}");
+    }
+    let mut words: Vec<&str> = Vec::new();
+    for word in error.split(' ') {
+        let kind = match words.last() {
+            Some(&"struct") if is_name(&word) => "an object",
+            Some(&("enum" | "variant")) if is_name(&word) => "a value of another kind",
+            _ => {
+                words.push(word);
+                continue;
+            }
+        };
+        let articles = ["struct", "enum", "variant", "tuple", "newtype", "unit", "tagged", "untagged"];
+        while words.pop_if(|word| articles.contains(word)).is_some() {}
+        words.push(kind);
+    }
+    words.join(" ")
+}
+
 fn parse_tokenizer(json: &str) -> Result<HuggingFace, String> {
     // The library panics on text in some places that is no JSON.
     serde_json::from_str::<IgnoredAny>(json).map_err(|error| format!("it is no JSON: {error}"))?;
-    let mut tokenizer = HuggingFace::from_bytes(json).map_err(|error| error.to_string())?;
+    let added: Added = keyed::document(json.as_bytes()).map_err(|error| error.to_string())?;
+    let mut tokenizer = HuggingFace::from_bytes(json).map_err(|error| plain(&error.to_string()))?;
     // The library numbers added tokens anew, whatever the file says.
-    let json: Added = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    json.added_tokens.iter().try_for_each(|token| rules::check_number(&tokenizer, &token.content, token.id))?;
+    added.added_tokens.iter().try_for_each(|token| rules::check_number(&tokenizer, &token.content, token.id))?;
     // A prompt is encoded as it is, whatever the file was saved with.
     tokenizer.with_padding(None);
     tokenizer.with_truncation(None).map_err(|error| error.to_string())?;
@@ -134,21 +173,29 @@ fn parse_tokenizer(json: &str) -> Result<HuggingFace, String> {
 }
 
 pub(super) fn parse_vocabulary(json: &str) -> Result<Vocab, String> {
-    serde_json::from_str(json).map_err(|error| format!("vocab.json: {error}"))
+    serde_json::from_str(json).map_err(|error| error.to_string())
+}
+
+/// The lines that have merges, each with how many are before it.
+fn lines_of_merges(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().filter(|(_, line)| !line.starts_with("#version") && !line.is_empty())
+}
+
+/// The number of the line, from 1, that has a merge of that number, from 0.
+pub(super) fn line_of_merge(text: &str, merge: usize) -> usize {
+    lines_of_merges(text).nth(merge).map_or(0, |(before, _)| before + 1)
 }
 
 pub(super) fn parse_merges(text: &str) -> Result<Merges, String> {
     if text.lines().nth(MAX_MERGES).is_some() {
-        return Err(format!("merges.txt has more than {} lines", count(MAX_MERGES as u64)));
+        return Err(format!("it has more than {} lines", count(MAX_MERGES as u64)));
     }
     // The line is not shown: what lies there may be no such file, but a secret.
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.starts_with("#version") && !line.is_empty())
+    lines_of_merges(text)
         .map(|(number, line)| {
             line.split_once(' ')
                 .map(|(left, right)| (left.to_owned(), right.to_owned()))
-                .ok_or_else(|| format!("merges.txt is no list of pairs: line {} is none", number + 1))
+                .ok_or_else(|| format!("it is no list of pairs: line {} is none", number + 1))
         })
         .collect()
 }

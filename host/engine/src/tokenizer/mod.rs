@@ -1,7 +1,10 @@
 //! The tokenizer that belongs to a model: its folder's `tokenizer.json`, or `vocab.json` with `merges.txt`, or else
 //! GPT-2's own, which is embedded.
 
+mod fault;
 mod files;
+mod merges;
+pub(crate) mod other;
 mod rules;
 
 use std::collections::HashMap;
@@ -9,10 +12,12 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use harness_core::Tokenizer;
+use harness_core::text::visible_line;
 use tokenizers::Tokenizer as HuggingFace;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 
-use self::files::{damaged, there};
+use self::fault::{Fault, caught};
+use self::files::there;
 use self::rules::Rules;
 use crate::error::LoadError;
 use crate::guarded::guarded;
@@ -69,27 +74,31 @@ pub(crate) type WithNote = (Arc<dyn Tokenizer>, Option<String>);
 /// The tokenizer of a model folder.
 pub(crate) fn of_folder(folder: &Path) -> Result<WithNote, LoadError> {
     let rules = Rules::of_folder(folder)?;
-    let json = folder.join("tokenizer.json");
-    let (vocab, merges) = (folder.join("vocab.json"), folder.join("merges.txt"));
+    let json = folder.join(files::JSON_FILE);
+    let (vocab, merges) = (folder.join(files::VOCABULARY_FILE), folder.join(files::MERGES_FILE));
+    let mut note = None;
     let tokenizer = if rules.own_code {
         return Err(unsupported(folder, "is made by Python code that comes with the model (auto_map)"));
     } else if there(&json) {
         // The file has the whole tokenizer, whatever its class; what it puts around a text, too.
         let tokenizer = files::tokenizer_json(&json)?;
-        guarded(|| follow(tokenizer, &rules)).map_err(|error| damaged(&json, &error))?
+        caught(files::JSON_FILE, || follow(tokenizer, &rules)).map_err(|fault| fault.of(folder))?
     } else if let Some(class) = rules.class.as_ref().filter(|_| !rules.is_gpt2()) {
         return Err(unsupported(folder, &format!("is a {class}")));
     } else if there(&vocab) && there(&merges) {
         let (vocabulary, pairs) = (files::text(&vocab)?, files::text(&merges)?);
-        guarded(|| build(&vocabulary, &pairs, &rules)).map_err(|error| damaged(&vocab, &error))?
+        let (tokenizer, unmade) =
+            caught(files::VOCABULARY_FILE, || build(&vocabulary, &pairs, &rules)).map_err(|fault| fault.of(folder))?;
+        note = unmade.map(|what| format!("the tokenizer {}: {what}", merges.display()));
+        tokenizer
     } else {
         return without(folder);
     };
-    Ok((Arc::new(Loaded(tokenizer)), None))
+    Ok((Arc::new(Loaded(tokenizer)), note))
 }
 
 /// A `tokenizer.json` as the rules have it.
-fn follow(mut tokenizer: HuggingFace, rules: &Rules) -> Result<HuggingFace, String> {
+fn follow(mut tokenizer: HuggingFace, rules: &Rules) -> Result<HuggingFace, Fault> {
     if let (true, Some(prefix_space)) = (rules.is_gpt2(), rules.add_prefix_space) {
         let mut before = tokenizer.get_pre_tokenizer().cloned();
         if let Some(PreTokenizerWrapper::ByteLevel(bytes)) = &mut before {
@@ -101,46 +110,44 @@ fn follow(mut tokenizer: HuggingFace, rules: &Rules) -> Result<HuggingFace, Stri
     Ok(tokenizer)
 }
 
-/// GPT-2's kind of tokenizer, with another vocabulary.
-fn build(vocabulary: &str, merges: &str, rules: &Rules) -> Result<HuggingFace, String> {
-    let mut vocabulary = files::parse_vocabulary(vocabulary)?;
+/// GPT-2's kind of tokenizer, with another vocabulary, and what its merges lack.
+fn build(vocabulary: &str, text: &str, rules: &Rules) -> Result<(HuggingFace, Option<String>), Fault> {
+    let mut vocabulary = files::parse_vocabulary(vocabulary).map_err(Fault::in_file(files::VOCABULARY_FILE))?;
+    let merges = files::parse_merges(text).map_err(Fault::in_file(files::MERGES_FILE))?;
+    let line = |number| files::line_of_merge(text, number);
+    let unmade = merges::check(&vocabulary, &merges, line, |token| rules.names(token))
+        .map_err(Fault::in_file(files::MERGES_FILE))?;
     // The library would number them in a row.
     let mut numbers: HashMap<u32, String> = vocabulary.iter().map(|(token, &number)| (number, token.clone())).collect();
     for (&number, token) in &rules.added {
         match numbers.insert(number, token.content.clone()) {
             Some(other) if other != token.content => {
-                return Err(format!("its added token {:?} has the number {number} of {other:?}", token.content));
+                let what = format!("its added token {:?} has the number {number} of {other:?}", token.content);
+                return Err(rules.of_added(what));
             }
             _ => vocabulary.entry(token.content.clone()).or_insert(number),
         };
     }
     let prefix_space = rules.add_prefix_space.unwrap_or(false);
-    let mut tokenizer = files::byte_level(vocabulary, files::parse_merges(merges)?, prefix_space)?;
+    let mut tokenizer =
+        files::byte_level(vocabulary, merges, prefix_space).map_err(Fault::in_file(files::VOCABULARY_FILE))?;
     rules.add_tokens(&mut tokenizer)?;
     rules.surround(&mut tokenizer)?;
-    Ok(tokenizer)
+    Ok((tokenizer, unmade))
 }
 
 /// What becomes of a folder without a tokenizer that can be used: GPT-2's own, or an error if it had another.
 fn without(folder: &Path) -> Result<WithNote, LoadError> {
-    const OTHERS: [&str; 9] = [
-        "vocab.txt",
-        "tokenizer.model",
-        "spiece.model",
-        "sentencepiece.bpe.model",
-        "tiktoken.model",
-        "tekken.json",
-        "vocab.bpe",
-        "encoder.json",
-        "vocab.json",
-    ];
-    const RULES: [&str; 4] = [rules::CONFIG_FILE, rules::SPECIAL_FILE, rules::ADDED_FILE, "merges.txt"];
-    let find = |names: &[&'static str]| names.iter().copied().find(|name| there(&folder.join(name)));
-    match (find(&OTHERS), find(&RULES)) {
-        (Some("vocab.json"), _) => Err(unsupported(folder, "has vocab.json and no merges.txt")),
-        (Some(other), _) => Err(unsupported(folder, &format!("is in {other}"))),
-        (None, Some(part)) => Err(unsupported(folder, &format!("is missing, though {part} is there"))),
-        (None, None) => {
+    const RULES: [&str; 4] = [rules::CONFIG_FILE, rules::SPECIAL_FILE, rules::ADDED_FILE, files::MERGES_FILE];
+    if let Some(other) = other::find(folder) {
+        return Err(unsupported(folder, &format!("is in {}", visible_line(&other))));
+    }
+    if there(&folder.join(files::VOCABULARY_FILE)) {
+        return Err(unsupported(folder, "has vocab.json and no merges.txt"));
+    }
+    match RULES.into_iter().find(|name| there(&folder.join(name))) {
+        Some(part) => Err(unsupported(folder, &format!("is missing, though {part} is there"))),
+        None => {
             let note = format!("the model folder {} has no tokenizer, so GPT-2's own is used", folder.display());
             Ok((gpt2_tokenizer(), Some(note)))
         }

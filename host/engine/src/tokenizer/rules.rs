@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use harness_core::keyed::Object;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, Tokenizer as HuggingFace};
 
+use super::fault::Fault;
 use super::files::{self, END_OF_TEXT};
 use crate::error::LoadError;
 
@@ -35,6 +37,8 @@ pub(super) struct Rules {
     behind: Option<String>,
     /// Tokens beside the vocabulary, by their numbers.
     pub(super) added: BTreeMap<u32, AddedToken>,
+    /// The file that has them.
+    added_file: &'static str,
     /// Special tokens, which are added where they are not in the vocabulary.
     special: Vec<AddedToken>,
 }
@@ -44,64 +48,74 @@ impl Rules {
         let read = |name: &str| files::object(&folder.join(name));
         let mut config = read(CONFIG_FILE)?.unwrap_or_default();
         // Without numbers of added tokens, it was saved before transformers 4.34, and two more files belong to it.
-        let mut added = Map::new();
+        let (mut special, mut added) = (Map::new(), Map::new());
         if !config.contains_key("added_tokens_decoder") {
-            config.extend(read(SPECIAL_FILE)?.unwrap_or_default());
+            special = read(SPECIAL_FILE)?.unwrap_or_default();
             added = read(ADDED_FILE)?.unwrap_or_default();
         }
-        if !config.contains_key("tokenizer_class") {
+        config.retain(|key, _| !special.contains_key(key));
+        if !config.contains_key("tokenizer_class") && !special.contains_key("tokenizer_class") {
             let model = read(crate::checkpoint::CONFIG_FILE)?.unwrap_or_default();
             config.extend(model.into_iter().filter(|(key, _)| key == "tokenizer_class"));
         }
-        Self::new(&config, &added).map_err(|error| {
-            LoadError::Unusable(format!(
-                "the tokenizer's {CONFIG_FILE} in {} can't be understood: {error}; copy it again from the model's source",
-                folder.display()
-            ))
-        })
+        Self::new(&config, &special, &added).map_err(|fault| fault.of(folder))
     }
 
-    fn new(config: &Map<String, Value>, added: &Map<String, Value>) -> Result<Self, String> {
-        let flag = |key: &str| match config.get(key) {
+    /// Of `config` and `special`, no key is in both.
+    fn new(
+        config: &Map<String, Value>,
+        special: &Map<String, Value>,
+        added: &Map<String, Value>,
+    ) -> Result<Self, Fault> {
+        let get = |key: &str| special.get(key).or_else(|| config.get(key));
+        let fault = |key: &str, what: &str| {
+            let file = if special.contains_key(key) { SPECIAL_FILE } else { CONFIG_FILE };
+            Fault { file, what: format!("{key}{what}") }
+        };
+        let special_token = |key: &str, token: &Value| {
+            let token = token_of(token, true).map_err(|what| fault(key, &what))?;
+            Ok::<_, Fault>(AddedToken { special: true, ..token })
+        };
+        let flag = |key: &str| match get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(*flag)),
-            Some(_) => Err(format!("{key} is neither true nor false")),
+            Some(_) => Err(fault(key, " is neither true nor false")),
         };
-        let class = config.get("tokenizer_class").and_then(Value::as_str).map(str::to_owned);
-        let own_code = config.get("auto_map").is_some_and(|map| map.is_array() || map.get("AutoTokenizer").is_some());
+        let class = get("tokenizer_class").and_then(Value::as_str).map(str::to_owned);
+        let own_code = get("auto_map").is_some_and(|map| map.is_array() || map.get("AutoTokenizer").is_some());
         let mut rules = Self {
             own_code,
             add_prefix_space: flag("add_prefix_space")?,
             split_special: flag("split_special_tokens")?.unwrap_or(false),
             class,
+            added_file: if added.is_empty() { CONFIG_FILE } else { ADDED_FILE },
             ..Self::default()
         };
         // GPT-2's class has names of its own for the three that it can't do without.
         let default = |key: &str| (rules.is_gpt2() && NAMED[..3].contains(&key)).then(|| END_OF_TEXT.into());
-        let named = |key: &str| config.get(key).cloned().or_else(|| default(key)).filter(|token| !token.is_null());
-        let mut special = Vec::new();
+        let named = |key: &str| get(key).cloned().or_else(|| default(key)).filter(|token| !token.is_null());
+        let mut tokens_named = Vec::new();
         for key in NAMED {
-            special.extend(named(key).map(|token| special_token(key, &token)).transpose()?);
+            tokens_named.extend(named(key).map(|token| special_token(key, &token)).transpose()?);
         }
-        for (key, token) in config {
+        for (key, token) in config.iter().chain(special) {
             let is_token = key.ends_with("_token") && (token.is_string() || token.is_object());
             if is_token && !NAMED.contains(&key.as_str()) {
-                special.push(special_token(key, token)?);
+                tokens_named.push(special_token(key, token)?);
             }
         }
         for key in ["extra_special_tokens", "additional_special_tokens"] {
-            match config.get(key) {
-                None | Some(Value::Null) => {}
-                Some(Value::Array(tokens)) => {
-                    tokens.iter().try_for_each(|token| special_token(key, token).map(|token| special.push(token)))?;
-                }
-                Some(Value::Object(tokens)) => {
-                    tokens.values().try_for_each(|token| special_token(key, token).map(|token| special.push(token)))?;
-                }
-                Some(_) => return Err(format!("{key} is no list of tokens")),
+            let tokens: Vec<&Value> = match get(key) {
+                None | Some(Value::Null) => Vec::new(),
+                Some(Value::Array(tokens)) => tokens.iter().collect(),
+                Some(Value::Object(tokens)) => tokens.values().collect(),
+                Some(_) => return Err(fault(key, " is no list of tokens")),
+            };
+            for token in tokens {
+                tokens_named.push(special_token(key, token)?);
             }
         }
-        let around = |flag: Option<bool>, key: &str| -> Result<Option<String>, String> {
+        let around = |flag: Option<bool>, key: &str| -> Result<Option<String>, Fault> {
             match flag {
                 Some(true) => Ok(named(key).map(|token| special_token(key, &token)).transpose()?.map(|t| t.content)),
                 _ => Ok(None),
@@ -109,29 +123,32 @@ impl Rules {
         };
         let (before, behind) =
             (around(flag("add_bos_token")?, "bos_token")?, around(flag("add_eos_token")?, "eos_token")?);
-        let is_special = |content: &str| special.iter().any(|token| token.content == content);
+        let is_special = |content: &str| tokens_named.iter().any(|token| token.content == content);
         let mut numbered = BTreeMap::new();
-        match config.get("added_tokens_decoder") {
+        const DECODER: &str = "added_tokens_decoder";
+        match get(DECODER) {
             None | Some(Value::Null) => {}
             Some(Value::Object(tokens)) => {
                 for (number, token) in tokens {
-                    let number = number.parse().map_err(|_| format!("'{number}' is no token's number"))?;
-                    let mut token = token_of("added_tokens_decoder", token, false)?;
+                    let wrong = |what: &str| fault(DECODER, &format!(" of '{number}'{what}"));
+                    let mut token = token_of(token, false).map_err(|what| wrong(&what))?;
+                    let number = number.parse().map_err(|_| wrong(", which is no token's number"))?;
                     token.special |= is_special(&token.content);
                     numbered.insert(number, token);
                 }
             }
-            Some(_) => return Err("added_tokens_decoder is no list of tokens by number".into()),
+            Some(_) => return Err(fault(DECODER, " is no object of tokens by number")),
         }
+        let wrong = |what: String| Fault { file: ADDED_FILE, what };
         for (content, number) in added {
             let token = AddedToken::from(content.as_str(), is_special(content));
             let number = number.as_u64().and_then(|number| u32::try_from(number).ok());
-            let number = number.ok_or_else(|| format!("{ADDED_FILE} has no number for '{content}'"))?;
+            let number = number.ok_or_else(|| wrong(format!("it has no number for '{content}'")))?;
             if let Some(other) = numbered.insert(number, token) {
-                return Err(format!("{ADDED_FILE} has one number for '{content}' and '{}'", other.content));
+                return Err(wrong(format!("it has one number for '{content}' and '{}'", other.content)));
             }
         }
-        (rules.added, rules.special, rules.before, rules.behind) = (numbered, special, before, behind);
+        (rules.added, rules.special, rules.before, rules.behind) = (numbered, tokens_named, before, behind);
         Ok(rules)
     }
 
@@ -140,23 +157,37 @@ impl Rules {
         self.class.as_deref().is_none_or(|class| ["GPT2Tokenizer", "GPT2TokenizerFast"].contains(&class))
     }
 
+    /// A fault of the file that has the tokens beside the vocabulary.
+    pub(super) fn of_added(&self, what: String) -> Fault {
+        Fault { file: self.added_file, what }
+    }
+
+    /// Whether it is a token that no merge need make.
+    pub(super) fn names(&self, token: &str) -> bool {
+        token == END_OF_TEXT || self.added.values().chain(&self.special).any(|named| named.content == token)
+    }
+
     /// Adds the tokens that the tokenizer has not.
-    pub(super) fn add_tokens(&self, tokenizer: &mut HuggingFace) -> Result<(), String> {
+    pub(super) fn add_tokens(&self, tokenizer: &mut HuggingFace) -> Result<(), Fault> {
         let add = |tokenizer: &mut HuggingFace, tokens: Vec<AddedToken>| {
-            tokenizer.add_tokens(tokens).map(|_| ()).map_err(|error| error.to_string())
+            tokenizer.add_tokens(tokens).map(|_| ()).map_err(|error| self.of_added(error.to_string()))
         };
         tokenizer.set_encode_special_tokens(self.split_special);
         add(tokenizer, self.added.values().cloned().collect())?;
         let there: Vec<_> = tokenizer.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
         add(tokenizer, self.special.iter().filter(|token| !there.contains(&token.content)).cloned().collect())?;
         for (number, token) in &self.added {
-            check_number(tokenizer, &token.content, *number)?;
+            check_number(tokenizer, &token.content, *number).map_err(|what| self.of_added(what))?;
         }
         Ok(())
     }
 
     /// Puts tokens around each text, as the rules have it.
-    pub(super) fn surround(&self, tokenizer: &mut HuggingFace) -> Result<(), String> {
+    pub(super) fn surround(&self, tokenizer: &mut HuggingFace) -> Result<(), Fault> {
+        self.surrounded(tokenizer).map_err(Fault::in_file(CONFIG_FILE))
+    }
+
+    fn surrounded(&self, tokenizer: &mut HuggingFace) -> Result<(), String> {
         let around: Vec<_> = self.before.iter().chain(&self.behind).collect();
         if around.is_empty() {
             return Ok(());
@@ -187,13 +218,8 @@ pub(super) fn check_number(tokenizer: &HuggingFace, content: &str, number: u32) 
     }
 }
 
-fn special_token(key: &str, token: &Value) -> Result<AddedToken, String> {
-    let token = token_of(key, token, true)?;
-    Ok(AddedToken { special: true, ..token })
-}
-
-/// A token by its text alone, or with how it is found in a text.
-fn token_of(key: &str, token: &Value, special: bool) -> Result<AddedToken, String> {
+/// A token by its text alone, or with how it is found in a text. An error goes on from what the token is there.
+fn token_of(token: &Value, special: bool) -> Result<AddedToken, String> {
     #[derive(Deserialize)]
     struct Json {
         content: String,
@@ -206,7 +232,7 @@ fn token_of(key: &str, token: &Value, special: bool) -> Result<AddedToken, Strin
     if let Some(content) = token.as_str() {
         return Ok(AddedToken::from(content, special));
     }
-    let token = Json::deserialize(token).map_err(|error| format!("{key}: {error}"))?;
+    let Object(token) = Object::<Json>::deserialize(token).map_err(|error| format!(": {error}"))?;
     let special = token.special.unwrap_or(special);
     Ok(AddedToken {
         content: token.content,

@@ -12,7 +12,7 @@ use harness_core::compare::{Incomparable, Named, Options, compare};
 use crate::args::{Arguments, Command};
 use crate::failure::Failure;
 use crate::interrupt;
-use crate::log::tell;
+use crate::log::{self, tell};
 use crate::now;
 
 const ORDER: [usize; 4] = [0, 1, 1, 0];
@@ -92,8 +92,8 @@ fn readable(words: &[String]) -> Result<(), Failure> {
         // Also what shows a help or a version, and records nothing.
         Ok(_) => return Err(Failure::usage("--interleave takes arguments of `harness run`")),
         Err(error) if error.use_stderr() => {
-            let text = error.render().to_string();
-            return Err(Failure::usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end()));
+            let text = log::of_words(&error, words.iter().cloned());
+            return Err(Failure::Usage(text.strip_prefix("error: ").unwrap_or(&text).trim_end().into()));
         }
         Err(_) => return Err(Failure::usage("--interleave takes arguments of a `harness run` that records")),
     };
