@@ -37,6 +37,28 @@ fn runs(place: &Place) -> Vec<Value> {
     place.recording().into_iter().filter(|line| line["type"] == "run").collect()
 }
 
+/// A fact of which nobody knows what it means for a comparison would be told, or refused, by accident.
+#[test]
+fn every_recorded_fact_is_in_the_list() {
+    let place = Place::with_gpu("normal");
+    let model = harness_tests::golden().join("prefixed-f32");
+    let on_the_cpu =
+        ["--roofline", "--idle-time", "200ms", "--sensors", "0", "--device", "cpu", "--model", model.to_str().unwrap()];
+    for more in [&on_the_cpu[..], &["--backend", "simulated", "--sensors", "0"]] {
+        let quick = ["run", "--quick", "--set", "max-new-tokens=2", "--set", "prompt-tokens=5"];
+        let output = place.command(BINARY).args(quick).args(more).output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        let facts = place.recording()[0]["facts"].as_object().unwrap().clone();
+        assert!(facts.contains_key("driver.version") && facts.contains_key("cpu.affinity"), "{facts:?}");
+        let unknown: Vec<&String> =
+            facts.keys().filter(|name| harness_core::fact::definition(name).is_none()).collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+        for recording in place.recordings() {
+            std::fs::remove_file(recording).unwrap();
+        }
+    }
+}
+
 #[test]
 fn every_sensor_metric_is_recorded() {
     let place = Place::with_gpu("normal");

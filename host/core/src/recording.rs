@@ -4,6 +4,7 @@
 //! workload's summary and how it ended. A line is on disk before anything else happens, so that a kill at any moment
 //! leaves all finished runs readable; a cut last line is said and left out.
 
+pub mod document;
 mod extent;
 mod malformed;
 mod read;
@@ -399,7 +400,7 @@ pub(crate) mod tests {
         ] {
             std::fs::write(&path, &text).unwrap();
             let error = Recording::read(&path).unwrap_err().to_string();
-            let said = format!("line {line}: invalid type: {found}, expected an object;");
+            let said = format!("line {line}: invalid type: {found}, expected an object");
             assert!(error.contains(&said), "{text}: {error}");
         }
     }
