@@ -10,7 +10,7 @@ use harness_engine::LoadError;
 use harness_registry::RegistryError;
 use harness_sandbox::PluginError;
 
-use crate::log::tell;
+use crate::log::tell_lines;
 
 /// Why a command did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,10 +85,10 @@ impl Failure {
     pub(crate) fn print(&self) {
         match self {
             Self::Failed(message) | Self::Usage(message) | Self::Incomparable(message) => {
-                tell(&format!("error: {message}"));
+                tell_lines(&format!("error: {message}"));
             }
-            Self::Regression(message) => tell(&format!("regression: {message}")),
-            Self::Interrupted(message) => tell(message),
+            Self::Regression(message) => tell_lines(&format!("regression: {message}")),
+            Self::Interrupted(message) => tell_lines(message),
         }
     }
 
@@ -129,13 +129,14 @@ impl From<Incomparable> for Failure {
     fn from(error: Incomparable) -> Self {
         match error {
             Incomparable::UnknownMetric { .. } | Incomparable::Twice { .. } => Self::usage(error),
+            // With a line for each difference.
+            Incomparable::OtherWork { .. } => Self::Incomparable(error.to_string()),
             Incomparable::NoRuns { .. }
             | Incomparable::TooManyKinds { .. }
-            | Incomparable::OtherWork { .. }
             | Incomparable::NotMeasured { .. }
             | Incomparable::Unequal { .. }
             | Incomparable::Unpaired { .. }
-            | Incomparable::NothingInCommon { .. } => Self::Incomparable(error.to_string()),
+            | Incomparable::NothingInCommon { .. } => Self::Incomparable(visible_line(&error.to_string()).into_owned()),
         }
     }
 }

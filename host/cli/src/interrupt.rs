@@ -10,7 +10,7 @@ use harness_core::{StopFlag, temporaries};
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::log::tell;
+use crate::log::tell_lines;
 use crate::signals;
 
 /// In the environment of a process that is to end with its parent.
@@ -41,7 +41,7 @@ pub(crate) fn watch() -> Result<StopFlag, Failure> {
             exit::at_once(130);
         }
         set.set();
-        tell("\nstopping after this iteration; once more to stop at once");
+        tell_lines("\nstopping after this iteration; once more to stop at once");
     })
     .map_err(|error| Failure::failed(format!("can't watch for Ctrl-C: {error}")))?;
     signals::keep_ignored();
@@ -50,7 +50,7 @@ pub(crate) fn watch() -> Result<StopFlag, Failure> {
         let watch = move || {
             let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
             set.set();
-            tell("\nwhat started this has ended: stopping after this iteration");
+            tell_lines("\nwhat started this has ended: stopping after this iteration");
             std::thread::sleep(PATIENCE);
             temporaries::remove_all();
             exit::at_once(130);

@@ -90,13 +90,23 @@ pub(crate) fn of_words(error: &clap::Error, words: impl Iterator<Item = String>)
 
 /// A line on stderr. Names in it may be a stranger's. A reader that has gone is no reason to stop measuring.
 pub(crate) fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", visible(line));
+    tell_lines(&visible_line(line));
+}
+
+/// Several lines on stderr, of which whoever made them knows that no name in them has more.
+pub(crate) fn tell_lines(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", visible(text));
 }
 
 /// A line on stderr, unless the user wants none that is neither an error nor a warning.
 pub(crate) fn note(line: &str) {
+    note_lines(&visible_line(line));
+}
+
+/// The same of several.
+pub(crate) fn note_lines(text: &str) {
     if !is_quiet() {
-        tell(line);
+        tell_lines(text);
     }
 }
 
@@ -116,7 +126,8 @@ impl LogSink for PluginLog {
             LogLevel::Warn => ("warning: ", true),
             LogLevel::Error => ("error: ", true),
         };
-        let line = format!("{plugin}: {word}{line}");
-        if stays { self.screen.insist(&line) } else { self.screen.say(&line) }
+        // One line, in which a tab may stand.
+        let line = format!("{}: {word}{line}", visible_line(plugin));
+        if stays { self.screen.insist_lines(&line) } else { self.screen.say_lines(&line) }
     }
 }

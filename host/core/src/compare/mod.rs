@@ -90,7 +90,7 @@ pub enum Incomparable {
         reason: String,
     },
     /// They did other work.
-    #[error("{path} did other work than {base}:\n{list}\nonly the same work can be compared; --force does it all the same", path = .path.display(), base = .base.display(), list = work::listed(.differences))]
+    #[error("{path} did other work than {base}:\n{list}\nonly the same work can be compared; --force does it all the same", path = work::in_line(.path), base = work::in_line(.base), list = work::listed(.differences))]
     OtherWork {
         /// The first recording of the base.
         base: PathBuf,

@@ -8,6 +8,7 @@ use super::{Incomparable, MAX_KINDS, Named};
 use crate::metric::name;
 use crate::recording::{Recording, Status};
 use crate::run::Run;
+use crate::text::visible_line;
 
 /// A fact that differs. A side with several values has all of them; none where no recording of a side has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,10 +170,18 @@ pub(super) fn unequal(path: &Path) -> String {
     format!("it is a sum over a run, and in {} a time limit ended runs before all iterations", path.display())
 }
 
+/// A path in a text of several lines.
+pub(super) fn in_line(path: &Path) -> String {
+    visible_line(&path.display().to_string()).into_owned()
+}
+
 /// Differences as lines.
 pub(super) fn listed(differences: &[Difference]) -> String {
-    let shown = |value: &Option<String>| value.as_deref().map_or("none".to_owned(), |value| format!("'{value}'"));
-    let line = |d: &Difference| format!("  {}: {} here, {} in the base", d.fact, shown(&d.new), shown(&d.base));
+    let shown = |value: &Option<String>| {
+        value.as_deref().map_or("none".to_owned(), |value| format!("'{}'", visible_line(value)))
+    };
+    let line =
+        |d: &Difference| format!("  {}: {} here, {} in the base", visible_line(&d.fact), shown(&d.new), shown(&d.base));
     differences.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
