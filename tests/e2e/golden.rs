@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
-use harness_tests::{Place, golden, golden_json, stdout, told};
+use harness_tests::{Place, golden, golden_json, stderr, stdout, told};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_harness");
@@ -108,6 +108,45 @@ fn every_token_that_a_folder_names_ends_a_text() {
             ended += usize::from(given["finish"] == "end-of-text");
         }
         assert_eq!(ended, 1, "{name}");
+    }
+}
+
+/// What a checkpoint has beside the model is said, and is no matter.
+#[test]
+fn tensors_that_are_not_used_are_said_unless_quiet() {
+    let place = Place::new();
+    let whole = std::fs::read(golden().join("prefixed-f32/model.safetensors")).unwrap();
+    let data = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+    let mut header: serde_json::Map<String, Value> = serde_json::from_slice(&whole[8..data]).unwrap();
+    let end = whole.len() - data;
+    for (number, name) in ["transformer.h.0.attn.bias", "score.weight"].into_iter().enumerate() {
+        let offsets = [end + 4 * number, end + 4 * number + 4];
+        header.insert(name.into(), serde_json::json!({"dtype": "F32", "shape": [1], "data_offsets": offsets}));
+    }
+    let mut json = serde_json::to_vec(&header).unwrap();
+    json.resize(json.len().next_multiple_of(8), b' ');
+    let bytes = [&(json.len() as u64).to_le_bytes()[..], &json, &whole[data..], &[0; 8]].concat();
+    place.write("model/model.safetensors", bytes);
+    std::fs::copy(golden().join("prefixed-f32/config.json"), place.path("model/config.json")).unwrap();
+    let run = [
+        "run",
+        "--device",
+        "cpu",
+        "--quick",
+        "--model",
+        "./model",
+        "--set",
+        "max-new-tokens=2",
+        "--set",
+        "prompt-tokens=5",
+    ];
+    let note = "the weights ./model/model.safetensors have 1 tensor that a GPT-2 does not use: 'score.weight'\n";
+    for quiet in [false, true] {
+        let mut command = place.command(BINARY);
+        let output =
+            command.args(run).args(["--report", "csv=/dev/null"]).args(quiet.then_some("--quiet")).output().unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        assert_eq!(stderr(&output).contains(note), !quiet, "{}", told(&output));
     }
 }
 

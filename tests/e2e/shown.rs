@@ -177,6 +177,22 @@ fn a_name_with_line_ends_is_shown_in_one_line() {
         // A reference has its line ends as spaces.
         assert!(said.contains(if arguments[1] == "pull" { "\\u{1b}[2J" } else { SHOWN }), "{arguments:?}: {said}");
     }
+    // Notes and warnings, too.
+    let output =
+        harness(&place, &[&run[..], &["--recording", &format!("{NAME}/r"), "--report", "csv=/dev/null"]].concat());
+    assert!(output.status.success(), "{}", told(&output));
+    assert!(stderr(&output).contains(&format!("recorded in {SHOWN}/r\n")), "{}", told(&output));
+    let recorded = std::fs::read_to_string(place.path(NAME).join("r")).unwrap();
+    place.write(&format!("{NAME}/r"), format!("{recorded}\n\n"));
+    place.write(
+        "other",
+        recorded.replace("gpt2", "a\\nerror: b").replace("\"seed\":\"0\"", "\"seed\":\"1\\nerror: b\""),
+    );
+    for arguments in [&["report", &format!("{NAME}/r")][..], &["compare", &format!("{NAME}/r"), "other"]] {
+        let said = stderr(&harness(&place, arguments));
+        assert!(said.contains("blank lines are left out"), "{arguments:?}: {said}");
+        assert!(said.contains(SHOWN) && !said.contains("\nerror: b"), "{arguments:?}: {said}");
+    }
     // Of arguments that are none, the rest are lines of the program's.
     let device = format!("--device={NAME}");
     for arguments in

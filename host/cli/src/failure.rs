@@ -11,7 +11,7 @@ use harness_registry::RegistryError;
 use harness_sandbox::PluginError;
 
 use crate::advice::Advice;
-use crate::log::tell;
+use crate::log::tell_lines;
 
 /// Why a command did not do what it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +86,10 @@ impl Failure {
     pub(crate) fn print(&self) {
         match self {
             Self::Failed(message) | Self::Usage(message) | Self::Incomparable(message) => {
-                tell(&format!("error: {message}"));
+                tell_lines(&format!("error: {message}"));
             }
-            Self::Regression(message) => tell(&format!("regression: {message}")),
-            Self::Interrupted(message) => tell(message),
+            Self::Regression(message) => tell_lines(&format!("regression: {message}")),
+            Self::Interrupted(message) => tell_lines(message),
         }
     }
 

@@ -10,7 +10,7 @@ use harness_core::{StopFlag, temporaries};
 
 use crate::exit;
 use crate::failure::Failure;
-use crate::log::tell;
+use crate::log::{tell, tell_lines};
 use crate::signals;
 
 /// In the environment of a process that is to end with its parent.
@@ -43,7 +43,7 @@ pub(crate) fn watch() -> Result<StopFlag, Failure> {
         set.set();
         match signals::why_over() {
             Some(why) => tell(&format!("{why}: stopping after this iteration")),
-            None => tell("\nstopping after this iteration; once more to stop at once"),
+            None => tell_lines("\nstopping after this iteration; once more to stop at once"),
         }
     })
     .map_err(|error| Failure::failed(format!("can't watch for Ctrl-C: {error}")))?;
@@ -54,7 +54,7 @@ pub(crate) fn watch() -> Result<StopFlag, Failure> {
         let watch = move || {
             let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
             set.set();
-            tell("\nwhat started this has ended: stopping after this iteration");
+            tell_lines("\nwhat started this has ended: stopping after this iteration");
             std::thread::sleep(PATIENCE);
             temporaries::remove_all();
             exit::at_once(130);

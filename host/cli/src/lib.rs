@@ -69,7 +69,7 @@ pub fn main() -> ExitCode {
         }
         // An argument may be a stranger's, as a file's name in a pattern of the shell's.
         Err(error) => {
-            log::tell(
+            log::tell_lines(
                 log::of_words(&error, std::env::args_os().map(|word| word.to_string_lossy().into_owned())).trim_end(),
             );
             return ExitCode::from(2);

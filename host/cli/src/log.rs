@@ -86,12 +86,22 @@ pub(crate) fn of_words(error: &clap::Error, words: impl Iterator<Item = String>)
 
 /// A line on stderr. Names in it may be a stranger's. A reader that has gone is no reason to stop measuring.
 pub(crate) fn tell(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{}", visible(line));
+    tell_lines(&visible_line(line));
+}
+
+/// Several lines on stderr, of which whoever made them knows that no name in them has more.
+pub(crate) fn tell_lines(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", visible(text));
 }
 
 /// A line on stderr, unless the user wants none that is neither an error nor a warning.
 pub(crate) fn note(line: &str) {
+    note_lines(&visible_line(line));
+}
+
+/// The same of several.
+pub(crate) fn note_lines(text: &str) {
     if !is_quiet() {
-        tell(line);
+        tell_lines(text);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use harness_core::{private, temporaries};
 
 use crate::facts;
-use crate::log::tell;
+use crate::log::{tell, tell_lines};
 
 /// Where to send it.
 const ISSUES: &str = match env!("CARGO_PKG_REPOSITORY").is_empty() {
@@ -98,9 +98,9 @@ fn report(panic: &PanicHookInfo<'_>) {
         kept: kept.map(|path| path.display().to_string()),
         private: PRIVATE.load(Ordering::Relaxed) || arguments.iter().any(|argument| argument == "--private"),
     };
-    tell(&report.text());
+    tell_lines(&report.text());
     if backtrace.status() == BacktraceStatus::Captured {
-        tell(&backtrace.to_string());
+        tell_lines(&backtrace.to_string());
     }
 }
 

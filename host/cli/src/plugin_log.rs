@@ -1,5 +1,6 @@
 //! The lines of plugins.
 
+use harness_core::text::visible_line;
 use harness_sandbox::{LogLevel, LogSink};
 use tracing::Level;
 
@@ -22,7 +23,8 @@ impl LogSink for PluginLog {
             LogLevel::Warn => ("warning: ", true),
             LogLevel::Error => ("error: ", true),
         };
-        let line = format!("{plugin}: {word}{line}");
-        if stays { self.screen.insist(&line) } else { self.screen.say(&line) }
+        // One line, in which a tab may stand.
+        let line = format!("{}: {word}{line}", visible_line(plugin));
+        if stays { self.screen.insist_lines(&line) } else { self.screen.say_lines(&line) }
     }
 }

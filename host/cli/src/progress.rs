@@ -12,7 +12,7 @@ use harness_core::text::visible_line;
 use harness_core::{Observer, Plan, Progress, Run};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::log::{is_quiet, note, tell};
+use crate::log::{is_quiet, note, note_lines, tell, tell_lines};
 use crate::units;
 
 /// How often a terminal is redrawn; the drawing takes some tens of microseconds of another core.
@@ -46,14 +46,19 @@ impl Screen {
         self.bar.suspend(|| note(line));
     }
 
-    /// A line that stays even when quiet.
-    pub(crate) fn warn(&self, line: &str) {
-        self.insist(&format!("warning: {line}"));
+    /// Several lines that stay, unless quiet.
+    pub(crate) fn say_lines(&self, text: &str) {
+        self.bar.suspend(|| note_lines(text));
     }
 
-    /// The same without the word.
-    pub(crate) fn insist(&self, line: &str) {
-        self.bar.suspend(|| tell(line));
+    /// A line that stays even when quiet.
+    pub(crate) fn warn(&self, line: &str) {
+        self.bar.suspend(|| tell(&format!("warning: {line}")));
+    }
+
+    /// Several lines that stay even when quiet.
+    pub(crate) fn insist_lines(&self, text: &str) {
+        self.bar.suspend(|| tell_lines(text));
     }
 
     /// The line that is redrawn; elsewhere than on a terminal a line that stays, unless quiet.

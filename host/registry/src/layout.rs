@@ -242,6 +242,12 @@ mod tests {
             (layer("[".repeat(1 << 20).as_bytes()).unwrap_err(), "can't be read"),
             (layer(format!("{{\"x\":{}", "[".repeat(1 << 20)).as_bytes()).unwrap_err(), "can't be read"),
             (layer(b"").unwrap_err(), "can't be read"),
+            (layer(b"[]").unwrap_err(), "can't be read (invalid type: sequence, expected an object"),
+            (
+                changed("/layers/0", serde_json::json!([LAYER, "x", 1])),
+                "can't be read (invalid type: sequence, expected an object",
+            ),
+            (changed("/config", 5.into()), "can't be read (invalid type: integer `5`, expected an object"),
             (layer(b"<html>").unwrap_err(), "can't be read"),
         ] {
             assert!(error.contains(what) && error.len() < 600, "{what}: {error}");

@@ -32,7 +32,7 @@ pub(super) fn ready(settings: &RunSettings, prepared: &Prepared, screen: &Screen
     }
     let mut telemetry = sensors::open(&settings.sensors, model.gpu_uuid.as_deref(), settings.driver_time)?;
     if let Some(note) = &telemetry.note {
-        screen.say(note);
+        screen.say_lines(note);
     }
     // A simulated model's time does not pass on this machine.
     if telemetry.checks.is_empty() && matches!(settings.model, ModelSettings::Gpt2(_)) {

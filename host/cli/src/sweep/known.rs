@@ -6,6 +6,7 @@ use std::sync::Arc;
 use harness_core::Recording;
 use harness_core::compare::{self, Unlike};
 use harness_core::recording::Status;
+use harness_core::text::visible_line;
 
 use super::axes::Point;
 use crate::failure::Failure;
@@ -65,19 +66,19 @@ pub(super) fn tell_unlike(known: &[Known], told: &mut Vec<(String, Option<String
     }
     told.extend(new);
     let group = |(value, places): &(Option<String>, Vec<usize>)| {
-        let value = value.as_deref().map_or("none".to_owned(), |value| format!("'{value}'"));
+        let value = value.as_deref().map_or("none".to_owned(), |value| format!("'{}'", visible_line(value)));
         let first = places.first().and_then(|&place| done.get(place)).map(|(point, _)| point.to_string());
         let more = match places.len().saturating_sub(1) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        format!("{value} at {}{more}", first.unwrap_or_default())
+        format!("{value} at {}{more}", visible_line(&first.unwrap_or_default()))
     };
     let line = |unlike: &Unlike| {
-        format!("  {}: {}", unlike.fact, unlike.values.iter().map(group).collect::<Vec<_>>().join("; "))
+        format!("  {}: {}", visible_line(&unlike.fact), unlike.values.iter().map(group).collect::<Vec<_>>().join("; "))
     };
-    screen.warn(&format!(
-        "these points were not all measured under the same conditions, so what differs between them may not be the settings' doing:\n{}\n\
+    screen.insist_lines(&format!(
+        "warning: these points were not all measured under the same conditions, so what differs between them may not be the settings' doing:\n{}\n\
          another folder, named with --recording, has all of them measured anew; without the files of some points, this one has those",
         unlike.iter().map(line).collect::<Vec<_>>().join("\n")
     ));

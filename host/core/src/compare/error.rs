@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::text::visible_line;
+
 /// The most kinds of work in one recording that is compared: each is compared by itself.
 pub(super) const MAX_KINDS: usize = 500;
 
@@ -50,7 +52,7 @@ pub enum Incomparable {
         reason: String,
     },
     /// They did other work.
-    #[error("{path} did other work than {base}:\n{list}\nonly the same work can be compared", path = .path.display(), base = .base.display(), list = listed(.differences))]
+    #[error("{path} did other work than {base}:\n{list}\nonly the same work can be compared", path = in_line(.path), base = in_line(.base), list = listed(.differences))]
     OtherWork {
         /// The first recording of the base.
         base: PathBuf,
@@ -100,9 +102,17 @@ pub(super) fn unequal(path: &Path) -> String {
     format!("it is a sum over a run, and in {} a time limit ended runs before all iterations", path.display())
 }
 
+/// A path in a text of several lines.
+fn in_line(path: &Path) -> String {
+    visible_line(&path.display().to_string()).into_owned()
+}
+
 /// Differences as lines.
 pub(super) fn listed(differences: &[Difference]) -> String {
-    let shown = |value: &Option<String>| value.as_deref().map_or("none".to_owned(), |value| format!("'{value}'"));
-    let line = |d: &Difference| format!("  {}: {} here, {} in the base", d.fact, shown(&d.new), shown(&d.base));
+    let shown = |value: &Option<String>| {
+        value.as_deref().map_or("none".to_owned(), |value| format!("'{}'", visible_line(value)))
+    };
+    let line =
+        |d: &Difference| format!("  {}: {} here, {} in the base", visible_line(&d.fact), shown(&d.new), shown(&d.base));
     differences.iter().map(line).collect::<Vec<_>>().join("\n")
 }
