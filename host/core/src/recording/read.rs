@@ -512,6 +512,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_last_line_that_is_whole_and_wrong_is_not_left_out() {
+        let half = &RUN[..RUN.len() / 2];
+        let told = "3: expected value at character 1, where 'walk' is";
+        assert_eq!((read(&[HEADER, RUN, "walk"]), read(&[HEADER, RUN, half])), (Err(told.into()), Ok(1)));
+        // What lies behind zeros is no end.
+        for rest in [RUN, "x"] {
+            assert!(read(&[HEADER, RUN, &format!("{half}\0\0\0{rest}")]).is_err());
+        }
+        assert_eq!(read(&[HEADER, RUN, &format!("{half}\0\0\0")]), Ok(1));
+    }
+
     /// What a buffer holds makes no difference.
     #[test]
     fn lines_are_read_alike_whatever_comes_at_once() {

@@ -285,6 +285,18 @@ mod tests {
         assert_eq!(Recording::read(&path).unwrap(), recording);
     }
 
+    /// As on a disk that was full for a while.
+    #[test]
+    fn a_run_that_was_not_written_is_missed_also_where_the_end_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.jsonl");
+        let mut recorder = Recorder::create(&path, facts()).unwrap();
+        recorder.run(run("a", 0.5)).unwrap();
+        recorder.failed = true;
+        let Ended { kept, .. } = ended(recorder);
+        assert!(matches!(kept, Kept::Part { runs: 1, error: None, .. }), "{kept:?}");
+    }
+
     /// A device that takes nothing.
     #[cfg(target_os = "linux")]
     #[test]
