@@ -37,6 +37,7 @@ mod report_target;
 mod samples;
 mod sensors;
 mod settings;
+mod shortage;
 mod signals;
 mod sweep;
 mod units;
@@ -49,6 +50,7 @@ use clap::Parser;
 
 use crate::args::{Arguments, Command};
 use crate::failure::Failure;
+pub use crate::shortage::Allocator;
 
 /// The program: what its arguments ask for, and the code that it ends with.
 pub fn main() -> ExitCode {
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         return code;
     }
     panics::install();
+    shortage::install();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help and version are asked for, and are ours alone.
