@@ -43,6 +43,27 @@ fn a_panic_anywhere_is_one_report() {
     }
 }
 
+/// What can't do without memory aborts the process, in the standard library; what is refused is the machine's matter.
+#[test]
+#[cfg(unix)]
+fn no_more_memory_is_a_sentence() {
+    let place = Place::new();
+    let run = ["run", "--backend", "simulated", "--set", "runs=3", "--set", "iterations=5", "--set", "warmup=0"];
+    let output = place
+        .command(BINARY)
+        .args(run)
+        .args(["--recording", "r.jsonl", "--report", "csv=out.csv", "--simulate", "starve-at=8"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    let said = stderr(&output);
+    assert!(said.contains("error: the system gives this process no more memory; raise or lift"), "{}", told(&output));
+    assert!(!said.contains("panicked"), "{}", told(&output));
+    assert_eq!(lines(&place.path("r.jsonl")).iter().filter(|line| line["type"] == "run").count(), 1);
+    let left: Vec<_> = std::fs::read_dir(place.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".new")), "{left:?}");
+}
+
 #[test]
 fn a_panic_in_a_sweep_or_a_turn_is_one_report() {
     let place = Place::new();

@@ -1,12 +1,21 @@
 """System calls that fail, one at a time, by strace's injection."""
-import os, subprocess
+import os, subprocess, time
 
 from bench import Skipped, need, work
 
-# What fails, how, and from which to which call of a thread; the loader makes the first 17 of mmap.
+# What fails, how, and from which to which call of a thread; the loader makes the first 17 of mmap and 5 of mprotect.
 CALLS = [
-    ("write", "ENOSPC", 1, 40), ("write", "EIO", 1, 40), ("fsync,fdatasync", "EIO", 1, 40), ("rename,renameat,renameat2", "EIO", 1, 40),
-    ("openat", "EMFILE", 1, 40), ("openat", "ENFILE", 1, 40), ("mmap", "ENOMEM", 18, 120), ("clone,clone3", "EAGAIN", 1, 40), ("read", "EIO", 12, 40),
+    ("write", "ENOSPC", 1, 40), ("write", "EIO", 1, 40), ("fsync,fdatasync", "EIO", 1, 40), ("rename,renameat,renameat2", "EIO", 1, 10),
+    ("openat", "EMFILE", 1, 40), ("openat", "ENFILE", 1, 40), ("mmap", "ENOMEM", 18, 120), ("mprotect", "ENOMEM", 6, 60), ("brk,mremap", "ENOMEM", 2, 60),
+    ("munmap,madvise", "ENOMEM", 2, 40), ("clone,clone3", "EAGAIN", 1, 40), ("read", "EIO", 12, 60), ("pread64", "EIO", 3, 10),
+    ("memfd_create", "EMFILE", 1, 6), ("ftruncate,fallocate", "EIO", 1, 10), ("flock,fcntl", "ENOLCK", 1, 20), ("close", "EIO", 12, 60),
+    ("mkdir,mkdirat,unlink,unlinkat", "EROFS", 1, 10), ("statx,newfstatat,fstat,lseek,readlink", "EIO", 14, 60), ("getdents64", "EIO", 1, 6),
+]
+# What fails from a moment of a run on, in every thread, as where memory or a disk goes.
+FROM_NOW = [
+    ("mmap", "ENOMEM"), ("mprotect", "ENOMEM"), ("mmap,mprotect,brk,mremap", "ENOMEM"), ("munmap,madvise", "ENOMEM"), ("clone,clone3", "EAGAIN"),
+    ("write", "ENOSPC"), ("fsync,fdatasync", "EIO"), ("openat", "EMFILE"), ("rename,renameat,renameat2", "EIO"), ("read,pread64", "EIO"),
+    ("statx,newfstatat,fstat,lseek", "EIO"), ("close", "EIO"),
 ]
 RUNS = 20
 # The first call of harness itself. What fails before it is the system's loader or the standard library's start.
@@ -97,7 +106,46 @@ def failing(calls, error, first, most):
     return body
 
 
+def from_now(bench, row):
+    strace = tool()
+    tried = subprocess.Popen(["sleep", "1"])
+    attached = subprocess.run([strace, "-o", "/dev/null", "-p", str(tried.pid)], capture_output=True, text=True)
+    tried.wait()
+    if "attached" not in attached.stderr:
+        raise Skipped(f"strace can't attach here: {attached.stderr.strip()[:80]}")
+    runs = 60
+    for calls, error in FROM_NOW if bench.full else bench.random.sample(FROM_NOW, 3):
+        for trial in range(bench.times(1, 6)):
+            place = bench.place()
+            what = f"{calls} fails with {error} in mid-run, {trial}"
+            running = bench.start(place, *work(runs, 5, 2, "2ms"), "--recording", "r.jsonl", "--report", "csv")
+            running.wait_for_runs(1)
+            time.sleep(bench.random.uniform(0, 0.3))
+            log = f"{bench.root.name}/strace.log"
+            when = "1+" if trial % 2 == 0 else f"{bench.random.randrange(1, 20)}"
+            tracer = subprocess.Popen([strace, "-f", "-o", log, "-e", f"trace={calls}", "-e", f"inject={calls}:error={error}:when={when}", "-p",
+                                       str(running.process.pid)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            end = running.end()
+            tracer.wait(30)
+            with open(log, errors="replace") as file:
+                injected = [line for line in file if "(INJECTED)" in line]
+            if injected:
+                # What is not shown on stderr can't be asked for a sentence there.
+                bench.judge(row, what, end, (0, 1), sentence=not any("write(2" in line for line in injected))
+                unwritten = "could not be written" in end.stderr
+                status = bench.readable(row, what, place, f"{place}/r.jsonl", end.acknowledged - unwritten)
+                if end.code == 0:
+                    row.check(bench.runs_in(place, "r.jsonl") == (runs, "complete"), f"{what}: exit 0, and {status}: {end.last_words()}")
+                    row.check(end.stdout.startswith("metric,unit,value"), f"{what}: exit 0, and no report")
+                left = [name for name in os.listdir(place) if name.endswith(".new")]
+                row.check(not left, f"{what}: {left} left behind")
+            bench.done(place)
+
+
 FAULTS = [
+    ("calls fail from a moment of a run on", f"strace, attached: {', '.join(f'`{calls}` with {error}' for calls, error in FROM_NOW)}; once, or from there on", from_now),
+    *(
     (f"`{calls}` fails with {error}", f"strace: call {first} to {most} of each thread, every tenth also from there on; `run`, `report`, `baseline save`", failing(calls, error, first, most))
     for calls, error, first, most in CALLS
+    ),
 ]

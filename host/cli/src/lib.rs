@@ -38,6 +38,7 @@ mod report_target;
 mod samples;
 mod sensors;
 mod settings;
+mod shortage;
 mod signals;
 mod sweep;
 mod table;
@@ -51,6 +52,7 @@ use clap::Parser;
 
 use crate::args::{Arguments, Command};
 use crate::failure::Failure;
+pub use crate::shortage::Allocator;
 
 /// The program: what its arguments ask for, and the code that it ends with.
 pub fn main() -> ExitCode {
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         return code;
     }
     panics::install();
+    shortage::install();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // Help and version are asked for, and are ours alone.

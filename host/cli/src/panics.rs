@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use harness_core::{private, temporaries};
 
-use crate::facts;
 use crate::log::{tell, tell_lines};
+use crate::{exit, facts, shortage};
 
 /// Where to send it.
 const ISSUES: &str = match env!("CARGO_PKG_REPOSITORY").is_empty() {
@@ -31,29 +31,19 @@ pub(crate) fn install() {
     panic::set_hook(Box::new(|panic| {
         static REPORTED: AtomicBool = AtomicBool::new(false);
         if !REPORTED.swap(true, Ordering::SeqCst) {
-            match no_threads(panic) {
-                true => tell(NO_THREADS),
-                false => report(panic),
+            match panic.payload_as_str().and_then(shortage::meant_by) {
+                Some(sentence) => tell(sentence),
+                None => report(panic),
             }
             temporaries::remove_all();
-            std::process::exit(1);
+            // What libraries left to be run at the end may panic again, or wait for what this thread holds.
+            exit::at_once(1);
         }
         // The thread that was first ends the process.
         loop {
             std::thread::park();
         }
     }));
-}
-
-/// What is said where the system gives no thread. The standard library and thread pools panic then.
-const NO_THREADS: &str = "error: the system gives this process no more threads; raise or lift the limit on them (ulimit -u, the pids \
-                          limit of the control group), or set RAYON_NUM_THREADS lower. What was recorded until then is kept";
-
-fn no_threads(panic: &PanicHookInfo<'_>) -> bool {
-    let said = panic.payload_as_str().unwrap_or_default();
-    said.contains("failed to spawn thread")
-        || said.contains("Resource temporarily unavailable")
-        || said.contains("WouldBlock")
 }
 
 /// Reports are to be as private as recordings.

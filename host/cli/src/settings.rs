@@ -315,12 +315,13 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
             }
             "memory" => settings.memory = units::bytes(value).map_err(wrong)?,
             "memory-peak" => settings.memory_peak = units::bytes(value).map_err(wrong)?,
-            "fail-at" | "panic-at" | "panic-beside" => {
+            "fail-at" | "panic-at" | "panic-beside" | "starve-at" => {
                 let number = value.parse().map_err(|_| wrong(format!("'{value}' is no number of a request")))?;
                 match name.as_str() {
                     "fail-at" => settings.fail_at = Some(number),
                     "panic-at" => settings.panic_at = Some(number),
-                    _ => settings.panic_beside = Some(number),
+                    "panic-beside" => settings.panic_beside = Some(number),
+                    _ => settings.starve_at = Some(number),
                 }
             }
             "real-time" => {
@@ -330,7 +331,7 @@ fn simulated(pairs: &[(String, String)]) -> Result<SimulatedSettings, Failure> {
             _ => {
                 return Err(Failure::usage(format!(
                     "the simulated model has no setting '{name}'; it has: time-to-first-token, time-per-token, jitter, \
-                     run-jitter, cold, memory, memory-peak, fail-at, real-time, and for tests of harness panic-at and panic-beside"
+                     run-jitter, cold, memory, memory-peak, fail-at, real-time, and for tests of harness panic-at, panic-beside and starve-at"
                 )));
             }
         }
@@ -411,6 +412,7 @@ mod tests {
             ("fail-at", "4", SimulatedSettings { fail_at: Some(4), ..default() }),
             ("panic-at", "4", SimulatedSettings { panic_at: Some(4), ..default() }),
             ("panic-beside", "4", SimulatedSettings { panic_beside: Some(4), ..default() }),
+            ("starve-at", "4", SimulatedSettings { starve_at: Some(4), ..default() }),
             ("real-time", "true", SimulatedSettings { real_time: true, ..default() }),
         ] {
             let settings = simulated(&[(name.into(), value.into())]);

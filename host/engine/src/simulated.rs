@@ -37,6 +37,8 @@ pub struct SimulatedSettings {
     pub panic_at: Option<u64>,
     /// The same, in a thread of its own.
     pub panic_beside: Option<u64>,
+    /// It asks for more memory than there can be at the request of this number, as code does that can't do without.
+    pub starve_at: Option<u64>,
     /// Sleep on the machine's clock instead of moving a virtual one.
     pub real_time: bool,
 }
@@ -55,6 +57,7 @@ impl Default for SimulatedSettings {
             fail_at: None,
             panic_at: None,
             panic_beside: None,
+            starve_at: None,
             real_time: false,
         }
     }
@@ -185,6 +188,9 @@ impl Backend for Simulated {
                 .name("beside".into())
                 .spawn(panic_as_asked)
                 .map(std::thread::JoinHandle::join);
+        }
+        if reached(self.settings.starve_at) {
+            drop(std::hint::black_box(Vec::<u8>::with_capacity(isize::MAX as usize)));
         }
         if reached(self.settings.panic_at) {
             panic_as_asked();

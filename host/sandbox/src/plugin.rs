@@ -362,7 +362,7 @@ impl Call<'_> {
             }
         }
         if compile::out_of_memory(error) {
-            return PluginError::System { plugin, what: no_addresses(compile::address_space()) };
+            return refused(&plugin);
         }
         let state = self.store.data();
         let trap =
@@ -385,6 +385,11 @@ impl Call<'_> {
         };
         PluginError::Trap { plugin, function, message }
     }
+}
+
+/// What is said where the system refuses memory for a plugin, which is no fault of the plugin's.
+pub(crate) fn refused(plugin: &str) -> PluginError {
+    PluginError::System { plugin: plugin.to_owned(), what: no_addresses(compile::address_space()) }
 }
 
 /// Why a sandbox can't be made where the system refuses addresses; `limit` is that of this process.

@@ -16,7 +16,7 @@ use crate::error::PluginError;
 use crate::guest_clock::TICK;
 use crate::kinds::Kinds;
 use crate::limits::LimitError;
-use crate::plugin::{Loaded, Plugin};
+use crate::plugin::{Loaded, Plugin, refused};
 use crate::state::State;
 use crate::versions::{self, CONTRACT_VERSIONS};
 use crate::wasi;
@@ -50,9 +50,12 @@ impl Sandbox {
         let started = Instant::now();
         let sha256 = sha256(bytes);
         let Compiled { footprint, artifact } = self.compiled(plugin, bytes, &sha256)?;
-        let component = deserialize(&self.engine, &artifact).map_err(|error| PluginError::Compiler {
-            plugin: plugin.to_owned(),
-            what: format!("what was compiled can't be used ({})", first_line(&error)),
+        let component = deserialize(&self.engine, &artifact).map_err(|error| match compile::out_of_memory(&error) {
+            true => refused(plugin),
+            false => PluginError::Compiler {
+                plugin: plugin.to_owned(),
+                what: format!("what was compiled can't be used ({})", first_line(&error)),
+            },
         })?;
         drop(artifact);
         let kinds = self.contract(plugin, &component)?;

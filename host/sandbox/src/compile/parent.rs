@@ -104,6 +104,12 @@ impl ChildCompiler {
                      the control group) and open files (ulimit -n)"
                 ));
             }
+            if error.kind() == std::io::ErrorKind::OutOfMemory {
+                return CompileError::System(format!(
+                    "no process that compiles it can be started ({error}); raise or lift the limit on memory (ulimit -v, RLIMIT_AS), or see to it \
+                     that the system may overcommit (vm.overcommit_memory)"
+                ));
+            }
             CompileError::Broken(format!("no process for it can be started ({}: {error})", self.program.display()))
         };
         // A limit that no clock can hold is none.
@@ -171,8 +177,8 @@ impl ChildCompiler {
 
     fn too_much_memory(&self) -> CompileError {
         if let Some(most) = address_space().filter(|most| *most < self.limits.memory.saturating_mul(2)) {
-            return CompileError::Broken(format!(
-                "it may have {most} bytes of addresses, which is too little; raise or lift that limit (ulimit -v, RLIMIT_AS)"
+            return CompileError::System(format!(
+                "the process that compiles it may have {most} bytes of addresses, which is too little; raise or lift that limit (ulimit -v, RLIMIT_AS)"
             ));
         }
         CompileError::Limit(LimitError(format!(
