@@ -46,6 +46,7 @@ impl Advice for Stop {
                 count(Recording::MAX_BYTES)
             )),
             Self::RecordingExtent { .. } => Some("ask for fewer runs, iterations or new tokens".into()),
+            Self::OtherPlan { .. } => Some("give the settings that it was recorded with, or record anew".into()),
             Self::Interrupted | Self::Unrecorded { .. } => None,
         }
     }
@@ -67,6 +68,8 @@ impl Advice for RecordingError {
             Self::Exists { .. } => Some("give another name with --recording, or move it away".into()),
             Self::Read { .. } | Self::Malformed { .. } => Some("`harness recordings` lists those there are".into()),
             Self::Schema { .. } => Some("use the harness version that wrote it, or a newer one".into()),
+            Self::Complete { .. } => Some("record anew with --recording".into()),
+            Self::InUse { .. } => Some("wait for it, or record anew with --recording".into()),
             Self::Full(stop) => stop.advice(),
         }
     }

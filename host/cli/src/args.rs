@@ -99,6 +99,10 @@ pub(crate) struct Run {
     /// Where to record [default: a new file, for a sweep a new folder, among `harness recordings`]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub(crate) recording: Option<PathBuf>,
+    /// Go on with the recording of a test that was killed or ended: its runs are kept, and those that are missing are measured. With
+    /// the settings that it was recorded with
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["recording", "sweep", "dry_run"], help_heading = "Output")]
+    pub(crate) resume: Option<PathBuf>,
     /// Record neither the command line nor the host's name, and of the model's path the last component only
     #[arg(long, help_heading = "Output")]
     pub(crate) private: bool,

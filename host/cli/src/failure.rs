@@ -151,6 +151,8 @@ impl From<RecordingError> for Failure {
             }
             RecordingError::Full(_) => Self::failed(told),
             RecordingError::Exists { .. }
+            | RecordingError::Complete { .. }
+            | RecordingError::InUse { .. }
             | RecordingError::Read { .. }
             | RecordingError::Malformed { .. }
             | RecordingError::Schema { .. } => Self::usage(told),

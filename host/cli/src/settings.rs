@@ -77,6 +77,8 @@ pub(crate) enum Recording {
     At(Destination),
     /// A new one in this folder.
     Among(Destination),
+    /// One that is there, and lacks runs.
+    Resumed(Destination),
 }
 
 /// What `harness run` works with.
@@ -123,6 +125,11 @@ impl RunSettings {
         };
         if let Some(axis) = sweep.iter().find(|axis| args.set.iter().any(|(name, _)| *name == axis.setting)) {
             return Err(Failure::usage(format!("'{}' is both set and swept; leave one of them out", axis.setting)));
+        }
+        if args.resume.is_some() && !sweep.is_empty() {
+            return Err(Failure::usage(
+                "--resume goes on with one recording; a sweep goes on by the same command, with its folder as --recording",
+            ));
         }
         if args.report.len().max(config.run.report.len()) > MOST_REPORTS {
             return Err(Failure::usage(format!(
@@ -172,9 +179,10 @@ impl RunSettings {
             sensors: sensors(args.sensors.as_deref().or(config.run.sensors.as_deref()))?,
             report_sets,
             reports,
-            recording: match recording {
-                Some(place) => Recording::At(place),
-                None => Recording::Among(recordings(&config)?),
+            recording: match (args.resume.map(Destination::named), recording) {
+                (Some(place), _) => Recording::Resumed(place),
+                (None, Some(place)) => Recording::At(place),
+                (None, None) => Recording::Among(recordings(&config)?),
             },
             limits,
             load_limits: load_limits(&args.limits, &config),

@@ -86,6 +86,14 @@ pub enum Stop {
         /// Of what it would have too much, as the rest of a sentence.
         over: String,
     },
+    /// A resumed workload asks for something else than what was recorded.
+    #[error("run '{label}' is not what was recorded: the recording has '{recorded}' here, of another plan")]
+    OtherPlan {
+        /// Of the plan.
+        label: String,
+        /// Of the run.
+        recorded: String,
+    },
     /// A run could not be written.
     #[error("the recording can't be written, so nothing more is measured: {why}")]
     Unrecorded {

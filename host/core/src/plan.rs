@@ -1,7 +1,9 @@
 //! What one measured run serves.
 
+use sha2::{Digest, Sha256};
+
 use crate::error::MeasureError;
-use crate::request::Request;
+use crate::request::{Prompt, Request};
 
 /// Requests, and how often and how many at a time they are served.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +31,40 @@ impl Plan {
     /// A plan with the contract's defaults: 100 iterations after 3 of warm-up, one request at a time.
     pub fn new(label: String, requests: Vec<Request>) -> Self {
         Self { label, requests, iterations: 100, warmup: 3, warmup_until_steady: None, batch: 1, time_limit: None }
+    }
+
+    /// What tells it from plans that ask for something else, but for the seed of the recording: the first 16 hexadecimal digits of a
+    /// SHA-256 over all that it says.
+    pub fn digest(&self) -> String {
+        let mut hasher = Sha256::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update((bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        let Self { label, requests, iterations, warmup, warmup_until_steady, batch, time_limit } = self;
+        add(label.as_bytes());
+        for number in [*iterations, *warmup, *batch] {
+            add(&number.to_le_bytes());
+        }
+        add(format!("{warmup_until_steady:?} {time_limit:?}").as_bytes());
+        for Request { prompt, max_new_tokens, stop_at_end_of_text, sampling } in requests {
+            match prompt {
+                Prompt::Text(text) => {
+                    add(b"text");
+                    add(text.as_bytes());
+                }
+                Prompt::Tokens(tokens) => {
+                    add(b"tokens");
+                    tokens.iter().for_each(|token| add(&token.to_le_bytes()));
+                }
+                Prompt::Synthetic(length) => {
+                    add(b"synthetic");
+                    add(&length.to_le_bytes());
+                }
+            }
+            add(format!("{max_new_tokens} {stop_at_end_of_text} {sampling:?}").as_bytes());
+        }
+        hasher.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// The most iterations of warm-up.

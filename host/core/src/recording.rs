@@ -114,6 +114,18 @@ pub enum RecordingError {
         /// What is wrong with it.
         source: Fault,
     },
+    /// All of it is there already.
+    #[error("{} is complete: there is nothing to go on with", line(path))]
+    Complete {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Another process is writing it.
+    #[error("another process is writing {}", line(path))]
+    InUse {
+        /// Which.
+        path: PathBuf,
+    },
     /// A run is too much for what a recording may be.
     #[error("{0}")]
     Full(Stop),

@@ -21,6 +21,9 @@ pub struct Series {
 pub struct Run {
     /// As the plan named it.
     pub label: String,
+    /// [`Plan::digest`](crate::Plan::digest) of what was asked for; runs recorded by older versions don't say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
     /// Measured iterations that were served.
     pub iterations: u32,
     /// Iterations that the plan asked for, where its time limit ended the run before them.

@@ -1,5 +1,6 @@
 //! One invocation: the model, the sensors and the recording, and the only way in which anything of them is used.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -62,6 +63,8 @@ pub struct Session {
     busy: Duration,
     /// Samples of all runs.
     samples: u64,
+    /// Runs that an earlier invocation recorded, with which the next plans are answered.
+    recorded: VecDeque<Arc<Run>>,
     /// The first failure after which nothing more can be measured or recorded.
     broken: Option<Broken>,
 }
@@ -97,8 +100,19 @@ impl Session {
             work: Work::default(),
             busy: Duration::ZERO,
             samples: 0,
+            recorded: VecDeque::new(),
             broken: None,
         }
+    }
+
+    /// Answers the first plans with the runs that the recording has already, if they are those plans'.
+    pub fn resume(&mut self) {
+        self.recorded = self.runs().iter().cloned().collect();
+    }
+
+    /// Runs of an earlier invocation that no plan has asked for yet.
+    pub fn unasked(&self) -> usize {
+        self.recorded.len()
     }
 
     /// Measures every run's decoding against it; or says in every run why that is not done.
@@ -192,10 +206,30 @@ impl Session {
     /// Serves a plan and records the run; when this returns, the run is on disk.
     pub fn measure(&mut self, plan: &Plan) -> Result<Arc<Run>, MeasureError> {
         plan.check()?;
+        if let Some(recorded) = self.recorded.front() {
+            return self.recorded(plan, &Arc::clone(recorded));
+        }
         self.admit(u64::from(plan.iterations) + u64::from(plan.most_warmup()))?;
         let result = self.admit_run().and_then(|()| self.measure_admitted(plan));
         self.note_failure(&result);
         result
+    }
+
+    /// Answers a plan with a run that was recorded before.
+    fn recorded(&mut self, plan: &Plan, run: &Arc<Run>) -> Result<Arc<Run>, MeasureError> {
+        if run.plan.as_ref() != Some(&plan.digest()) {
+            let result = Err(Stop::OtherPlan { label: plan.label.clone(), recorded: run.label.clone() }.into());
+            self.note_failure(&result);
+            return result;
+        }
+        self.admit(u64::from(run.iterations) + u64::from(run.warmup))?;
+        self.admit_run()?;
+        self.recorded.pop_front();
+        self.work.runs += 1;
+        self.work.iterations += u64::from(run.iterations) + u64::from(run.warmup);
+        self.work.open |= plan.is_open();
+        self.samples += samples_of(run);
+        Ok(Arc::clone(run))
     }
 
     fn measure_admitted(&mut self, plan: &Plan) -> Result<Arc<Run>, MeasureError> {
@@ -237,9 +271,10 @@ impl Session {
         self.work.open |= plan.is_open();
         self.work.new_tokens += progress.tokens.load(Ordering::Relaxed);
         let mut run = result.map_err(in_run)?;
+        run.plan = Some(plan.digest());
         run.standstill = standstill.filter(Standstill::any);
         let run = Arc::new(run);
-        self.samples += run.samples.values().map(|series| series.values.len() as u64).sum::<u64>();
+        self.samples += samples_of(&run);
         if let Err(error) = self.recorder.run(Arc::clone(&run)) {
             if let RecordingError::Full(stop) = error {
                 return Err(stop.into());
@@ -293,4 +328,8 @@ impl Session {
             self.broken = Some(Broken::Measure(error.clone()));
         }
     }
+}
+
+fn samples_of(run: &Run) -> u64 {
+    run.samples.values().map(|series| series.values.len() as u64).sum()
 }

@@ -8,6 +8,7 @@ use harness_sandbox::{Description, PluginError};
 
 use super::prepare::{Prepared, file_stem};
 use super::ready::Ready;
+use super::resume;
 use crate::failure::Failure;
 use crate::plugin_log::PluginLog;
 use crate::progress::{Display, Screen, Total};
@@ -57,12 +58,17 @@ pub(super) fn execute(
             let path = folder.join(new_name(settings, &start, &workload.description)).for_new()?;
             Recorder::create_among(&path, &facts)?
         }
+        Place::Resumed(place) => resume::reopen(&place.for_new()?, &facts, screen)?,
     };
+    let recorded = recorder.recording().runs.iter();
+    let kept: u64 = recorded.map(|run| u64::from(run.iterations) + u64::from(run.warmup)).sum();
     let path = recorder.path().map(Path::to_owned).unwrap_or_default();
     let known = panics::recording_to(&path);
 
-    let display =
-        Arc::new(Display::new(screen.clone(), work.map(|work| Total { runs: work.runs, iterations: work.iterations })));
+    let display = Arc::new(Display::new(
+        screen.clone(),
+        work.map(|work| Total { runs: work.runs, iterations: work.iterations.saturating_sub(kept) }),
+    ));
     let mut session = Session::new(model.server, telemetry.sensors, recorder, settings.budget);
     session.measure_against(
         roofline.ok_or_else(|| "it was not asked for; --roofline measures the memory's bandwidth".to_owned()),
@@ -75,6 +81,9 @@ pub(super) fn execute(
     }
     session.observe(Arc::<Display>::clone(&display));
     session.stop_on(stop.clone());
+    if matches!(settings.recording, Place::Resumed(_)) {
+        session.resume();
+    }
 
     let log = Arc::new(PluginLog { screen: screen.clone() });
     let (session, result) =

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use harness_core::format::plural;
 use harness_core::session::Broken;
-use harness_core::{Ended, Kept, MeasureError, Reading, Recording, Session, Status, StopFlag, Warning, private};
+use harness_core::{Ended, Kept, MeasureError, Reading, Recording, Session, Status, Stop, StopFlag, Warning, private};
 use harness_sandbox::PluginError;
 
 use super::execute::Executed;
@@ -86,6 +86,9 @@ fn end(
         (Some(Broken::Recording(error)), _) => (Status::Failed, Vec::new(), Some(Failure::failed(error.advised()))),
         (Some(Broken::Measure(MeasureError::Stopped(_))), _) if stop.is_set() => {
             (Status::Interrupted, Vec::new(), Some(Failure::Interrupted("interrupted".into())))
+        }
+        (Some(Broken::Measure(error @ MeasureError::Stopped(Stop::OtherPlan { .. }))), _) => {
+            (Status::Failed, Vec::new(), Some(Failure::usage(error.advised())))
         }
         (Some(Broken::Measure(error @ MeasureError::Stopped(_))), _) => (
             Status::Stopped,

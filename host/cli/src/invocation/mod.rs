@@ -12,6 +12,7 @@ mod idle;
 mod model;
 mod prepare;
 mod ready;
+mod resume;
 
 use std::sync::Arc;
 

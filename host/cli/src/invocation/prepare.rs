@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use harness_core::Recorder;
 use harness_sandbox::{Description, Plugin, Sandbox};
 
+use super::resume;
 use crate::deliver::Ready as Report;
 use crate::failure::Failure;
 use crate::progress::Screen;
@@ -53,19 +54,26 @@ pub(super) fn prepare(settings: &RunSettings, screen: &Screen) -> Result<Prepare
         reports.push(report);
     }
     let named = named_recording(settings)?;
-    if let Some(path) = &named {
-        Recorder::check_vacant(path)?;
-    }
     apart(named.as_deref(), &reports)?;
     Ok(Prepared { workload, values, reports })
 }
 
 /// Where the recording goes, where the user named it; that there is a place for it, where not.
 fn named_recording(settings: &RunSettings) -> Result<Option<PathBuf>, Failure> {
-    match &settings.recording {
-        Place::At(place) => place.for_new().map(Some),
-        Place::Among(folder) => folder.for_new().map(|_| None),
-    }
+    let path = match &settings.recording {
+        Place::At(place) => {
+            let path = place.for_new()?;
+            Recorder::check_vacant(&path)?;
+            path
+        }
+        Place::Resumed(place) => {
+            let path = place.for_new()?;
+            resume::check(&path)?;
+            path
+        }
+        Place::Among(folder) => return folder.for_new().map(|_| None),
+    };
+    Ok(Some(path))
 }
 
 /// An error if two of what the run writes would be one file.

@@ -12,7 +12,7 @@ use super::axes::Point;
 use crate::failure::Failure;
 use crate::files;
 use crate::progress::Screen;
-use crate::settings::RunSettings;
+use crate::settings::{Recording as Place, RunSettings};
 
 /// A point and what is known of it.
 pub(super) struct Known {
@@ -33,6 +33,24 @@ impl Known {
         let has = |(name, value): &(String, String)| recording.facts.get(&format!("setting.{name}")) == Some(value);
         // What is private of a setting is not in the recording.
         self.settings.private || self.values.iter().filter(|(name, _)| swept(name)).all(has)
+    }
+
+    /// Whether its file has runs of it, and no end.
+    pub(super) fn is_resumable(&self) -> bool {
+        let is_file = self.path.symlink_metadata().is_ok_and(|there| there.is_file());
+        let there = is_file.then(|| Recording::read(&self.path).ok()).flatten();
+        there.is_some_and(|there| {
+            there.status != Status::Complete && there.runs.iter().any(|run| run.plan.is_some()) && self.is_in(&there)
+        })
+    }
+
+    /// Its settings, to go on with its file.
+    pub(super) fn resumed(&self) -> RunSettings {
+        let mut settings = self.settings.clone();
+        if let Place::At(place) = settings.recording {
+            settings.recording = Place::Resumed(place);
+        }
+        settings
     }
 
     /// Whether it was recorded, and its file does not have that any more.

@@ -25,7 +25,7 @@ pub(crate) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     let all = points(&settings.sweep)?;
     let workload = Workload::load(settings, screen)?;
     let place = match &settings.recording {
-        Place::At(place) => place.clone(),
+        Place::At(place) | Place::Resumed(place) => place.clone(),
         Place::Among(folder) => folder.join(folder::new_name(&workload.description)),
     };
     let folder = place.for_new()?;
@@ -69,9 +69,19 @@ pub(crate) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
             screen.say(&format!("{heading}: kept, as {} is finished", point.path.display()));
             continue;
         }
-        set_aside(&point.path, screen)?;
         screen.say(&heading);
-        match invocation::record(&point.settings, screen) {
+        let resumed = point.is_resumable().then(|| invocation::record(&point.resumed(), screen));
+        let recorded = match resumed {
+            Some(Ok(recording)) => Ok(recording),
+            Some(Err(failure)) if !matches!(failure, Failure::Usage(_)) => Err(failure),
+            refused => {
+                if let Some(Err(failure)) = refused {
+                    screen.say(failure.message());
+                }
+                set_aside(&point.path, screen).and_then(|()| invocation::record(&point.settings, screen))
+            }
+        };
+        match recorded {
             Ok(recording) => {
                 point.recording = Some(recording);
                 // As soon as it is known: on another machine, all that is measured from here on may be of no use.

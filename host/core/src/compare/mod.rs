@@ -26,7 +26,7 @@ use verdict::FALSE_ALARMS;
 pub use error::{Difference, Incomparable};
 pub use row::{Comparison, Figure, Row, Uncompared, Verdict};
 pub use side::{Named, Options, THRESHOLD};
-pub use work::{Unlike, Work, unlike};
+pub use work::{Changed, Unlike, Work, changed, unlike};
 
 /// Compares each of `news` with the base. The recordings of a side are pooled by run; no side may be empty.
 pub fn compare(base: &[Named], news: &[Vec<Named>], options: &Options) -> Result<Vec<Comparison>, Incomparable> {

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+
+use indexmap::IndexSet;
 use std::path::PathBuf;
 
 use super::error::{Difference, Incomparable, MAX_KINDS};
 use super::side::Named;
 use crate::fact::{self, Class};
 use crate::metric::name;
-use crate::recording::{Recording, Status};
+use crate::recording::{Facts, Recording, Status};
 use crate::run::Run;
 
 /// A fact that recordings do not share.
@@ -73,6 +75,36 @@ fn is_work(fact: &str) -> bool {
 /// Whether it says under which conditions something was measured.
 fn is_condition(fact: &str) -> bool {
     matches!(fact::class(fact), Class::Condition | Class::Momentary)
+}
+
+/// What changed between two invocations of one test.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// What is run: where any of it differs, the runs of one are none of the other.
+    pub work: Vec<Difference>,
+    /// Under which conditions.
+    pub conditions: Vec<Difference>,
+}
+
+/// Facts that must be the same where runs of two invocations are put into one recording, beside settings and the work.
+const SAME: &[&str] =
+    &["seed", "plugin.sha256", "model.backend", "model.device", "model.dtype", "model.weights", "model.token_times"];
+
+/// What changed since a recording was begun.
+pub fn changed(before: &Facts, now: &Facts) -> Changed {
+    let mut changed = Changed::default();
+    let names: IndexSet<&String> = before.keys().chain(now.keys()).collect();
+    for name in names.into_iter().filter(|name| before.get(*name) != now.get(*name)) {
+        let difference =
+            Difference { fact: name.clone(), base: before.get(name).cloned(), new: now.get(name).cloned() };
+        let class = fact::class(name);
+        if class == Class::Work || name.starts_with(fact::SETTING) || SAME.contains(&name.as_str()) {
+            changed.work.push(difference);
+        } else if class == Class::Condition {
+            changed.conditions.push(difference);
+        }
+    }
+    changed
 }
 
 /// What differs of the work between the base's first recording and any other, or an error unless that is forced.

@@ -17,6 +17,11 @@ const HEADER: &[Field] = &[
 const RUN: &[Field] = &[
     ("type", "text", "`run`"),
     ("label", "text", "the plan's name for it, such as `run 1`"),
+    (
+        "plan",
+        "text",
+        "a digest of what was asked for, by which a resumed test finds its runs; the oldest recordings don't have it",
+    ),
     ("iterations", "whole number", "measured iterations that were served"),
     ("asked", "whole number, or not there", "iterations that were asked for, where a time limit ended the run before"),
     ("time_limit", "seconds, or not there", "the plan's limit on the run's time"),
@@ -130,6 +135,7 @@ mod tests {
     #[test]
     fn every_field_is_documented() {
         let mut run = Run {
+            plan: Some("0".into()),
             asked: Some(1),
             time_limit: Some(1.0),
             warmup_time: Some(1.0),

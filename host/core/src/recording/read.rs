@@ -74,6 +74,25 @@ pub(super) fn parse(path: &Path, source: impl BufRead + Seek) -> Result<Recordin
     Ok(recording)
 }
 
+/// What a recording that has no whole end can be gone on with: all of it that is whole, and where that ends in the file.
+pub(super) struct Whole {
+    pub(super) recording: Recording,
+    /// Of the file, from its start, its lines' ends included.
+    pub(super) extent: Extent,
+    /// Bytes of the file: the line's end may be missing behind them.
+    pub(super) bytes: u64,
+}
+
+/// Reads a recording and where its last whole run ends.
+pub(super) fn whole(path: &Path, source: impl BufRead + Seek) -> Result<Whole, RecordingError> {
+    let mut lines = Lines::new(source);
+    let mut number = 1;
+    let recording = lines.recording(&mut number).map_err(|refused| refused.of(path, number))?;
+    let (bytes, mut extent) = lines.whole;
+    extent.end_line();
+    Ok(Whole { recording, extent, bytes })
+}
+
 /// Reads the first line alone: what is known of an invocation before its first run.
 pub(super) fn facts(path: &Path, source: impl BufRead + Seek) -> Result<Facts, RecordingError> {
     Lines::new(source).facts().map_err(|refused| refused.of(path, 1))
@@ -141,19 +160,32 @@ struct Lines<R> {
     left_out: LeftOut,
     /// What the end tells of and is not there.
     lacks: Option<String>,
+    /// Where the last whole line but the end stops, and what is before that.
+    whole: (u64, Extent),
 }
 
 impl<R: BufRead + Seek> Lines<R> {
     fn new(source: R) -> Self {
         let extent = Extent::default();
         let left_out = LeftOut::default();
-        Self { source, extent, before: extent, start: 0, ready: 0, ended: false, left_out, lacks: None }
+        Self {
+            source,
+            extent,
+            before: extent,
+            start: 0,
+            ready: 0,
+            ended: false,
+            left_out,
+            lacks: None,
+            whole: (0, extent),
+        }
     }
 
     /// `number` is that of the present line.
     fn recording(&mut self, number: &mut usize) -> Result<Recording, Refused> {
         let mut recording = Recording::empty(self.facts()?);
         let mut end = None;
+        self.is_whole()?;
         while self.next(number)? {
             let kind = self.kind();
             if let Some(end) = end {
@@ -170,7 +202,7 @@ impl<R: BufRead + Seek> Lines<R> {
                     let run: Run = self.line()?;
                     check(&run).map_err(Why::Malformed)?;
                     recording.runs.push(Arc::new(run));
-                    Ok(())
+                    self.is_whole()
                 }
                 Kind::End => {
                     let End { status, message, runs, summary, plugin_cost, time: _ } = self.line()?;
@@ -200,6 +232,12 @@ impl<R: BufRead + Seek> Lines<R> {
             }
         }
         Ok(recording)
+    }
+
+    /// Takes note that all up to here is whole.
+    fn is_whole(&mut self) -> Result<(), Why> {
+        self.whole = (self.source.stream_position().map_err(Why::Read)?, self.extent);
+        Ok(())
     }
 
     /// Those of the first line.

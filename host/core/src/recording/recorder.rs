@@ -1,13 +1,16 @@
 //! Records an invocation, in memory and in a file.
 
+use std::fs::{File, TryLockError};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::extent::Extent;
 use super::sink::{self, Sink};
-use super::{End, Facts, Line, Recording, RecordingError, SCHEMA, Status};
+use super::{End, Facts, Line, Recording, RecordingError, SCHEMA, Status, read};
 use crate::cost::PluginCost;
 use crate::error::Stop;
+use crate::input::{self, InputError};
 use crate::metric::Reading;
 use crate::run::Run;
 
@@ -80,6 +83,28 @@ impl Recorder {
         }
         let extent = Extent::of(&header);
         Ok(Self { sink: Some(sink), extent, ..Self::of(recording) })
+    }
+
+    /// Goes on with a recording that has no whole end, or one of a test that failed or was ended: cuts off what is behind its last
+    /// whole run, and appends to it. While it is held, no other process can do so.
+    pub fn reopen(path: &Path) -> Result<Self, RecordingError> {
+        let unread = |error: InputError| RecordingError::Read { path: path.to_owned(), source: error.fault };
+        let unwritten = |source: std::io::Error| RecordingError::Write { path: path.to_owned(), source };
+        // Only a regular file within its bound.
+        drop(input::open(path, Recording::MAX_BYTES).map_err(unread)?);
+        let file = File::options().read(true).append(true).open(path).map_err(unwritten)?;
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(RecordingError::InUse { path: path.to_owned() });
+        }
+        let read::Whole { mut recording, extent, bytes } = read::whole(path, BufReader::new(&file))?;
+        if recording.status == Status::Complete {
+            return Err(RecordingError::Complete { path: path.to_owned() });
+        }
+        (recording.status, recording.message) = (Status::Unfinished, None);
+        (recording.summary, recording.plugin_cost) = (Vec::new(), None);
+        let sink = Sink::reopen(file, path, bytes).map_err(unwritten)?;
+        let written = recording.runs.len();
+        Ok(Self { sink: Some(sink), extent, written, ..Self::of(recording) })
     }
 
     /// The same in a file, under the first name like this one that is free.

@@ -49,8 +49,39 @@ impl Sink {
         Self::of(File::options().read(true).append(true).create_new(true).open(path)?, path)
     }
 
+    /// A file that is there, cut to its first `bytes` bytes, to be written on to. A line's end is added where it is missing.
+    pub(super) fn reopen(file: File, path: &Path, bytes: u64) -> io::Result<Self> {
+        file.set_len(bytes)?;
+        (&file).seek(SeekFrom::Start(0))?;
+        let sum = match checksum(&file, bytes)? {
+            Some(sum) => crc32fast::Hasher::new_with_initial_len(sum, bytes),
+            None => return Err(io::Error::new(ErrorKind::InvalidData, "something else changed it meanwhile")),
+        };
+        let mut sink = Self { file, path: path.to_owned(), regular: true, bytes, sum };
+        if sink.last_byte()? != Some(b'\n') {
+            (&sink.file).write_all(b"\n")?;
+            sink.sum.update(b"\n");
+            sink.bytes += 1;
+        }
+        sink.file.sync_data()?;
+        Ok(sink)
+    }
+
+    fn last_byte(&self) -> io::Result<Option<u8>> {
+        let mut byte = [0];
+        let Some(at) = self.bytes.checked_sub(1) else { return Ok(None) };
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(at))?;
+        file.read_exact(&mut byte)?;
+        Ok(Some(byte[0]))
+    }
+
     fn of(file: File, path: &Path) -> io::Result<Self> {
         let regular = file.metadata()?.is_file();
+        // So that nobody goes on with it while it is written. Not every file system can lock.
+        if regular {
+            let _ = file.try_lock();
+        }
         Ok(Self { file, path: path.to_owned(), regular, bytes: 0, sum: crc32fast::Hasher::new() })
     }
 
