@@ -529,9 +529,11 @@ mod tests {
 
     #[test]
     fn what_is_too_much_is_refused_where_it_is() {
-        let deep = format!(r#"{{"type":"run","x":{}"#, "[".repeat(64));
+        let deep =
+            |lists: usize| RUN.replacen('{', &format!("{{\"new\":{}{},", "[".repeat(lists), "]".repeat(lists)), 1);
         let told = "3: up to here the recording has more than 64 lists and objects in each other, and none may";
-        assert_eq!(read(&[HEADER, RUN, &deep, END]), Err(told.into()));
+        assert_eq!(read(&[HEADER, RUN, &deep(63), END]), Ok(2));
+        assert_eq!(read(&[HEADER, RUN, &deep(64), END]), Err(told.into()));
     }
 
     #[test]
@@ -555,6 +557,8 @@ mod tests {
         let half = &RUN[..RUN.len() / 2];
         let told = "3: expected value at character 1, where 'walk' is";
         assert_eq!((read(&[HEADER, RUN, "walk"]), read(&[HEADER, RUN, half])), (Err(told.into()), Ok(1)));
+        let told = "3: expected `,` or `}` at character 14";
+        assert_eq!(read(&[HEADER, RUN, r#"{"type":"run"]"#]), Err(told.into()));
         // What lies behind zeros is no end.
         for rest in [RUN, "x"] {
             assert!(read(&[HEADER, RUN, &format!("{half}\0\0\0{rest}")]).is_err());
