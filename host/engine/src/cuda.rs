@@ -13,10 +13,10 @@ use candle_core::cuda_backend::{CudaError, WrapErr};
 use candle_core::{Device, Error, Result};
 use harness_core::{BackendError, Memory};
 
+use crate::candle_error::plain_message;
+use crate::device::CudaDevice;
 use crate::error::LoadError;
-use crate::gpt2::generate::plain_message;
 use crate::gpu::{self, DeviceMemory};
-use crate::load::CudaDevice;
 
 /// An open GPU.
 pub(crate) struct Gpu {

@@ -15,8 +15,8 @@ use cudarc::driver as cuda;
 use cuda::result::{self, DriverError};
 use cuda::sys::{CUdevice, CUdevice_attribute, CUmemPool_attribute, CUmemoryPool, CUresult};
 
+use crate::device::CudaDevice;
 use crate::error::LoadError;
-use crate::load::CudaDevice;
 
 /// The CUDA version of the driver's interface that `fused` is written for.
 #[cfg(feature = "cuda")]

@@ -7,10 +7,12 @@
 #[cfg(test)]
 mod allocations;
 mod bandwidth;
+mod candle_error;
 pub mod checkpoint;
 mod cpu;
 #[cfg_attr(not(feature = "candle-cuda"), path = "cuda_absent.rs")]
 mod cuda;
+mod device;
 mod error;
 #[cfg(feature = "cuda")]
 mod fused;
@@ -34,9 +36,10 @@ mod tokenizer;
 mod traffic;
 pub mod weights;
 
+pub use self::device::CudaDevice;
 pub use self::error::LoadError;
 pub use self::hub::observer::{DownloadObserver, Watcher};
-pub use self::load::{CudaDevice, Loaded, cuda_devices, load, load_simulated};
+pub use self::load::{Loaded, cuda_devices, load, load_simulated};
 pub use self::options::{BackendChoice, DTypeChoice, DeviceChoice, LoadOptions};
 pub use self::simulated::{Rehearsal, SimulatedSettings};
 pub use self::tokenizer::gpt2_tokenizer;

@@ -7,12 +7,14 @@ use harness_core::roofline::Traffic;
 use harness_core::text::visible_line;
 use harness_core::{Backend, Clock, ModelInfo, TokenTimes, Tokenizer, WallClock};
 
+use crate::candle_error::plain_message;
 use crate::checkpoint;
 use crate::cuda;
+use crate::device::CudaDevice;
 use crate::error::LoadError;
 #[cfg(feature = "cuda")]
 use crate::fused::{self, Fused};
-use crate::gpt2::generate::{Gpt2, plain_message};
+use crate::gpt2::generate::Gpt2;
 use crate::gpt2::{Arithmetic, Model};
 #[cfg(any(feature = "cuda", feature = "candle-cuda"))]
 use crate::gpu;
@@ -44,23 +46,6 @@ pub struct Loaded {
     pub threads: Option<usize>,
     /// Whether the CPU was taken because no GPU can be used.
     pub auto_cpu: bool,
-}
-
-/// An NVIDIA GPU that CUDA can use.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CudaDevice {
-    /// N of `cuda:N`.
-    pub index: usize,
-    /// As its maker calls it.
-    pub name: String,
-    /// `GPU-…`, as NVML has it.
-    pub uuid: String,
-    /// Bytes of its memory.
-    pub memory: u64,
-    /// Major and minor.
-    pub compute_capability: (u32, u32),
-    /// The backends that this binary has for it, the best one first; none where it is too old.
-    pub backends: Vec<&'static str>,
 }
 
 /// The GPUs in CUDA's order, or why none can be used.

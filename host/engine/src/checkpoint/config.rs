@@ -6,7 +6,8 @@ use harness_core::{StopTokens, input, keyed};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{CONFIG_FILE, lfs, stop};
+use super::names::CONFIG_FILE;
+use super::{lfs, stop};
 use crate::error::LoadError;
 
 /// How a model generates, which may name other tokens that end a text.

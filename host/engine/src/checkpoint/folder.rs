@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::names::{CONFIG_FILE, WEIGHTS_FILE};
 use super::shards::{INDEX_FILE, Shards};
-use super::{CONFIG_FILE, WEIGHTS_FILE};
 use crate::error::LoadError;
 
 /// Where a folder has its weights.

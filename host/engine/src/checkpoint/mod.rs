@@ -4,6 +4,7 @@ mod config;
 mod file;
 pub(crate) mod folder;
 pub(crate) mod lfs;
+mod names;
 pub(crate) mod shards;
 mod stop;
 mod tensors;
@@ -14,16 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sha2::{Digest, Sha256};
 
 pub use self::config::{Activation, Config};
+pub(crate) use self::names::{CONFIG_FILE, WEIGHTS_FILE};
 use self::tensors::{EMBEDDING, HEAD, Tensors};
 use crate::error::LoadError;
 use crate::memory;
 use crate::options::DTypeChoice;
 use crate::weights::{Affine, Block, Norm, Weights};
-
-/// The weights' file in a model folder.
-pub(crate) const WEIGHTS_FILE: &str = "model.safetensors";
-/// The architecture's file in a model folder.
-pub(crate) const CONFIG_FILE: &str = "config.json";
 
 /// Weights and the sha256 of the file that they came from, in hexadecimal; of several, one after another in the order of their
 /// names.

@@ -4,7 +4,7 @@
 
 use harness_core::StopTokens;
 
-use super::driver::Plain;
+use super::plain::Plain;
 
 /// An address in the device's memory.
 pub(crate) type Address = u64;

@@ -18,36 +18,15 @@ use cudarc::driver::sys::{
 };
 use harness_core::{BackendError, Memory};
 
+use super::plain::{Plain, bytes};
+use crate::device::CudaDevice;
 use crate::error::LoadError;
 use crate::gpu::{self, DeviceMemory, attribute};
-use crate::load::CudaDevice;
 
 pub(crate) use cudarc::driver::result::DriverError;
 
 mod images {
     include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
-}
-
-/// Plain numbers, or a `repr(C)` struct of them, as the host and the device both see them.
-///
-/// # Safety
-///
-/// Every pattern of bits is a value of it, and it has no padding.
-pub(crate) unsafe trait Plain: Copy + 'static {}
-
-macro_rules! plain {
-    ($($number:ty)*) => {$(
-        // SAFETY: a number is.
-        unsafe impl Plain for $number {}
-    )*};
-}
-
-plain!(u8 i8 u16 i16 u32 i32 u64 i64 f32 half::f16 half::bf16);
-
-/// The bytes of numbers.
-pub(crate) fn bytes<T: Plain>(values: &[T]) -> &[u8] {
-    // SAFETY: a plain value has no padding, so all its bytes are set.
-    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
 
 /// How many times a place that the GPU writes to is looked at, some milliseconds long, before the driver is asked whether
@@ -229,6 +208,11 @@ pub(crate) struct Launch {
     pub(crate) dependent: bool,
     /// Whether all its blocks must run at once.
     pub(crate) cooperative: bool,
+}
+
+/// A launch that may start while its predecessor still runs, where the GPU can do that.
+pub(crate) fn overlapping(gpu: &Gpu, grid: (u32, u32, u32), threads: u32, shared: u32) -> Launch {
+    Launch { grid, threads, shared, dependent: gpu.compute_capability() >= (9, 0), cooperative: false }
 }
 
 /// An open GPU.

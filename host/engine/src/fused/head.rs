@@ -4,8 +4,7 @@
 #![allow(unsafe_code, reason = "launches kernels, which take addresses of the device")]
 
 use super::args::{Address, Choose, Head};
-use super::driver::{DriverError, Gpu, Kernel};
-use super::kernels::launch;
+use super::driver::{DriverError, Gpu, Kernel, overlapping};
 use super::layout::Dims;
 use crate::options::DTypeChoice;
 
@@ -58,7 +57,7 @@ impl Heads {
     ) -> Result<bool, DriverError> {
         let Some(head) = self.0.iter().find(|head| choose.m as usize <= head.rows) else { return Ok(false) };
         let parameter = Head { a, w, logits, kp: kp as i32, stages: head.stages as i32, choose };
-        let launch = launch(gpu, (gpu.multiprocessors(), 1, 1), THREADS, head.shared);
+        let launch = overlapping(gpu, (gpu.multiprocessors(), 1, 1), THREADS, head.shared);
         // SAFETY: all addresses are of the model's and the memory's parts, which are as large as the sizes say and live
         // as long as the graph that this launch is part of.
         unsafe { gpu.launch(&head.kernel, launch, &parameter) }?;

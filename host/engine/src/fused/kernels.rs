@@ -3,6 +3,7 @@
 use super::driver::{DriverError, Gpu, Kernel, Launch};
 use super::head::Heads;
 use super::layout::Dims;
+use super::shape::FEW_ROWS;
 use super::step::Steps;
 use crate::options::DTypeChoice;
 
@@ -99,9 +100,6 @@ const MOST_NORMED: usize = 1024;
 const MOST_LONG: usize = 1792;
 /// Most parts that the sums of a product are split into.
 const MOST_SPLITS: usize = 8;
-/// Most rows of the kernels for few.
-pub(crate) const FEW_ROWS: usize = 16;
-
 impl Kernels {
     pub(crate) fn load(gpu: &Gpu, dtype: DTypeChoice, tf32: bool, dims: &Dims) -> Result<Self, DriverError> {
         let name = dtype.as_str();
@@ -281,9 +279,4 @@ impl AttentionShape {
         let (size, shared) = shapes.iter().copied().find(|(size, _)| *size >= hs).unwrap_or(last);
         Self { name: format!("prompt_attention_{size}_{dtype}"), shared }
     }
-}
-
-/// A launch that may start while its predecessor still runs, where the GPU can do that.
-pub(crate) fn launch(gpu: &Gpu, grid: (u32, u32, u32), threads: u32, shared: u32) -> Launch {
-    Launch { grid, threads, shared, dependent: gpu.compute_capability() >= (9, 0), cooperative: false }
 }

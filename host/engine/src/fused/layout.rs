@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::args::{LayerOffsets, Tiling};
-use super::driver;
+use super::plain;
 use crate::checkpoint::Config;
 use crate::options::DTypeChoice;
 use crate::weights::{Data, Matrix};
@@ -191,9 +191,9 @@ pub(crate) fn vector(numbers: &[f32], runs: Runs, padded: usize) -> Vec<f32> {
 /// The bytes of a matrix of `rows` by `columns` places for the device.
 pub(crate) fn matrix(matrix: &Matrix, row_runs: Runs, rows: usize, column_runs: Runs, columns: usize) -> Vec<u8> {
     let (bytes, size) = match &matrix.data {
-        Data::F32(numbers) => (driver::bytes(numbers), 4),
-        Data::F16(numbers) => (driver::bytes(numbers), 2),
-        Data::BF16(numbers) => (driver::bytes(numbers), 2),
+        Data::F32(numbers) => (plain::bytes(numbers), 4),
+        Data::F16(numbers) => (plain::bytes(numbers), 2),
+        Data::BF16(numbers) => (plain::bytes(numbers), 2),
     };
     const BAND: usize = 8;
     let mut packed = vec![0u8; rows * columns * size];

@@ -1,8 +1,9 @@
 //! The weights in the device's memory.
 
 use super::args::{Address, LayerOffsets};
-use super::driver::{self, Buffer, DriverError, Gpu};
+use super::driver::{Buffer, DriverError, Gpu};
 use super::layout::{Arena, Dims, Runs, matrix, vector};
+use super::plain;
 use crate::checkpoint::Activation;
 use crate::weights::{Affine, Block, Norm, Weights};
 
@@ -101,7 +102,7 @@ impl Model {
     }
 
     fn put_vector(&self, offset: usize, numbers: &[f32], runs: Runs, padded: usize) -> Result<(), DriverError> {
-        self.memory.upload(offset, driver::bytes(&vector(numbers, runs, padded)))
+        self.memory.upload(offset, plain::bytes(&vector(numbers, runs, padded)))
     }
 
     /// Of a part of a layer.

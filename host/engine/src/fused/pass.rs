@@ -2,40 +2,15 @@
 
 #![allow(unsafe_code, reason = "launches kernels, which take addresses of the device")]
 
-use super::args::{Address, Cache, Choose, Epilogue, Product, PromptAttention, Rows, StepAttention, StepHeads};
-use super::driver::{DriverError, Gpu, Kernel};
-use super::kernels::{FEW_ROWS, Kernels, launch};
+use super::args::{
+    Address, Cache, Choose, Epilogue, Product, PromptAttention, Rows, StepAttention, StepHeads, StepLayers,
+};
+use super::driver::{DriverError, Gpu, Kernel, overlapping};
+use super::kernels::Kernels;
 use super::memory::Memory;
 use super::model::Model;
-
-/// Tokens of prompts that are read in one pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct PromptShape {
-    /// Number of the pass over the batch's prompts.
-    pub(crate) pass: usize,
-    /// Tokens, with padding.
-    pub(crate) rows: usize,
-    pub(crate) sequences: usize,
-    /// The longest prompt in tiles of [`QUERY_TILE`] tokens.
-    pub(crate) tiles: usize,
-    /// Number of the first sequence in the batch.
-    pub(crate) first: usize,
-    pub(crate) choice: ChoiceShape,
-}
-
-/// What the choice of tokens needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ChoiceShape {
-    /// Whether some sequence is drawn among the most likely tokens only.
-    pub(crate) restricted: bool,
-    /// Sequences of the batch, between two tokens of a sequence in the ring.
-    pub(crate) stride: usize,
-    /// Whether the logits are kept.
-    pub(crate) logits: bool,
-}
-
-/// Queries of a block of the kernels for prompts.
-pub(crate) const QUERY_TILE: usize = 64;
+use super::shape::{ChoiceShape, FEW_ROWS, PromptShape, QUERY_TILE};
+use super::step;
 
 /// Threads of a block of `kernels/job.cu`.
 const FETCH_THREADS: usize = 256;
@@ -105,7 +80,7 @@ impl Pass<'_> {
 
     /// Computes one token of each of `sequences` sequences and chooses the next.
     pub(crate) fn step(&self, sequences: usize, choice: ChoiceShape) -> Result<(), DriverError> {
-        if !self.kernels.steps.launch(self, sequences)? {
+        if !self.step_layers(sequences)? {
             self.step_by_layers(sequences)?;
         }
         self.head_and_choice(sequences, 0, choice)
@@ -403,6 +378,49 @@ impl Pass<'_> {
         }
     }
 
+    /// Launches the embedding, all layers and the last norm of a step; false where that takes other kernels.
+    fn step_layers(&self, sequences: usize) -> Result<bool, DriverError> {
+        let Some((kernel, launch)) = self.kernels.steps.of(sequences) else { return Ok(false) };
+        let (model, memory) = (self.model, self.memory);
+        let cache = memory.cache(0);
+        let (norm_weight, norm_bias) = model.norm();
+        let parameter = StepLayers {
+            layers: model.layer(0, 0),
+            layer_bytes: model.layer_bytes as u64,
+            at: model.offsets,
+            token_embedding: model.token_embedding(),
+            position_embedding: model.position_embedding(),
+            tokens: memory.tokens(0),
+            rows: memory.state_rows(0),
+            keys: cache.keys,
+            values: cache.values,
+            cache_layer_bytes: memory.layer_cache_bytes() as u64,
+            x: memory.residual(),
+            attended: memory.attended(),
+            hidden: memory.hidden(),
+            statistics: memory.statistics(),
+            norm_weight,
+            norm_bias,
+            normed: memory.normed(),
+            arrived: memory.arrived(),
+            failed: memory.failed(),
+            head: model.head(),
+            m: sequences as i32,
+            layer_count: model.dims.layers as i32,
+            room: cache.room,
+            epsilon: model.epsilon,
+            scale: model.scale,
+            scale_by_layer: i32::from(model.scale_by_layer),
+            gelu_erf: i32::from(model.gelu_erf),
+            head_tiles: (model.dims.vp / 8) as i32,
+            head_ahead: step::HEAD_AHEAD,
+        };
+        // SAFETY: all addresses are of the model's and the memory's parts, which are as large as the sizes say and live
+        // as long as the graph that this launch is part of.
+        unsafe { self.gpu.launch(kernel, launch, &parameter) }?;
+        Ok(true)
+    }
+
     fn launch<T: Copy>(
         &self,
         kernel: &Kernel,
@@ -413,7 +431,7 @@ impl Pass<'_> {
     ) -> Result<(), DriverError> {
         // SAFETY: all addresses are of the model's and the memory's parts, which are as large as the sizes in the
         // parameter say, and live as long as the graphs do that these launches are part of.
-        unsafe { self.gpu.launch(kernel, launch(self.gpu, grid, threads, shared), parameter) }
+        unsafe { self.gpu.launch(kernel, overlapping(self.gpu, grid, threads, shared), parameter) }
     }
 }
 

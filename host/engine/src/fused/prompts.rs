@@ -7,9 +7,9 @@ use std::ops::Range;
 use harness_core::{Sampling, TokenRequest};
 
 use super::args::{Choice, Row};
-use super::driver::{Mapped, Plain, bytes};
-use super::kernels::FEW_ROWS;
-use super::pass::{ChoiceShape, PromptShape, QUERY_TILE};
+use super::driver::Mapped;
+use super::plain::{Plain, bytes};
+use super::shape::{ChoiceShape, FEW_ROWS, PromptShape, QUERY_TILE};
 
 /// Sequences whose prompts are read in one pass.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,8 @@
 //! The kernel that takes a new token of each sequence through all layers in one launch: whether it suits the model, the
-//! batch and the GPU, and its launch.
+//! batch and the GPU, and how it is launched.
 
-#![allow(unsafe_code, reason = "launches kernels, which take addresses of the device")]
-
-use super::args::StepLayers;
 use super::driver::{DriverError, Gpu, Kernel, Launch};
 use super::layout::Dims;
-use super::pass::Pass;
 use crate::options::DTypeChoice;
 
 /// Of `kernels/step_layers.cu`.
@@ -17,7 +13,7 @@ const THREADS: u32 = 384;
 const KERNELS: [(usize, u32); 3] = [(16, 212_992), (32, 172_032), (64, 200_832)];
 /// Of each 12,288 bytes of the head's weights, those that the second-level cache reads while layers are computed: few
 /// enough to stay there beside what layers need.
-const HEAD_AHEAD: i32 = 4096;
+pub(crate) const HEAD_AHEAD: i32 = 4096;
 
 /// Pairs of numbers that are kept of each row.
 pub(crate) const STATISTICS: usize = CLUSTERS as usize;
@@ -61,43 +57,9 @@ impl Steps {
         self.0.iter().any(|step| sequences <= step.rows)
     }
 
-    /// Launches the embedding, all layers and the last norm of a step; false where that takes other kernels.
-    pub(crate) fn launch(&self, pass: &Pass<'_>, sequences: usize) -> Result<bool, DriverError> {
-        let Some(step) = self.0.iter().find(|step| sequences <= step.rows) else { return Ok(false) };
-        let (model, memory) = (pass.model, pass.memory);
-        let cache = memory.cache(0);
-        let (norm_weight, norm_bias) = model.norm();
-        let parameter = StepLayers {
-            layers: model.layer(0, 0),
-            layer_bytes: model.layer_bytes as u64,
-            at: model.offsets,
-            token_embedding: model.token_embedding(),
-            position_embedding: model.position_embedding(),
-            tokens: memory.tokens(0),
-            rows: memory.state_rows(0),
-            keys: cache.keys,
-            values: cache.values,
-            cache_layer_bytes: memory.layer_cache_bytes() as u64,
-            x: memory.residual(),
-            attended: memory.attended(),
-            hidden: memory.hidden(),
-            statistics: memory.statistics(),
-            norm_weight,
-            norm_bias,
-            normed: memory.normed(),
-            arrived: memory.arrived(),
-            failed: memory.failed(),
-            head: model.head(),
-            m: sequences as i32,
-            layer_count: model.dims.layers as i32,
-            room: cache.room,
-            epsilon: model.epsilon,
-            scale: model.scale,
-            scale_by_layer: i32::from(model.scale_by_layer),
-            gelu_erf: i32::from(model.gelu_erf),
-            head_tiles: (model.dims.vp / 8) as i32,
-            head_ahead: HEAD_AHEAD,
-        };
+    /// The kernel for so many sequences and its launch; none where a step takes other kernels.
+    pub(crate) fn of(&self, sequences: usize) -> Option<(&Kernel, Launch)> {
+        let step = self.0.iter().find(|step| sequences <= step.rows)?;
         let launch = Launch {
             grid: (CLUSTER * CLUSTERS, 1, 1),
             threads: THREADS,
@@ -105,10 +67,7 @@ impl Steps {
             dependent: true,
             cooperative: false,
         };
-        // SAFETY: all addresses are of the model's and the memory's parts, which are as large as the sizes say and live
-        // as long as the graph that this launch is part of.
-        unsafe { pass.gpu.launch(&step.kernel, launch, &parameter) }?;
-        Ok(true)
+        Some((&step.kernel, launch))
     }
 }
 

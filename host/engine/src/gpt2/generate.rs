@@ -6,6 +6,7 @@ use harness_core::Bandwidth;
 use harness_core::{Backend, BackendError, Clock, Memory, ModelInfo, Sampling, Served, StopTokens, TokenRequest};
 
 use super::{Batch, Model, greedy, no_numbers};
+use crate::candle_error::plain_message;
 use crate::cpu::elementwise::argmax;
 use crate::cpu::ops;
 use crate::cuda::Gpu;
@@ -36,14 +37,6 @@ impl Gpt2 {
 
 /// What to do where work does not fit the machine.
 const SMALLER: &str = "use a smaller batch, shorter sequences or a smaller model";
-
-/// candle's message without a stack trace.
-pub(crate) fn plain_message(error: &candle_core::Error) -> String {
-    match error {
-        candle_core::Error::WithBacktrace { inner, .. } => plain_message(inner),
-        error => error.to_string(),
-    }
-}
 
 impl Backend for Gpt2 {
     fn info(&self) -> &ModelInfo {

@@ -11,7 +11,7 @@ use tokenizers::models::bpe::{BPE, Merges, Vocab};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, Tokenizer as HuggingFace};
 
-use super::rules;
+use super::fault::{check_number, damaged};
 use crate::checkpoint::lfs;
 use crate::error::LoadError;
 use crate::guarded::guarded;
@@ -34,14 +34,6 @@ const MAX_VALUES: usize = 2_000_000;
 const MAX_DEPTH: usize = 12;
 /// The most merges; GPT-2's are 50,000.
 const MAX_MERGES: usize = 1_000_000;
-
-/// The error for a file that can't be used.
-pub(super) fn damaged(path: &Path, error: &str) -> LoadError {
-    LoadError::Unusable(format!(
-        "the tokenizer {} can't be used: {error}; copy it again from the model's source",
-        path.display()
-    ))
-}
 
 /// What is there and can't be used is an error, and no reason to take another.
 pub(super) fn there(path: &Path) -> bool {
@@ -165,7 +157,7 @@ fn parse_tokenizer(json: &str) -> Result<HuggingFace, String> {
     let added: Added = keyed::document(json.as_bytes()).map_err(|error| error.to_string())?;
     let mut tokenizer = HuggingFace::from_bytes(json).map_err(|error| plain(&error.to_string()))?;
     // The library numbers added tokens anew, whatever the file says.
-    added.added_tokens.iter().try_for_each(|token| rules::check_number(&tokenizer, &token.content, token.id))?;
+    added.added_tokens.iter().try_for_each(|token| check_number(&tokenizer, &token.content, token.id))?;
     // A prompt is encoded as it is, whatever the file was saved with.
     tokenizer.with_padding(None);
     tokenizer.with_truncation(None).map_err(|error| error.to_string())?;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use tokenizers::processors::template::TemplateProcessing;
 use tokenizers::{AddedToken, Tokenizer as HuggingFace};
 
-use super::fault::Fault;
+use super::fault::{Fault, check_number};
 use super::files::{self, END_OF_TEXT};
 use crate::error::LoadError;
 
@@ -204,17 +204,6 @@ impl Rules {
             .and_then(|builder| builder.special_tokens(numbered).build().map_err(|error| error.to_string()))?;
         tokenizer.with_post_processor(Some(template));
         Ok(())
-    }
-}
-
-/// An error if the tokenizer has another number for a token than the folder.
-pub(super) fn check_number(tokenizer: &HuggingFace, content: &str, number: u32) -> Result<(), String> {
-    match tokenizer.token_to_id(content) {
-        Some(found) if found == number => Ok(()),
-        found => Err(format!(
-            "its added token {content:?} should be number {number}, and its vocabulary makes it {}",
-            found.map_or("none".to_owned(), |found| found.to_string())
-        )),
     }
 }
 
