@@ -18,7 +18,7 @@ use cudarc::driver::sys::{
 };
 use harness_core::{BackendError, Memory};
 
-use super::plain::{Plain, bytes};
+use super::plain::Plain;
 use crate::device::CudaDevice;
 use crate::error::LoadError;
 use crate::gpu::{self, DeviceMemory, attribute};

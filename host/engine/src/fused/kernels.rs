@@ -1,6 +1,6 @@
 //! The kernels for one type of weights, and which of them suits which shape.
 
-use super::driver::{DriverError, Gpu, Kernel, Launch};
+use super::driver::{DriverError, Gpu, Kernel};
 use super::head::Heads;
 use super::layout::Dims;
 use super::shape::FEW_ROWS;

@@ -9,7 +9,7 @@ use super::driver::{DriverError, Gpu, Kernel, overlapping};
 use super::kernels::Kernels;
 use super::memory::Memory;
 use super::model::Model;
-use super::shape::{ChoiceShape, FEW_ROWS, PromptShape, QUERY_TILE};
+use super::shape::{ChoiceShape, FEW_ROWS, PromptShape};
 use super::step;
 
 /// Threads of a block of `kernels/job.cu`.
