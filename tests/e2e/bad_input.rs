@@ -1,12 +1,9 @@
 //! Everything that can be wrong with what a user gives: one paragraph with cause and remedy, the right exit code, no panic.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::process::Output;
 
+use crate::BINARY;
 use harness_tests::{Place, golden, stderr, stdout, told};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 /// Runs, checks that nothing panicked or went to stdout, and pins exit code and message.
 fn refuse(name: &str, place: &Place, arguments: &[&str]) -> Output {

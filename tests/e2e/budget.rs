@@ -1,13 +1,10 @@
 //! What one invocation may take: runs and bytes of its recording, and memory on the CPU.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
+use crate::BINARY;
 use harness_tests::peak::{self, Ended};
 use harness_tests::raw::Raw;
 use harness_tests::{Place, lines, stderr, told};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 /// The most memory that a plugin may make the process hold by measuring.
 const MAX_MEMORY: u64 = 512 << 20;

@@ -1,7 +1,5 @@
 //! `examples/ci-gate/gate.sh`, as a pipeline runs it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::process::{Command, Output};
 
 use harness_tests::{Place, stderr, stdout, told};

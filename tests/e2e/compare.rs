@@ -1,19 +1,14 @@
 //! `harness compare` and `harness baseline` from outside: verdicts, exit codes, and everything that can be wrong.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::BINARY;
 use harness_tests::{EXAMPLE, Place, signal, stderr, stdout, told};
 use serde_json::Value;
 
-#[path = "compare_bad_input.rs"]
 mod bad_input;
-#[path = "compare_gate.rs"]
 mod gate;
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 fn harness(place: &Place, arguments: &[&str]) -> Output {
     let output = place.command(BINARY).args(arguments).output().unwrap();

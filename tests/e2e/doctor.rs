@@ -1,11 +1,8 @@
 //! `harness doctor`, and what `run` takes from it, with a GPU's driver that is played by `fake-nvml`.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-
+use crate::BINARY;
 use harness_tests::{Place, golden, stderr, stdout, told};
 use serde_json::Value;
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 fn doctor(place: &Place) -> Value {
     let output = place.command(BINARY).args(["doctor", "--json"]).output().unwrap();

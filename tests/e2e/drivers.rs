@@ -1,12 +1,8 @@
 //! Drivers that don't answer, fail, or say what can't be true: the binary with each function of NVML so.
 //!
-//! `cargo test --test drivers -- --include-ignored` tries all; with `UPDATE_DOCS=1` it writes the tables of `docs/reliability.md` anew.
+//! `cargo test --test e2e drivers:: -- --include-ignored` tries all; with `UPDATE_DOCS=1` it writes the tables of `docs/reliability.md` anew.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
-#[path = "drivers/case.rs"]
 mod case;
-#[path = "drivers/tables.rs"]
 mod tables;
 
 use std::os::unix::process::ExitStatusExt;
@@ -16,9 +12,8 @@ use harness_tests::fake_nvml::{FUNCTIONS, LIBRARY_NAME, MARK_FILE};
 use harness_tests::{HOSTILE, Place, golden, stderr, stdout, told};
 use serde_json::Value;
 
-use crate::case::{Case, each};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
+use self::case::{Case, each};
+use crate::BINARY;
 
 /// The time that the driver has in these tests.
 const LIMIT: [&str; 2] = ["--max-driver-time", "1s"];

@@ -2,23 +2,17 @@
 //!
 //! Building JavaScript and Python installs their tools from npm and PyPI, so that is done with `-- --include-ignored` only.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
+use crate::harness;
 use harness_tests::{EXAMPLE, Place, UNTIL_STABLE, stderr, stdout, told};
 use serde_json::Value;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 const NAMES: [&str; 4] = ["latency-sweep", "until-stable", "chat", "slack-message"];
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
-}
-
-fn harness(place: &Place, arguments: &[&str]) -> Output {
-    place.command(BINARY).args(arguments).output().unwrap()
 }
 
 /// Runs a workload on the simulated model; what `json` says of it.

@@ -2,16 +2,14 @@
 //! else. The user's own configuration, and one that is given, are trusted.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output};
 
+use crate::BINARY;
 use harness_tests::{EXAMPLE, HOSTILE, Place, hostile, stderr, stdout, told};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 const RUN: [&str; 5] = ["run", "--backend", "simulated", "--quick", "--quiet"];
 
 /// A home folder, with a clone in it.

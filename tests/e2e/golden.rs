@@ -1,11 +1,8 @@
 //! The binary's tokens and logits against those of Hugging Face transformers and tokenizers.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
+use crate::BINARY;
 use harness_tests::{Place, golden, golden_json, stderr, stdout, told};
 use serde_json::Value;
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 fn generate(arguments: &[&str]) -> Value {
     let place = Place::new();

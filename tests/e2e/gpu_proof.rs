@@ -1,13 +1,12 @@
 //! `tests/gpu/proof.py`, where there is no GPU: what it says then, and that a rehearsal passes, fails and ends as it should.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 #![allow(clippy::print_stdout, reason = "what was not tried is said")]
 
 use std::process::Output;
 
+use crate::BINARY;
 use harness_tests::{Place, stdout, told};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/gpu/proof.py");
 
 /// `None` where there is no Python.

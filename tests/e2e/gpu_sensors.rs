@@ -1,13 +1,10 @@
 //! The binary with a GPU's driver that is played by `fake-nvml`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::process::Output;
 
+use crate::BINARY;
 use harness_tests::{Place, stderr, stdout, told};
 use serde_json::Value;
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 /// Two runs of some 0.4 s of real time, with the sensors of GPU `gpu`.
 fn run(place: &Place, gpu: &str) -> Output {

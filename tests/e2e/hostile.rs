@@ -1,14 +1,11 @@
 //! Guests that break rules: each is stopped with an error that names the limit and how to raise it, and the host lives on.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::process::Output;
 
+use crate::BINARY;
 use harness_tests::peak;
 use harness_tests::raw::{self, FOR_EVER, Raw};
 use harness_tests::{HOSTILE, Place, stderr, stdout, told};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 fn act(place: &Place, act: &str, more: &[&str]) -> Output {
     place

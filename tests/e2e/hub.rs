@@ -1,15 +1,12 @@
 //! `--download` from a hub on loopback, by the real binary.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::fmt::Write as _;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use crate::BINARY;
 use fake_hub::{File, Hub};
 use harness_tests::{Place, golden, golden_json, stderr, stdout, told};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 const GENERATE: [&str; 10] = [
     "generate",

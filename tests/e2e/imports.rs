@@ -1,7 +1,5 @@
 //! No source file imports in a circle with another: what is read in one order is understood in one, too.
 
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

@@ -2,8 +2,6 @@
 //! refused in a sentence, at once, and without its memory. A test that hangs is killed, and fails.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::{FileExt, symlink};
@@ -11,11 +9,10 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
+use crate::BINARY;
 use harness_tests::peak::{self, Ended};
 use harness_tests::{Place, golden, lines, stderr, told};
 use serde_json::{Value, json};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 /// The most memory that a command may have taken that refused something.
 const MAX_MEMORY: u64 = 512 << 20;

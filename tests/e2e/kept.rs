@@ -1,19 +1,12 @@
 //! What was measured is kept, whatever happens to the files meanwhile, and nothing is said of them before it was looked for.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::{BINARY, harness};
 use harness_tests::{Place, lines, stderr, stdout, told};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
-
-fn harness(place: &Place, arguments: &[&str]) -> Output {
-    place.command(BINARY).args(arguments).output().unwrap()
-}
 
 /// Starts a run of about 2 s, and returns once it has recorded some runs of its 100.
 fn running(place: &Place) -> Child {

@@ -1,15 +1,12 @@
 //! Components that are hostile before any of their code runs: to look at one takes little memory and time, whatever it is made of,
 //! and an error says which limit ended it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::fmt::Write;
 use std::time::Duration;
 
+use crate::BINARY;
 use harness_tests::peak::{self, Ended};
 use harness_tests::{Place, stderr, stdout, told};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 /// What a stranger's file may take, from outside: this process and all that it starts.
 const MOST_MEMORY: u64 = 512 << 20;

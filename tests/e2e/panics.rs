@@ -1,13 +1,10 @@
 //! What is left for a fault of harness itself: a panic is one report, and a full device is an error.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::fs::OpenOptions;
 use std::process::Output;
 
+use crate::BINARY;
 use harness_tests::{Place, lines, stderr, stdout, told};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 fn panicked(place: &Place, more: &[&str]) -> Output {
     let run = ["run", "--backend", "simulated", "--set", "runs=3", "--set", "iterations=5", "--set", "warmup=0"];

@@ -2,19 +2,13 @@
 //!
 //! Building JavaScript and Python installs their tools from npm and PyPI, so that is done with `-- --include-ignored` only.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
+use crate::harness;
 use harness_tests::{Place, stderr, stdout, told};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 const KINDS: [&str; 3] = ["workload", "report", "both"];
-
-fn harness(place: &Place, arguments: &[&str]) -> Output {
-    place.command(BINARY).args(arguments).output().unwrap()
-}
 
 fn make(place: &Place, name: &str, lang: &str, kind: &str) -> PathBuf {
     let output = harness(place, &["plugin", "new", name, "--lang", lang, "--kind", kind]);

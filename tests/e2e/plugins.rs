@@ -1,12 +1,9 @@
 //! Trying plugins out before they are used: `harness plugin test`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::process::Output;
 
+use crate::BINARY;
 use harness_tests::{EXAMPLE, HOSTILE, Place, legacy, stderr, stdout, told};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 fn tested(plugin: &str, more: &[&str]) -> Output {
     Place::new().command(BINARY).args(["plugin", "test", plugin]).args(more).output().unwrap()

@@ -1,14 +1,11 @@
 //! Flags that only show: with `--quiet` and without, a command does the same.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Output;
 
+use crate::BINARY;
 use harness_tests::{HOSTILE, Place, lines, stderr, stdout, told};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 const RUN: [&str; 2] = ["run", "--quick"];
 const SIMULATED: [&str; 2] = ["--backend", "simulated"];

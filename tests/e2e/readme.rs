@@ -1,7 +1,5 @@
 //! The commands in the documents do what the documents say.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 #[test]
 fn documented_commands_do_what_they_say() {
     let cases = trycmd::TestCases::new();

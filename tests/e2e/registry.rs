@@ -3,8 +3,6 @@
 //!
 //! What else a registry can do wrong is tried in `host/registry/tests`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 #[allow(dead_code, reason = "host/registry's own tests use the rest")]
 #[path = "../../host/registry/tests/lying/server.rs"]
 mod lying;
@@ -13,12 +11,11 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
+use crate::BINARY;
 use harness_tests::peak::{self, Ended};
 use harness_tests::{EXAMPLE, Place, stderr, stdout, told};
 use lying::Answer;
 use serde_json::{Value, json};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 /// A registry that lives as long as this.
 struct Server {

@@ -1,17 +1,8 @@
 //! Any report over any recording, without a rebuild, a GPU or a model.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
-use std::process::Output;
-
+use crate::{BINARY, harness};
 use harness_tests::{HOSTILE, Place, stderr, stdout, told};
 use serde_json::Value;
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
-
-fn harness(place: &Place, arguments: &[&str]) -> Output {
-    place.command(BINARY).args(arguments).output().unwrap()
-}
 
 fn recorded() -> Place {
     let place = Place::new();

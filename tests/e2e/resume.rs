@@ -1,15 +1,13 @@
 //! `harness run --resume`: a test that was killed comes to its end, and loses and doubles nothing.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use crate::BINARY;
 use harness_tests::{Place, lines, stderr, stdout, told};
 use serde_json::Value;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 const RUN: &str = "run --backend simulated --simulate time-per-token=4ms --simulate jitter=0.1 --set runs=12 --set iterations=3 --set \
                    warmup=1 --set max-new-tokens=3 --report csv";
 

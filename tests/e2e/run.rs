@@ -1,18 +1,11 @@
 //! `harness run` from outside: the documented test, recordings, what a stop or a failure leaves.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::{BINARY, harness};
 use harness_tests::{EXAMPLE, Place, golden, lines, signal, stderr, stdout, told};
 use serde_json::Value;
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
-
-fn harness(place: &Place, arguments: &[&str]) -> Output {
-    place.command(BINARY).args(arguments).output().unwrap()
-}
 
 fn simulated(place: &Place, arguments: &[&str]) -> Output {
     let mut all = vec!["run", "--backend", "simulated"];

@@ -1,18 +1,14 @@
 //! What reaches a terminal or another program: nothing of a stranger's recording, plugin or file name deceives a reader or a parser, and
 //! with `--private` nothing says who measured where.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::path::Path;
 use std::process::Output;
 
+use crate::BINARY;
 use harness_tests::{HOSTILE, Place, lines, stderr, stdout, told};
 use serde_json::{Map, Value, json};
 
-#[path = "shown_private.rs"]
 mod private;
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 
 const REPORTS: [&[&str]; 12] = [
     &["default"],

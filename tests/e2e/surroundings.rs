@@ -1,18 +1,11 @@
 //! What a machine does to a process that measures: stops it, gives it fewer processors, or too little memory.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use crate::{BINARY, harness};
 use harness_tests::{Place, golden, lines, signal, stderr, stdout, told};
-
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
-
-fn harness(place: &Place, arguments: &[&str]) -> Output {
-    place.command(BINARY).args(arguments).output().unwrap()
-}
 
 #[test]
 fn a_stop_inside_a_run_is_told_and_recorded() {

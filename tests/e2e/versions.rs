@@ -1,18 +1,12 @@
 //! Versions of the contract beside each other: a component says its own, old and new ones run in one invocation, and what is new
 //! in the newest does what it says.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::process::Output;
 
+use crate::harness;
 use harness_tests::{HOSTILE, Place, legacy, stderr, stdout, told};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_harness");
 const NEWEST: &str = "0.2.0";
-
-fn harness(place: &Place, arguments: &[&str]) -> Output {
-    place.command(BINARY).args(arguments).output().unwrap()
-}
 
 /// A run of 1000 iterations of two tokens that ends when its time is up.
 fn limited(place: &Place, seconds: &str, more: &[&str]) -> Output {

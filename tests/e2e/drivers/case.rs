@@ -8,7 +8,7 @@ use harness_core::metric::{Definition, METRICS, Source};
 use harness_tests::{Place, stderr, stdout, told};
 use serde_json::Value;
 
-use crate::{LIMIT, harness};
+use super::{LIMIT, harness};
 
 /// A driver and what goes wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]

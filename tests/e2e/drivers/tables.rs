@@ -6,10 +6,10 @@ use std::path::Path;
 
 use harness_tests::fake_nvml::FUNCTIONS;
 
-use crate::case::{Case, Found, each};
+use super::case::{Case, Found, each};
 
 /// Where the tables are in the document.
-const BEGIN: &str = "<!-- Made by `UPDATE_DOCS=1 cargo test --test drivers -- --include-ignored`. -->\n";
+const BEGIN: &str = "<!-- Made by `UPDATE_DOCS=1 cargo test --test e2e drivers:: -- --include-ignored`. -->\n";
 const END: &str = "<!-- End of what was made. -->\n";
 
 const FAULTS: [(&str, &str); 4] = [("fail.999", "fails"), ("hang", "hangs"), ("lie", "lies"), ("zero", "says 0")];

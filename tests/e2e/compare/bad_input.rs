@@ -12,7 +12,7 @@ fn refuse(name: &str, place: &Place, arguments: &[&str], expected: i32) {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(&place.folder().display().to_string().replace('.', "\\."), "[folder]");
     settings.set_prepend_module_to_snapshot(false);
-    settings.set_snapshot_path("snapshots");
+    settings.set_snapshot_path("../snapshots");
     settings
         .bind(|| insta::assert_snapshot!(format!("compare_{name}"), format!("exit {expected}\n{}", stderr(&output))));
 }
