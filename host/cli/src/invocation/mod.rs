@@ -11,6 +11,7 @@ mod finish;
 mod idle;
 mod model;
 mod prepare;
+pub(crate) mod process;
 mod ready;
 mod resume;
 
