@@ -307,8 +307,10 @@ fn baselines_are_kept_compared_and_removed() {
     assert_eq!(code(&harness(&place, &["baseline", "save", "main", "slow.jsonl"])), 2);
     assert_eq!(code(&harness(&place, &["baseline", "save", "main", "slow.jsonl", "--replace"])), 0);
     let itself = harness(&place, &["compare", "main", "slow.jsonl", "--fail-on-regression", "3"]);
-    assert_eq!(code(&itself), 0, "{}", told(&itself));
+    assert_eq!(code(&itself), 4, "{}", told(&itself));
     assert!(stderr(&itself).contains("warning: slow.jsonl is in the base, too"), "{}", told(&itself));
+    // Who only looks is told, and not stopped.
+    assert_eq!(code(&harness(&place, &["compare", "main", "slow.jsonl"])), 0);
     assert_eq!(code(&harness(&place, &["baseline", "save", "../x", "slow.jsonl"])), 2);
     // Nothing was recorded into the folder of recordings, so there is no latest.
     assert_eq!(code(&harness(&place, &["baseline", "save", "latest"])), 2);

@@ -283,6 +283,48 @@ fn a_signal_that_was_ignored_stays_so() {
     assert_eq!(lines(&place.path("r.jsonl")).len(), 52);
 }
 
+/// What is in no file is shown, wherever the reports were to go.
+#[test]
+fn runs_that_could_not_be_written_are_shown() {
+    let place = Place::new();
+    let simulated = ["run", "--backend", "simulated", "--quick", "--set", "iterations=40", "--set", "runs=4"];
+    for (more, of) in [
+        (&["--recording", "r.jsonl", "--report", "json=r.json"][..], "r.jsonl"),
+        (&["--recording", "sw", "--sweep", "batch=1,2"], "sw/batch=1.jsonl"),
+    ] {
+        let output = with_small_files(&place, 12, &[&simulated[..], more].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+        let said = stderr(&output);
+        assert!(said.contains("only in what is shown here") && said.contains(of), "{}", told(&output));
+        assert!(said.contains("throughput") && said.contains("/s"), "{}", told(&output));
+        assert!(!said.contains("makes it of the recording"), "{}", told(&output));
+    }
+    let run = "--backend simulated --quick --set iterations=40 --set runs=4";
+    let output = with_small_files(&place, 12, &["compare", "--interleave", run, run, "--rounds", "1"]);
+    assert_eq!(output.status.code(), Some(1), "{}", told(&output));
+    assert!(stderr(&output).contains("only in what is shown here"), "{}", told(&output));
+    assert!(stderr(&output).contains("throughput"), "{}", told(&output));
+}
+
+/// A pipe is waited for by nobody.
+#[test]
+fn a_pipe_that_nobody_reads_takes_no_recording() {
+    let place = Place::new();
+    assert!(place.command("mkfifo").arg("p").status().unwrap().success());
+    let output = harness(&place, &["run", "--backend", "simulated", "--quick", "--recording", "p"]);
+    assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+    assert!(
+        stderr(&output).contains("can't write the recording p: it is a pipe that nobody reads"),
+        "{}",
+        told(&output)
+    );
+    let read = "cat p > read & exec \"$@\"";
+    let run = ["run", "--backend", "simulated", "--quick", "--quiet", "--report", "csv=/dev/null", "--recording", "p"];
+    let output = place.command("sh").args(["-c", read, "sh", BINARY]).args(run).output().unwrap();
+    assert!(output.status.success(), "{}", told(&output));
+    assert_eq!(lines(&place.path("read")).last().unwrap()["status"], "complete");
+}
+
 /// Schedulers and limits on processor time give a process a moment to end.
 #[test]
 fn a_signal_that_time_is_over_ends_the_test_after_its_iteration() {

@@ -41,8 +41,14 @@ fn a_stop_inside_a_run_is_told_and_recorded() {
     assert!((1.0..60.0).contains(&stopped), "{stopped} s");
     let compared = harness(&place, &["compare", "a.jsonl", "b.jsonl"]);
     assert!(stderr(&compared).contains("in 1 of 3 runs the process did not run for "), "{}", told(&compared));
-    let reported = harness(&place, &["report", "b.jsonl", "--with", "json"]);
-    assert!(reported.status.success(), "{}", told(&reported));
+    for report in ["json", "markdown", "html", "default", "csv"] {
+        let reported = harness(&place, &["report", "b.jsonl", "--with", report]);
+        assert!(reported.status.success() && stderr(&reported).contains(warning), "{}", told(&reported));
+        // What has facts has this one.
+        if ["json", "html"].contains(&report) {
+            assert!(stdout(&reported).contains("in 1 of 3 runs the process did not run for "), "{}", told(&reported));
+        }
+    }
 }
 
 #[test]

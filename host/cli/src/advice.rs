@@ -12,6 +12,7 @@ pub(crate) fn freeing(error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "free space there, or ",
         ErrorKind::FileTooLarge => "raise or lift the limit on the size of files (ulimit -f), or ",
+        _ if error.raw_os_error() == Some(libc::EMFILE) => "raise the limit on open files (ulimit -n), or ",
         _ => "",
     }
 }

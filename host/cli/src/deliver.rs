@@ -83,7 +83,7 @@ impl Ready {
     }
 
     fn writable(&self, out: &Destination, check: impl Fn(&Path) -> io::Result<()>) -> Result<(), Failure> {
-        let place = out.resolved().map_err(|error| self.unwritten(out.path(), &error))?;
+        let place = out.resolved().map_err(|error| self.unwritten(out.path(), &error, true))?;
         check(&place).map_err(|error| {
             let (name, path) = (self.plugin.name(), out.path().display());
             let told = format!(
@@ -94,10 +94,24 @@ impl Ready {
         })
     }
 
-    /// Renders and writes.
+    /// What it says of a recording, where that is a text.
+    pub(crate) fn text(&self, recording: &Arc<Recording>, limits: &Limits) -> Result<String, Failure> {
+        match self.plugin.render(Arc::clone(recording), &self.settings, limits, Arc::new(NoLog))? {
+            Output::Text(text) => Ok(text),
+            Output::Files(_) => Err(self.no_folder()),
+        }
+    }
+
+    /// Whether it goes to stdout.
+    pub(crate) fn is_shown(&self) -> bool {
+        self.out.is_none()
+    }
+
+    /// Renders and writes. `again` is whether what it shows is in a file, too.
     pub(crate) fn deliver(
         &self,
         recording: &Arc<Recording>,
+        again: bool,
         limits: &Limits,
         log: Arc<dyn LogSink>,
     ) -> Result<(), Failure> {
@@ -105,18 +119,18 @@ impl Ready {
             (Output::Text(text), None) => print(&text),
             (Output::Text(text), Some(file)) => {
                 self.check(file)?;
-                file.put(text.as_bytes()).map_err(|error| self.unwritten(file.path(), &error))
+                file.put(text.as_bytes()).map_err(|error| self.unwritten(file.path(), &error, again))
             }
             // The plugin chooses the names, so the user must choose the folder, and nothing in it is replaced.
             (Output::Files(_), None) => Err(self.no_folder()),
-            (Output::Files(made), Some(out)) => self.files(&made, out),
+            (Output::Files(made), Some(out)) => self.files(&made, out, again),
         }
     }
 
     /// Writes all files, or none where one has no place, so that the same can be tried again.
-    fn files(&self, made: &[Artifact], out: &Destination) -> Result<(), Failure> {
+    fn files(&self, made: &[Artifact], out: &Destination, again: bool) -> Result<(), Failure> {
         named(self.plugin.name(), made)?;
-        let folder = out.resolved().map_err(|error| self.unwritten(out.path(), &error))?;
+        let folder = out.resolved().map_err(|error| self.unwritten(out.path(), &error, again))?;
         let there = there(&folder);
         for file in made {
             let taken = |why: &str| {
@@ -135,7 +149,7 @@ impl Ready {
                 _ => return Err(taken(&format!("{} already", file.name))),
             }
         }
-        let failed = |path: &Path, error| self.unwritten(path, &Unwritable::Failed(error));
+        let failed = |path: &Path, error| self.unwritten(path, &Unwritable::Failed(error), again);
         std::fs::create_dir_all(&folder).map_err(|error| failed(out.path(), error))?;
         made.iter().try_for_each(|file| {
             let path = out.path().join(&file.name);
@@ -151,7 +165,7 @@ impl Ready {
 
     /// Refuses a place that may not be written to: also a recording's, for a report is made again in a moment, a recording is not.
     fn check(&self, out: &Destination) -> Result<(), Failure> {
-        let place = out.check().map_err(|error| self.unwritten(out.path(), &error))?;
+        let place = out.check().map_err(|error| self.unwritten(out.path(), &error, true))?;
         if !files::is_recording(&place) {
             return Ok(());
         }
@@ -162,9 +176,10 @@ impl Ready {
         )))
     }
 
-    fn unwritten(&self, path: &Path, error: &Unwritable) -> Failure {
+    fn unwritten(&self, path: &Path, error: &Unwritable, again: bool) -> Failure {
         let elsewhere = match error {
             Unwritable::Refused(_) => String::new(),
+            Unwritable::Failed(_) if !again => String::new(),
             Unwritable::Failed(_) => format!(
                 "; `harness report --with {}=OUT` makes it of the recording and writes it elsewhere",
                 self.plugin.name()

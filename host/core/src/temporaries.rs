@@ -16,6 +16,12 @@ const LEFT: Duration = Duration::from_secs(3600);
 /// Those that there are.
 static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
+/// What the system said, where that is within another error.
+fn root(error: &io::Error) -> Option<i32> {
+    let within = |error: &io::Error| error.get_ref()?.source()?.downcast_ref::<io::Error>()?.raw_os_error();
+    error.raw_os_error().or_else(|| within(error))
+}
+
 /// A file that is being written.
 #[derive(Debug)]
 pub struct Temporary(tempfile::NamedTempFile);
@@ -57,7 +63,11 @@ impl Temporary {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         // None is made while all are removed.
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let file = builder.tempfile_in(folder)?;
+        // The library's message has our name of the file in it.
+        let file = builder.tempfile_in(folder).map_err(|error| match root(&error) {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => error,
+        })?;
         open.insert(file.path().to_owned());
         Ok(Self(file))
     }

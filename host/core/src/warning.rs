@@ -68,12 +68,24 @@ impl Warning {
         [
             slow_first_run(recording),
             unsteady(&recording.runs),
-            stood_still(&recording.runs),
+            Self::stood_still(&recording.runs),
             Throttled::of(&recording.runs).map(Self::Throttled),
         ]
         .into_iter()
         .flatten()
         .collect()
+    }
+
+    /// That nothing ran for a while in some runs.
+    pub fn stood_still(runs: &[Arc<Run>]) -> Option<Self> {
+        let times: Vec<Standstill> = runs.iter().filter_map(|run| run.standstill).collect();
+        let sum = |of: fn(&Standstill) -> f64| times.iter().map(of).sum();
+        let time = Standstill {
+            stopped: sum(|time| time.stopped),
+            suspended: sum(|time| time.suspended),
+            clock_jump: sum(|time| time.clock_jump),
+        };
+        (!times.is_empty()).then_some(Self::StoodStill { runs: times.len(), of: runs.len(), time })
     }
 }
 
@@ -122,17 +134,6 @@ fn unsteady(runs: &[Arc<Run>]) -> Option<Warning> {
     let unsteady = runs.iter().filter(|run| run.warmup_steady == Some(false));
     let most = unsteady.clone().map(|run| run.warmup).max()?;
     Some(Warning::Unsteady { runs: unsteady.count(), of: runs.len(), most })
-}
-
-fn stood_still(runs: &[Arc<Run>]) -> Option<Warning> {
-    let times: Vec<Standstill> = runs.iter().filter_map(|run| run.standstill).collect();
-    let sum = |of: fn(&Standstill) -> f64| times.iter().map(of).sum();
-    let time = Standstill {
-        stopped: sum(|time| time.stopped),
-        suspended: sum(|time| time.suspended),
-        clock_jump: sum(|time| time.clock_jump),
-    };
-    (!times.is_empty()).then_some(Warning::StoodStill { runs: times.len(), of: runs.len(), time })
 }
 
 impl fmt::Display for Warning {

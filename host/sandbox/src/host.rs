@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness_core::{Metric, Plan, Run, Session, metric};
+use harness_core::{Metric, Plan, Run, Session, Warning, metric};
 use wasmtime::component::Resource;
 
 use crate::bindings::{bench, common, gpu, log, model, recordings};
@@ -241,12 +241,18 @@ impl recordings::HostRecording for State {
         let fact = |(name, value): (&String, &String)| recordings::Fact { name: name.clone(), value: value.clone() };
         let recording = &self.table.get(&recording)?.recording;
         self.afford(recording.facts.iter().map(|(name, value)| name.len() + value.len()))?;
-        let ended = [("status", Some(recording.status.as_str().to_owned())), ("message", recording.message.clone())];
+        let stood_still = Warning::stood_still(&recording.runs).map(|warning| warning.to_string());
+        let ended = [
+            ("status", Some(recording.status.as_str().to_owned())),
+            ("message", recording.message.clone()),
+            ("standstill", stood_still),
+        ];
         let ended = ended
             .into_iter()
             .filter_map(|(name, value)| Some(recordings::Fact { name: name.to_owned(), value: value? }));
         // How it ended is the host's to say: a fact that bears such a name says nothing of it.
-        let recorded = recording.facts.iter().filter(|(name, _)| !["status", "message"].contains(&name.as_str()));
+        let recorded =
+            recording.facts.iter().filter(|(name, _)| !["status", "message", "standstill"].contains(&name.as_str()));
         let facts = recorded.map(fact).chain(ended).collect();
         Ok(self.give(facts))
     }

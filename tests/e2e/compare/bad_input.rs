@@ -47,6 +47,7 @@ fn bad_recordings_are_refused() {
         ),
         // What statistics compute of it is no number.
         ("large", format!("{}1e308{}", &text[..values], &text[end..])),
+        ("negative", format!("{}-0.5{}", &text[..values], &text[end..])),
         ("cut_header", lines[0][..50].to_owned()),
         ("cut_middle", format!("{}\n{}\n{}\n", lines[0], &lines[1][..60], lines[2])),
         ("no_schema", format!("{{\"type\":\"header\",\"facts\":{{}}}}\n{}\n", lines[1])),

@@ -60,7 +60,7 @@ fn a_gate_ends_with_pass_or_fail() {
 fn an_incomplete_side_does_not_pass() {
     let place = place();
     for cut in incomplete(&place) {
-        for sides in [["base.jsonl", cut], [cut, "same.jsonl"]] {
+        for sides in [["base.jsonl", cut], [cut, "base.jsonl"]] {
             let output = gate(&place, &sides);
             assert_eq!(code(&output), 4, "{}", told(&output));
             assert!(
@@ -174,6 +174,69 @@ fn sides_that_can_not_be_compared_fail_on_stdout_too() {
         let output = gate(&place, &["base.jsonl", "other.jsonl", "--format", format]);
         assert_eq!((code(&output), stdout(&output).as_str()), (4, ""));
     }
+}
+
+/// Between a recording and itself nothing is ever found.
+#[test]
+fn a_recording_does_not_pass_against_itself() {
+    let place = place();
+    std::fs::copy(place.path("same.jsonl"), place.path("copy.jsonl")).unwrap();
+    for sides in [["same.jsonl", "copy.jsonl"], ["same.jsonl", "same.jsonl"]] {
+        let output = gate(&place, &sides);
+        assert_eq!(code(&output), 4, "{}", told(&output));
+        assert!(
+            last(&output).starts_with(&format!("FAIL: {} is in the base, too, so that the gate can't fail", sides[1]))
+        );
+    }
+}
+
+/// Runs of a kind that only the new side has would be left out.
+#[test]
+fn runs_without_a_counterpart_are_other_work() {
+    let place = place();
+    let text = std::fs::read_to_string(place.path("same.jsonl")).unwrap();
+    let mut changed = 0;
+    let lines = text.lines().map(|line| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        if line["type"] == "run" && changed < 4 {
+            changed += 1;
+            line["iterations"] = (line["iterations"].as_u64().unwrap() + 1).into();
+        }
+        line.to_string() + "\n"
+    });
+    place.write("kinds.jsonl", lines.collect::<String>());
+    let output = gate(&place, &["base.jsonl", "kinds.jsonl"]);
+    assert_eq!(code(&output), 4, "{}", told(&output));
+    assert!(
+        last(&output).starts_with("FAIL: not compared: kinds.jsonl did other work than base.jsonl"),
+        "{}",
+        told(&output)
+    );
+}
+
+/// As where a sensor was lost after some runs.
+#[test]
+fn a_figure_of_some_runs_is_told_and_not_conclusive() {
+    let place = place();
+    let text = std::fs::read_to_string(place.path("same.jsonl")).unwrap();
+    let mut lost = 0;
+    let lines = text.lines().map(|line| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        if line["type"] == "run" && lost < 4 {
+            lost += 1;
+            line["values"].as_object_mut().unwrap().remove("latency");
+        }
+        line.to_string() + "\n"
+    });
+    place.write("partial.jsonl", lines.collect::<String>());
+    let output = gate(&place, &["base.jsonl", "partial.jsonl"]);
+    assert_eq!(code(&output), 0, "{}", told(&output));
+    let said = "latency (6 of 10 runs of partial.jsonl have it)";
+    assert!(last(&output).contains(", 1 not of all runs") && stderr(&output).contains(said), "{}", told(&output));
+    assert!(stdout(&output).contains(&format!("Not of all runs:\n  {said}")), "{}", told(&output));
+    let output = gate(&place, &["base.jsonl", "partial.jsonl", "--fail-on-inconclusive"]);
+    assert_eq!(code(&output), 4, "{}", told(&output));
+    assert!(last(&output).contains(said), "{}", told(&output));
 }
 
 /// A gate that passes says what spoils its figures, for who reads nothing else.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use harness_core::{Recording, private};
+use harness_core::{Recording, Warning, private};
 
 use crate::args::Report;
 use crate::deliver::Ready;
@@ -29,6 +29,9 @@ impl Report {
         for note in &recording.notes {
             screen.warn(note);
         }
+        for warning in Warning::of(&recording) {
+            screen.warn(&warning.to_string());
+        }
         let limits = settings::limits(&self.limits, &config);
         let target = settings::report_target(self.with.as_deref().unwrap_or("default"))?;
         let sets = ReportSets::new(&config.report_set, Vec::new(), &plugins)?;
@@ -36,6 +39,6 @@ impl Report {
         set.extend(self.set);
         let sandbox = plugins::sandbox(settings::load_limits(&self.limits, &config), &screen)?;
         let ready = Ready::new(&sandbox, &plugins, &target, &set, &limits)?;
-        ready.deliver(&Arc::new(recording), &limits, Arc::new(PluginLog { screen }))
+        ready.deliver(&Arc::new(recording), true, &limits, Arc::new(PluginLog { screen }))
     }
 }

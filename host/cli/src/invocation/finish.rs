@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use harness_core::format::plural;
 use harness_core::session::Broken;
+use harness_core::text::visible_line;
 use harness_core::{Ended, Kept, MeasureError, Reading, Recording, Session, Status, Stop, StopFlag, Warning, private};
 use harness_sandbox::PluginError;
 
@@ -49,10 +50,12 @@ pub(super) fn finish(
         Kept::Part { error: Some(error), .. } => Some(Failure::failed(error.advised())),
         _ => None,
     });
+    let lost = recording.runs.len() - kept_runs(&kept, recording.runs.len());
+    let mut shown = lost == 0;
     if failure.is_none() || !recording.runs.is_empty() {
         for report in &prepared.reports {
-            match report.deliver(&recording, &settings.limits, Arc::<PluginLog>::clone(&log)) {
-                Ok(()) => {}
+            match report.deliver(&recording, lost == 0, &settings.limits, Arc::<PluginLog>::clone(&log)) {
+                Ok(()) => shown |= report.is_shown() || lost == 0,
                 Err(error) if failure.is_none() => failure = Some(error),
                 Err(error) => error.print(),
             }
@@ -67,7 +70,24 @@ pub(super) fn finish(
             }
             Ok(recording)
         }
-        Some(failure) => Err(failure.and(&what_is_kept(&kept, recording.runs.len()))),
+        Some(failure) => {
+            let shown = shown || show(settings, prepared, &recording, screen);
+            Err(failure.and(&what_is_kept(&kept, recording.runs.len(), shown)))
+        }
+    }
+}
+
+/// Shows runs that are in no file on stderr, where nothing else has shown them; whether it could.
+fn show(settings: &RunSettings, prepared: &Prepared, recording: &Arc<Recording>, screen: &Screen) -> bool {
+    match prepared.workload.report(settings).and_then(|report| report.text(recording, &settings.limits)) {
+        Ok(text) => {
+            screen.insist_lines(&text);
+            true
+        }
+        Err(failure) => {
+            failure.print();
+            false
+        }
     }
 }
 
@@ -121,32 +141,37 @@ fn named(settings: &RunSettings, recording: &Path) -> Vec<String> {
     folders.chain(given).chain(facts::host_name()).collect()
 }
 
-/// Of so many runs that were measured.
-fn what_is_kept(kept: &Kept, runs: usize) -> String {
-    let (there, path) = match kept {
-        Kept::All(path) | Kept::Anew { path, .. } => (runs, path),
-        Kept::Part { path, runs, .. } => (*runs, path),
-        Kept::InMemory => return String::new(),
-    };
-    // Nobody knows what became of what went into a pipe or a device.
-    if !path.is_file() {
+/// How many of so many runs are in the file.
+fn kept_runs(kept: &Kept, runs: usize) -> usize {
+    match kept {
+        Kept::All(_) | Kept::Anew { .. } | Kept::InMemory => runs,
+        // Nobody knows what became of what went into a pipe or a device.
+        Kept::Part { path, .. } if path.exists() && !path.is_file() => runs,
+        Kept::Part { path, .. } if !path.is_file() => 0,
+        Kept::Part { runs: there, .. } => (*there).min(runs),
+    }
+}
+
+/// Of so many runs that were measured; `shown` is whether those that are in no file were.
+fn what_is_kept(kept: &Kept, runs: usize, shown: bool) -> String {
+    let (Kept::All(path) | Kept::Anew { path, .. } | Kept::Part { path, .. }) = kept else { return String::new() };
+    if runs == 0 || (path.exists() && !path.is_file()) {
         return String::new();
     }
-    let path = path.display();
-    let lost = match runs - there.min(runs) {
-        0 => String::new(),
-        lost => format!(
-            "; {} more could not be written, and {} only in what is shown here",
-            plural(lost, "run"),
-            if lost == 1 { "is" } else { "are" }
-        ),
+    let there = kept_runs(kept, runs);
+    let path = visible_line(&path.display().to_string()).into_owned();
+    let kept = match there {
+        0 => format!("no finished run is kept in {path}"),
+        1 => format!("1 finished run is kept in {path}"),
+        there => format!("{there} finished runs are kept in {path}"),
     };
-    match there {
-        0 if lost.is_empty() => String::new(),
-        1 => format!("1 finished run is kept in {path}{lost}"),
-        there => format!(
-            "{} kept in {path}{lost}",
-            if there == 0 { "no finished run is".into() } else { format!("{there} finished runs are") }
-        ),
+    let lost = runs - there;
+    let is = if lost == 1 { "is" } else { "are" };
+    match (lost, shown) {
+        (0, _) => kept,
+        (_, true) => {
+            format!("{kept}; {} more could not be written, and {is} only in what is shown here", plural(lost, "run"))
+        }
+        (_, false) => format!("{kept}; {} more could not be written, and {is} lost", plural(lost, "run")),
     }
 }

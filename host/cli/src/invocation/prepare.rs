@@ -37,6 +37,12 @@ impl Workload {
         Ok(Self { plugin, description, sandbox })
     }
 
+    /// A report on stdout: its own, or else the default one.
+    pub(super) fn report(&self, settings: &RunSettings) -> Result<Report, Failure> {
+        let target = own_report(settings, &self.plugin);
+        Report::new(&self.sandbox, &settings.plugins, &target, &[], &settings.limits)
+    }
+
     /// The value of each of its settings; an unknown one is refused.
     pub(crate) fn values(&self, settings: &RunSettings, quick: bool) -> Result<Vec<(String, String)>, Failure> {
         Ok(self.description.values(&settings.plugin, &settings.set, quick)?)
@@ -95,8 +101,12 @@ fn report_targets(settings: &RunSettings, plugin: &Plugin) -> Vec<ReportTarget> 
     if !settings.reports.is_empty() {
         return settings.reports.clone();
     }
+    vec![own_report(settings, plugin)]
+}
+
+fn own_report(settings: &RunSettings, plugin: &Plugin) -> ReportTarget {
     let own = if plugin.is_report() { settings.plugin.clone() } else { "default".into() };
-    vec![ReportTarget { plugin: own, out: None }]
+    ReportTarget { plugin: own, out: None }
 }
 
 /// A stranger's word as a part of a file's name: nothing in it leads to another folder.

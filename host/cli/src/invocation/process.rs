@@ -1,7 +1,7 @@
 //! An invocation in a process of its own, which finds nothing of another's in memory.
 
 use std::path::Path;
-use std::process::{Command as Process, Stdio};
+use std::process::{Command as Process, Output, Stdio};
 
 use clap::Parser;
 
@@ -55,11 +55,16 @@ pub(crate) fn record(words: &[String], path: &Path, config: Option<&Path>) -> Re
         command.arg("--config").arg(config);
     }
     // The comparison is what belongs on stdout.
-    let ended = interrupt::tie(&mut command).stdout(Stdio::null()).spawn().and_then(|mut child| {
+    let ended = interrupt::tie(&mut command).stdout(Stdio::piped()).spawn().and_then(|mut child| {
         let _held = child.stdin.take();
-        child.wait()
+        child.wait_with_output()
     });
-    let status = ended.map_err(|error| Failure::failed(format!("can't start `harness run`: {error}")))?;
+    let Output { status, stdout, .. } =
+        ended.map_err(|error| Failure::failed(format!("can't start `harness run`: {error}")))?;
+    // It may be all that there is of its runs.
+    if !status.success() && !stdout.is_empty() {
+        log::tell_lines(String::from_utf8_lossy(&stdout).trim_end());
+    }
     let shown = shlex::try_join(words.iter().map(String::as_str)).unwrap_or_else(|_| words.join(" "));
     match status.code() {
         Some(0) => Ok(()),

@@ -117,6 +117,10 @@ pub(super) fn set_aside(path: &Path, screen: &Screen) -> Result<(), Failure> {
     let Some(free) = free else { return Ok(()) };
     std::fs::rename(path, &free)
         .map_err(|error| Failure::failed(format!("can't set {} aside: {error}; move it yourself", path.display())))?;
-    screen.say(&format!("{} is not finished: kept as {}, and run again", path.display(), free.display()));
+    screen.say(&format!(
+        "{} is not finished, or another point's: kept as {}, and run again",
+        path.display(),
+        free.display()
+    ));
     Ok(())
 }

@@ -7,8 +7,8 @@ mod show;
 
 use std::sync::Arc;
 
-use harness_core::Recording;
 use harness_core::format::plural;
+use harness_core::{Recording, Warning};
 
 use crate::failure::Failure;
 use crate::invocation::{self, Planned, Workload};
@@ -65,7 +65,10 @@ pub(crate) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
     for number in 0..total {
         let Some(point) = known.get_mut(number) else { break };
         let heading = format!("point {}/{total}: {}", number + 1, point.point);
-        if point.recording.is_some() {
+        if let Some(recording) = &point.recording {
+            for warning in Warning::of(recording) {
+                screen.warn(&format!("{}: {warning}", point.point));
+            }
             screen.say(&format!("{heading}: kept, as {} is finished", point.path.display()));
             continue;
         }
@@ -115,7 +118,7 @@ pub(crate) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
         let unusable = known.iter().all(|point| matches!(point.failure, Some(Failure::Usage(_))));
         return Err(if unusable { Failure::Usage(none) } else { Failure::Failed(none) });
     }
-    deliver::line(&table(&known, settings))?;
+    let told = deliver::line(&table(&known, settings));
     let gone: Vec<String> =
         known.iter().filter(|point| point.is_gone()).map(|point| point.path.display().to_string()).collect();
     let drawn = draw(&known, settings, &place, screen);
@@ -130,9 +133,9 @@ pub(crate) fn run(settings: &RunSettings, screen: &Screen) -> Outcome {
         )));
     }
     match failed {
-        0 => kept.and(drawn),
+        0 => kept.and(drawn).and(told),
         failed => {
-            [kept, drawn].into_iter().filter_map(Outcome::err).for_each(|failure| failure.print());
+            [kept, drawn, told].into_iter().filter_map(Outcome::err).for_each(|failure| failure.print());
             Err(Failure::failed(format!("{failed} of {} failed, as it says above", plural(total, "point"))))
         }
     }

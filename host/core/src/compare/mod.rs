@@ -24,7 +24,7 @@ use pairs::Pairs;
 use verdict::FALSE_ALARMS;
 
 pub use error::{Difference, Incomparable};
-pub use row::{Comparison, Figure, Row, Uncompared, Verdict};
+pub use row::{Comparison, Figure, Partial, Row, Uncompared, Verdict};
 pub use side::{Named, Options, THRESHOLD};
 pub use work::{Changed, Unlike, Work, changed, unlike};
 
@@ -59,12 +59,21 @@ fn one(base: &[Named], new: &[Named], options: &Options) -> Result<Comparison, I
     let other_work = work::check(base, new, options.force)?;
     let (base_path, path) = match (base.first(), new.first()) {
         (Some(base), Some(new)) => (base.path.clone(), new.path.clone()),
-        _ => return Ok(Comparison { rows: Vec::new(), uncompared: Vec::new(), facts: Vec::new(), other_work }),
+        _ => {
+            return Ok(Comparison {
+                rows: Vec::new(),
+                uncompared: Vec::new(),
+                partial: Vec::new(),
+                facts: Vec::new(),
+                other_work,
+            });
+        }
     };
     let pairs = if options.paired { Some(Pairs::of(base, new)?) } else { None };
     let kinds = work::kinds(base, new);
     let mut rows = Vec::new();
     let mut uncompared = Vec::new();
+    let mut partial = Vec::new();
     for definition in metric::METRICS {
         let asked = options.metrics.iter().any(|name| name == definition.name);
         if !asked && !options.metrics.is_empty() {
@@ -84,6 +93,18 @@ fn one(base: &[Named], new: &[Named], options: &Options) -> Result<Comparison, I
                     uncompared.push(unequal);
                 }
                 continue;
+            }
+            for (side, values) in [(base, &base_values), (new, &new_values)] {
+                let (runs, of) = (values.len(), kind.count(side));
+                if let Some(first) = side.first().filter(|_| (1..of).contains(&runs)) {
+                    let work = kind.work.map(|work| format!(" ({work})")).unwrap_or_default();
+                    partial.push(Partial {
+                        metric: format!("{}{work}", definition.name),
+                        path: first.path.clone(),
+                        runs,
+                        of,
+                    });
+                }
             }
             let row = match &pairs {
                 Some(pairs) => pairs.row(definition.metric(), kind),
@@ -108,7 +129,7 @@ fn one(base: &[Named], new: &[Named], options: &Options) -> Result<Comparison, I
     if rows.is_empty() {
         return Err(Incomparable::NothingInCommon { base: base_path, path });
     }
-    Ok(Comparison { rows, uncompared, facts: work::facts(base, new), other_work })
+    Ok(Comparison { rows, uncompared, partial, facts: work::facts(base, new), other_work })
 }
 
 fn row(metric: Metric, work: Option<Work>, first: &[f64], second: &[f64]) -> Option<Row> {

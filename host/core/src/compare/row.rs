@@ -1,5 +1,8 @@
 //! What is found of a metric on both sides.
 
+use std::fmt;
+use std::path::PathBuf;
+
 use super::detectable::Precision;
 use super::error::Difference;
 use super::work::Work;
@@ -102,6 +105,26 @@ pub struct Uncompared {
     pub reason: String,
 }
 
+/// A figure that is of some runs of a side alone, as where a sensor was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// The metric, and of which work where there is more than one.
+    pub metric: String,
+    /// The first recording of the side.
+    pub path: PathBuf,
+    /// Runs that have it.
+    pub runs: usize,
+    /// Of so many.
+    pub of: usize,
+}
+
+impl fmt::Display for Partial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { metric, path, runs, of } = self;
+        write!(f, "{metric} ({runs} of {of} runs of {} have it)", path.display())
+    }
+}
+
 /// The base and one other side.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
@@ -109,6 +132,8 @@ pub struct Comparison {
     pub rows: Vec<Row>,
     /// What can't be compared.
     pub uncompared: Vec<Uncompared>,
+    /// Figures that not all runs of a side have.
+    pub partial: Vec<Partial>,
     /// What differs of machine, driver, model and harness.
     pub facts: Vec<Difference>,
     /// What differs of the work, which the user wanted compared all the same.

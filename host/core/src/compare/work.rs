@@ -116,8 +116,12 @@ pub(super) fn check(base: &[Named], new: &[Named], force: bool) -> Result<Vec<Di
         let mut differences = differing(pair.0, pair.1, is_work);
         let (base_kinds, new_kinds) = (works(pair.0), works(pair.1));
         // Where a setting says it, the runs need not say it again. One that was ended early may not have come to all kinds: a gate
-        // must not pass for that.
-        if differences.is_empty() && !base_kinds.iter().all(|work| new_kinds.contains(work)) {
+        // must not pass for that, and neither for runs that have no others to be compared with.
+        let whole = |kinds: &[Work], of: &[Work]| of.iter().all(|work| kinds.contains(work));
+        let base_is_whole = first.recording.status == Status::Complete;
+        if differences.is_empty()
+            && !(whole(&new_kinds, &base_kinds) && (!base_is_whole || whole(&base_kinds, &new_kinds)))
+        {
             let list = |works: &[Work], named: &Named| {
                 let works = works.iter().map(Work::to_string).collect::<Vec<_>>().join("; ");
                 match named.recording.status {
@@ -205,6 +209,11 @@ impl Kind {
     pub(super) fn cut(&self, side: &[Named]) -> Option<PathBuf> {
         let cut = |named: &&Named| self.runs(std::slice::from_ref(*named)).any(|run| run.asked.is_some());
         side.iter().find(cut).map(|named| named.path.clone())
+    }
+
+    /// Runs of the kind.
+    pub(super) fn count(&self, side: &[Named]) -> usize {
+        self.runs(side).count()
     }
 
     fn runs<'a>(&self, side: &'a [Named]) -> impl Iterator<Item = &'a Run> {

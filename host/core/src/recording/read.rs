@@ -10,9 +10,11 @@ use serde::de::DeserializeOwned;
 
 use super::extent::Extent;
 use super::{End, Facts, Recording, RecordingError, SCHEMA, Status, line, malformed};
+use crate::aggregation::Aggregation;
 use crate::format::{count, plural};
 use crate::input::Fault;
 use crate::keyed::Object;
+use crate::metric::definition;
 use crate::run::Run;
 
 /// The most bytes of a line of which more is said than what the parser says.
@@ -25,6 +27,9 @@ const MAX_READINGS: usize = 10_000;
 
 /// The most that a figure may be, of either sign: of what is larger a fourth power, which statistics take, is no number.
 const MAX_FIGURE: f64 = 1e60;
+
+/// The most seconds of a standstill: longer than any machine stands.
+const MAX_TIME: f64 = 1e9;
 
 /// What a line is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -429,6 +434,12 @@ fn at_most(most: usize, found: usize, what: &str) -> Result<(), String> {
     }
 }
 
+/// Differences and temperatures may be, and what no harness of this version measures.
+fn may_be_negative(metric: &str) -> bool {
+    definition(metric)
+        .is_none_or(|metric| matches!(metric.aggregation, Aggregation::Difference { .. }) || metric.unit == "Cel")
+}
+
 /// What the parts of a run say of each other.
 fn check(run: &Run) -> Result<(), String> {
     let unequal =
@@ -441,6 +452,13 @@ fn check(run: &Run) -> Result<(), String> {
         )),
         None => Ok(()),
     }?;
+    if let Some((metric, value)) = run.values.iter().find(|(metric, value)| **value < 0.0 && !may_be_negative(metric)) {
+        return Err(format!("{metric} is {value}, and can't be less than 0"));
+    }
+    let stood = run.standstill.unwrap_or_default();
+    if [stood.stopped, stood.suspended, stood.clock_jump].iter().any(|time| time.abs() > MAX_TIME) {
+        return Err(format!("its standstill is longer than {MAX_TIME:e} s"));
+    }
     let samples =
         run.samples.iter().flat_map(|(metric, series)| series.values.iter().map(move |value| (metric, value)));
     match run.values.iter().chain(samples).find(|(_, value)| value.abs() > MAX_FIGURE) {

@@ -29,7 +29,7 @@ impl Sink {
     pub(super) fn create(path: &Path) -> io::Result<Self> {
         match Self::create_new(path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists && !is_taken(path) => {
-                Self::of(File::options().write(true).open(path)?, path)
+                Self::of(open_other(path)?, path)
             }
             created => created,
         }
@@ -173,6 +173,26 @@ impl Sink {
     fn is_another(&self) -> bool {
         !self.path.exists()
     }
+}
+
+/// Opens a device or a pipe, which is waited for by nobody: without a reader there is none to write to.
+fn open_other(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true);
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        let file = options.custom_flags(libc::O_NONBLOCK).open(path).map_err(|error| match error.raw_os_error() {
+            Some(libc::ENXIO) => io::Error::new(ErrorKind::NotFound, "it is a pipe that nobody reads"),
+            _ => error,
+        })?;
+        // From here on a reader may take its time.
+        let flags = rustix::fs::fcntl_getfl(&file)?;
+        rustix::fs::fcntl_setfl(&file, flags - rustix::fs::OFlags::NONBLOCK)?;
+        Ok(file)
+    }
+    #[cfg(not(target_os = "linux"))]
+    options.open(path)
 }
 
 /// Writes to a file, and knows what.

@@ -127,7 +127,15 @@ fn digest<D: Digest>(mut hash: D, file: &mut File) -> io::Result<Vec<u8>> {
 
 /// What is said where a file can't be kept, and what to do.
 pub(super) fn not_kept(place: &Path, error: &io::Error) -> String {
-    format!("it can't be kept in {} ({error}); set HF_HUB_CACHE to a folder in which you may write", place.display())
+    let advice = match (error.kind(), error.raw_os_error()) {
+        (io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded, _) => {
+            "make room there (df, df -i), or set HF_HUB_CACHE to a folder elsewhere"
+        }
+        (io::ErrorKind::FileTooLarge, _) => "raise or lift the limit on the size of files (ulimit -f)",
+        (_, Some(libc::EMFILE)) => "raise the limit on open files (ulimit -n)",
+        _ => "set HF_HUB_CACHE to a folder in which you may write",
+    };
+    format!("it can't be kept in {} ({error}); {advice}", place.display())
 }
 
 /// An etag without what HTTP puts around it.

@@ -39,6 +39,10 @@ pub(super) struct Decision {
     uncompared: Vec<String>,
     incomplete: Vec<String>,
     stood_still: Vec<String>,
+    /// Recordings that are in the base, too.
+    itself: Vec<String>,
+    /// Figures that not all runs have.
+    partial: Vec<String>,
     /// What the runs could have found, the least and the most of all figures.
     detectable: Option<String>,
     failure: Option<Failure>,
@@ -79,6 +83,8 @@ impl Gate {
             let of = plural(named.recording.runs.len(), "run");
             (runs > 0).then(|| format!("{} stood still in {runs} of {of}", named.path.display()))
         });
+        let own = |new: &&Named| base.iter().any(|base| base.recording.same(&new.recording));
+        let itself = news.iter().flatten().filter(own).map(|named| named.path.display().to_string());
         let rows = || comparisons.iter().flat_map(|comparison| &comparison.rows);
         let mut decision = Decision {
             gate: self,
@@ -88,6 +94,11 @@ impl Gate {
             uncompared,
             incomplete: incomplete.collect(),
             stood_still: stood_still.collect(),
+            itself: itself.collect(),
+            partial: comparisons
+                .iter()
+                .flat_map(|comparison| comparison.partial.iter().map(ToString::to_string))
+                .collect(),
             detectable: detectable(rows()),
             failure: None,
         };
@@ -112,6 +123,12 @@ impl Decision {
     fn failed(&self, untested: Option<String>) -> Option<Failure> {
         let regressions =
             || format!("{}; up to {} % is allowed", self.regressions.join("; "), percent(self.gate.limit));
+        if !self.itself.is_empty() {
+            return Some(Failure::Incomparable(format!(
+                "{} is in the base, too, so that the gate can't fail: nothing is found between a recording and itself",
+                self.itself.join(", ")
+            )));
+        }
         if !self.incomplete.is_empty() && !self.gate.allow_incomplete {
             let more = match self.regressions.is_empty() {
                 true => String::new(),
@@ -131,11 +148,12 @@ impl Decision {
                  have it, are needed; record more (--set runs=10)"
             )));
         }
-        let unshown: Vec<String> = [("ambiguous", &self.ambiguous), ("not compared", &self.uncompared)]
-            .into_iter()
-            .filter(|(_, list)| !list.is_empty() && self.gate.fail_on_inconclusive)
-            .map(|(what, list)| format!("{what}: {}", list.join(", ")))
-            .collect();
+        let unshown: Vec<String> =
+            [("ambiguous", &self.ambiguous), ("not compared", &self.uncompared), ("not of all runs", &self.partial)]
+                .into_iter()
+                .filter(|(_, list)| !list.is_empty() && self.gate.fail_on_inconclusive)
+                .map(|(what, list)| format!("{what}: {}", list.join(", ")))
+                .collect();
         (!unshown.is_empty()).then(|| {
             Failure::Incomparable(format!(
                 "the runs don't tell enough for the gate to pass; {}; record more runs (--set runs=20), or name with --metric what counts",
@@ -157,7 +175,11 @@ impl Decision {
                     plural(self.judged, "figure"),
                     percent(self.gate.limit)
                 );
-                for (what, list) in [("ambiguous", &self.ambiguous), ("not compared", &self.uncompared)] {
+                for (what, list) in [
+                    ("ambiguous", &self.ambiguous),
+                    ("not compared", &self.uncompared),
+                    ("not of all runs", &self.partial),
+                ] {
                     if !list.is_empty() {
                         said.push_str(&format!(", {} {what}", list.len()));
                     }
@@ -196,6 +218,8 @@ impl Decision {
             "not_compared": self.uncompared,
             "incomplete": self.incomplete,
             "stood_still": self.stood_still,
+            "itself": self.itself,
+            "not_of_all_runs": self.partial,
         })
     }
 
@@ -204,6 +228,9 @@ impl Decision {
         if !self.gate.fail_on_inconclusive {
             if !self.ambiguous.is_empty() {
                 tell(&format!("ambiguous, so not held against it: {}; more runs tell", self.ambiguous.join(", ")));
+            }
+            if !self.partial.is_empty() {
+                tell(&format!("not of all runs, and not held against it: {}", self.partial.join(", ")));
             }
             if !self.uncompared.is_empty() {
                 tell(&format!("not compared, so not held against it: {}", self.uncompared.join(", ")));

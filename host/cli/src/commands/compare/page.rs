@@ -1,7 +1,7 @@
 //! A comparison as one HTML page, on what the report `html` is on, too.
 
 use harness_core::Warning;
-use harness_core::compare::{Comparison, Difference, Figure, Named, Row, Verdict};
+use harness_core::compare::{Comparison, Difference, Figure, Named, Partial, Row, Verdict};
 use harness_core::format::{Scale, count, plural};
 use harness_figures::page::{Escaped, Tone, badge, code, document, drawing, figure, note, section, table};
 
@@ -82,6 +82,7 @@ impl Shown<'_> {
             ("Other work, compared because of --force", differences(&comparison.other_work)),
             ("What else differs", differences(&comparison.facts)),
             ("Not compared", uncompared(comparison)),
+            ("Not of all runs", partial(comparison)),
         ];
         for (title, inner) in sections {
             content.extend(inner.map(|inner| format!("<h3>{title}</h3>\n{inner}")));
@@ -145,6 +146,19 @@ fn differences(list: &[Difference]) -> Option<String> {
     };
     let rows: String = list.iter().map(row).collect();
     (!rows.is_empty()).then(|| table("Facts of the recordings.", &["Fact", "Base", "New"], WORDS, &rows))
+}
+
+fn partial(comparison: &Comparison) -> Option<String> {
+    let row = |partial: &Partial| {
+        let (name, path) = (code(&partial.metric), Escaped(partial.path.display().to_string()));
+        format!(
+            "<tr><th scope=\"row\">{name}</th><td>{} of {}</td><td class=\"text\">{path}</td></tr>\n",
+            partial.runs, partial.of
+        )
+    };
+    let rows: String = comparison.partial.iter().map(row).collect();
+    (!rows.is_empty())
+        .then(|| table("What only some runs have.", &["Metric", "Runs that have it", "Recording"], WORDS, &rows))
 }
 
 fn uncompared(comparison: &Comparison) -> Option<String> {

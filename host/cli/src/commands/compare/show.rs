@@ -95,11 +95,13 @@ impl Shown<'_> {
             .iter()
             .map(|missing| line(&format!("{}: {}", missing.metric, missing.reason)))
             .collect();
+        let partial: Vec<String> = comparison.partial.iter().map(|partial| line(&partial.to_string())).collect();
         [
             held_down(self.base, new).map(|held| text(&held)),
             differences("Other work, compared because of --force:", &comparison.other_work),
             differences("What else differs:", &comparison.facts),
             (!missing.is_empty()).then(|| format!("Not compared:\n{}", missing.join("\n"))),
+            (!partial.is_empty()).then(|| format!("Not of all runs:\n{}", partial.join("\n"))),
         ]
         .into_iter()
         .flatten()
@@ -145,6 +147,9 @@ impl Shown<'_> {
                     "metrics": comparison.rows.iter().map(row_json).collect::<Vec<_>>(),
                     "not_compared": comparison.uncompared.iter()
                         .map(|missing| json!({ "metric": missing.metric, "reason": missing.reason })).collect::<Vec<_>>(),
+                    "not_of_all_runs": comparison.partial.iter().map(|partial| json!({
+                        "metric": partial.metric, "path": partial.path.display().to_string(), "runs": partial.runs, "of": partial.of,
+                    })).collect::<Vec<_>>(),
                     "facts": comparison.facts.iter().map(difference_json).collect::<Vec<_>>(),
                     "other_work": comparison.other_work.iter().map(difference_json).collect::<Vec<_>>(),
                     "throttled": {
