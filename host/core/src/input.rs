@@ -177,7 +177,6 @@ fn system(error: io::Error) -> Fault {
     }
     match error.kind() {
         ErrorKind::InvalidFilename => Fault::NameTooLong,
-        ErrorKind::IsADirectory => Fault::NoFile(Other::Folder),
         _ => Fault::System(error),
     }
 }

@@ -54,6 +54,9 @@ mod tests {
     fn each_token_counts_once_and_their_number_is_bounded() {
         let stop = StopTokens::new([7, 0, 7, 9]).unwrap();
         assert_eq!(stop.as_slice(), [7, 0, 9]);
+        let mut padded = [0; StopTokens::MAX];
+        padded[..3].copy_from_slice(&[7, 0, 9]);
+        assert_eq!(stop.padded(), padded);
         assert!(stop.contains(0) && stop.contains(9) && !stop.contains(1));
         assert!(StopTokens::NONE.is_empty() && !StopTokens::NONE.contains(0));
         assert_eq!(StopTokens::new(0..16).unwrap().as_slice().len(), 16);
