@@ -2,7 +2,10 @@
 //!
 //! The standard library and wasmtime panic or abort then, wherever they are. That is no fault of theirs or ours, and the process
 //! ends as after any error: by a sentence and exit code 1. Each finished run is on the disk before.
-#![allow(unsafe_code, reason = "an allocator is unsafe to be one, and the standard library sets no signal's disposition")]
+#![allow(
+    unsafe_code,
+    reason = "an allocator is unsafe to be one, and the standard library sets no signal's disposition"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
