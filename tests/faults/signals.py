@@ -53,8 +53,10 @@ def twice(bench, row):
 def stopped(bench, row):
     for trial in range(bench.times(1, 10)):
         place = bench.place()
-        running = bench.start(place, *PACED)
-        running.wait_for_runs(2)
+        # Of runs of a second, so that it falls into one: between two there is no figure that it could be in.
+        running = bench.start(place, *work(3, 250, 2, "2ms"), "--recording", "r.jsonl", "--report", "csv=/dev/null")
+        running.wait_for_runs(1)
+        time.sleep(bench.random.uniform(0.2, 0.5))
         running.send(signal.SIGSTOP)
         time.sleep(1.2)
         running.send(signal.SIGCONT)
