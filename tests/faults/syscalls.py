@@ -54,6 +54,7 @@ class Commands:
         bench, codes = self.bench, (0, 1, 2)
         # What is not shown on stderr can't be asked for a sentence there.
         bench.judge(row, what, end, codes, sentence="write(2" not in injected)
+        row.check("ENOMEM" not in what or "make harness" not in end.stderr, f"{what}: the plugin is blamed: {end.last_words()}")
         acknowledged = end.acknowledged if at == 0 else 0
         unwritten = "could not be written" in end.stderr
         bench.readable(row, what, place, f"{place}/r.jsonl", acknowledged - unwritten)
