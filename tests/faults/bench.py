@@ -108,8 +108,8 @@ class Running:
 
 
 class Bench:
-    def __init__(self, binary, full, seed):
-        self.binary, self.full, self.random = binary, full, random.Random(seed)
+    def __init__(self, binary, full, seed, minutes):
+        self.binary, self.full, self.random, self.minutes = binary, full, random.Random(seed), minutes
         self.root = tempfile.TemporaryDirectory(prefix="harness-faults-")
         self.cache = os.path.join(self.root.name, "cache")
         os.mkdir(self.cache, 0o700)

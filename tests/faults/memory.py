@@ -29,11 +29,20 @@ def addresses(bench, row):
     row.note = f"{passed} had enough"
 
 
-def record(bench, place, name, runs, iterations, tokens):
-    end = bench.run(place, *work(runs, iterations, tokens), "--recording", name, "--quiet", "--report", "csv=/dev/null", timeout=600)
-    samples = sum(len(kept["values"]) for line in open(f"{place}/{name}") if line.startswith('{"type":"run"')
-                  for kept in json.loads(line)["samples"].values())
-    return end, samples
+def samples_in(path):
+    """Iterations and samples of all runs of a recording."""
+    iterations = samples = 0
+    for line in open(path):
+        if line.startswith('{"type":"run"'):
+            run = json.loads(line)
+            iterations += run["iterations"]
+            samples += sum(len(kept["values"]) for kept in run["samples"].values())
+    return iterations, samples
+
+
+def record(bench, place, name, runs, iterations, tokens, *more):
+    end = bench.run(place, *work(runs, iterations, tokens), *more, "--recording", name, "--quiet", "--report", "csv=/dev/null", timeout=900)
+    return end, samples_in(f"{place}/{name}")[1]
 
 
 def grows(bench, row):
@@ -64,6 +73,14 @@ def every_report(samples):
             if bench.judge(row, f"{report} of {made:,} samples", end, (0,)):
                 row.check(end.peak < 1_000_000_000, f"{report} of {made:,} samples takes {end.peak:,} bytes")
                 peaks.append(f"{report} {end.peak / MIB:.0f} MiB {end.seconds:.1f} s")
+        # A comparison reads two, each with as many.
+        again, _ = record(bench, place, "again.jsonl", runs, 1000, tokens, "--seed", "1")
+        bench.judge(row, "the other to compare", again, (0,))
+        for form in ("table", "markdown", "json", "html"):
+            end = bench.run(place, "compare", "r.jsonl", "again.jsonl", "--format", form, timeout=600)
+            if bench.judge(row, f"compare in {form} of {made:,} samples", end, (0,)):
+                row.check(end.peak < 1_000_000_000, f"compare in {form} of {made:,} samples takes {end.peak:,} bytes")
+                peaks.append(f"compare {form} {end.peak / MIB:.0f} MiB {end.seconds:.1f} s")
         row.note = f"{made:,} samples, a file of {os.path.getsize(f'{place}/r.jsonl') / MIB:.0f} MiB: {', '.join(peaks)}"
         bench.done(place)
     return body
