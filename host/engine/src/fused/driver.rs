@@ -847,9 +847,4 @@ mod tests {
         assert!(fault.starts_with("cuda:0: CUDA_ERROR_ILLEGAL_ADDRESS; ") && fault.contains("start harness again"));
         assert_eq!(lost(0, CUresult::CUDA_ERROR_NOT_FOUND, "X"), "cuda:0: X");
     }
-
-    #[test]
-    fn bytes_are_the_hosts() {
-        assert_eq!(bytes(&[1u32, 2]), [1u32.to_ne_bytes(), 2u32.to_ne_bytes()].concat());
-    }
 }

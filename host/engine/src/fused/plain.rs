@@ -23,3 +23,13 @@ pub(crate) fn bytes<T: Plain>(values: &[T]) -> &[u8] {
     // SAFETY: a plain value has no padding, so all its bytes are set.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_the_hosts() {
+        assert_eq!(bytes(&[1u32, 2]), [1u32.to_ne_bytes(), 2u32.to_ne_bytes()].concat());
+    }
+}
