@@ -4,6 +4,8 @@
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -175,24 +177,37 @@ impl Sink {
     }
 }
 
-/// Opens a device or a pipe, which is waited for by nobody: without a reader there is none to write to.
+/// How long a reader of a pipe is waited for, which may have been started at the same moment.
+#[cfg(target_os = "linux")]
+const READER: Duration = Duration::from_secs(2);
+
+/// Opens a device or a pipe. A pipe that nobody reads is waited for no longer than a moment.
+#[cfg(target_os = "linux")]
 fn open_other(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
     let mut options = File::options();
-    options.write(true);
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        let file = options.custom_flags(libc::O_NONBLOCK).open(path).map_err(|error| match error.raw_os_error() {
-            Some(libc::ENXIO) => io::Error::new(ErrorKind::NotFound, "it is a pipe that nobody reads"),
-            _ => error,
-        })?;
-        // From here on a reader may take its time.
-        let flags = rustix::fs::fcntl_getfl(&file)?;
-        rustix::fs::fcntl_setfl(&file, flags - rustix::fs::OFlags::NONBLOCK)?;
-        Ok(file)
-    }
-    #[cfg(not(target_os = "linux"))]
-    options.open(path)
+    options.write(true).custom_flags(libc::O_NONBLOCK);
+    let started = Instant::now();
+    let file = loop {
+        match options.open(path) {
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
+                if started.elapsed() > READER {
+                    return Err(io::Error::new(ErrorKind::NotFound, "it is a pipe that nobody reads"));
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            opened => break opened?,
+        }
+    };
+    // From here on a reader may take its time.
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags - rustix::fs::OFlags::NONBLOCK)?;
+    Ok(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_other(path: &Path) -> io::Result<File> {
+    File::options().write(true).open(path)
 }
 
 /// Writes to a file, and knows what.
