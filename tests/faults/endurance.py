@@ -66,8 +66,8 @@ def simulated(bench, row):
 
 
 def on_the_cpu(bench, row):
-    seconds = round(bench.minutes * 60) if bench.full else 6
-    set_to = {"runs": 10_000, "stop": f"{seconds}s", "iterations": 100, "warmup": 0, "prompt-tokens": 20, "max-new-tokens": 40, "batch": 32}
+    seconds = round(bench.minutes * 60) if bench.full else 4
+    set_to = {"runs": 10_000, "stop": f"{seconds}s", "iterations": bench.times(10, 100), "warmup": 0, "prompt-tokens": 20, "max-new-tokens": 40, "batch": 32}
     arguments = ["run", "--device", "cpu", "--model", MODEL, *(word for key, value in set_to.items() for word in ("--set", f"{key}={value}"))]
     long(bench, row, f"{seconds} s on the CPU", arguments, seconds / 400, seconds * 2 + 120)
 
