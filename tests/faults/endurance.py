@@ -56,7 +56,7 @@ def long(bench, row, what, arguments, every, timeout):
     resident.check(row, what, samples)
     bench.readable(row, what, place, f"{place}/r.jsonl", end.acknowledged)
     row.note = (f"{iterations:,} iterations, {samples:,} numbers kept in {end.seconds / 60:.1f} minutes; resident at the start, each quarter and the "
-                f"end: {resident.told()}; {end.peak / MIB:.0f} MiB at most")
+                f"end: {resident.told()}")
     bench.done(place)
 
 
