@@ -78,19 +78,18 @@ class Running:
         while len(ACKNOWLEDGED.findall(self.text("stderr"))) < runs and self.process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
 
+    def peak(self):
+        """The most memory that it held until now. What wait4 has counts what this process held when it started the command."""
+        try:
+            with open(f"/proc/{self.process.pid}/status") as file:
+                return next((int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:")), 0)
+        except OSError:
+            return 0
+
     def end(self, timeout=60):
         deadline, code, peak = time.monotonic() + timeout, None, 0
-        while True:
-            # wait4 has the peak of memory of this child alone.
-            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG) if self.process.returncode is None else (0, 0, None)
-            if pid:
-                code, peak = os.waitstatus_to_exitcode(status), usage.ru_maxrss * 1024
-                self.process.returncode = code
-            if self.process.returncode is not None:
-                code = self.process.returncode
-                break
-            if time.monotonic() > deadline:
-                break
+        while (code := self.process.poll()) is None and time.monotonic() < deadline:
+            peak = max(peak, self.peak())
             time.sleep(0.002)
         seconds = time.monotonic() - self.start
         try:

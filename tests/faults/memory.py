@@ -71,7 +71,7 @@ def every_report(samples):
         for report in REPORTS:
             end = bench.run(place, "report", "r.jsonl", "--with", f"{report}=out", timeout=600)
             if bench.judge(row, f"{report} of {made:,} samples", end, (0,)):
-                row.check(end.peak < 1_000_000_000, f"{report} of {made:,} samples takes {end.peak:,} bytes")
+                row.check(0 < end.peak < 1_000_000_000, f"{report} of {made:,} samples takes {end.peak:,} bytes")
                 peaks.append(f"{report} {end.peak / MIB:.0f} MiB {end.seconds:.1f} s")
         # A comparison reads two, each with as many.
         again, _ = record(bench, place, "again.jsonl", runs, 1000, tokens, "--seed", "1")
@@ -79,7 +79,7 @@ def every_report(samples):
         for form in ("table", "markdown", "json", "html"):
             end = bench.run(place, "compare", "r.jsonl", "again.jsonl", "--format", form, timeout=600)
             if bench.judge(row, f"compare in {form} of {made:,} samples", end, (0,)):
-                row.check(end.peak < 1_000_000_000, f"compare in {form} of {made:,} samples takes {end.peak:,} bytes")
+                row.check(0 < end.peak < 1_000_000_000, f"compare in {form} of {made:,} samples takes {end.peak:,} bytes")
                 peaks.append(f"compare {form} {end.peak / MIB:.0f} MiB {end.seconds:.1f} s")
         row.note = f"{made:,} samples, a file of {os.path.getsize(f'{place}/r.jsonl') / MIB:.0f} MiB: {', '.join(peaks)}"
         bench.done(place)
@@ -100,7 +100,7 @@ def too_much(bench, row):
         # Whole or a sentence that names the bound; half a table is neither.
         bench.judge(row, " ".join(what), end, (0, 1, 2))
         row.check(end.code == 0 or (end.stdout == "" and "--max-" in end.stderr), f"{what}: {end.last_words()}")
-        row.check(end.peak < 1_000_000_000, f"{what} takes {end.peak:,} bytes")
+        row.check(0 < end.peak < 1_000_000_000, f"{what} takes {end.peak:,} bytes")
     row.note = f"{runs} of 1,000 runs ({made:,} samples) are kept, and can be read"
     bench.done(place)
 
