@@ -113,7 +113,7 @@ def processor_time(bench, row):
             place = bench.place()
             end = bench.run(place, *work(1000, 10000), "--recording", "r.jsonl", "--report", "csv=/dev/null",
                             prefix=limited(f"ulimit {kind} -t 1".replace("-S -t", "-St")))
-            # The kernel ends who has used its time; the shell says so.
+            # The kernel ends who has used its time; soft, it asks first.
             bench.judge(row, f"ulimit {kind} -t {trial}", end, (-signal.SIGXCPU, -signal.SIGKILL, 0, 1, 130))
             row.check(end.acknowledged > 0, f"ulimit {kind} -t {trial}: no run was finished, so nothing was tried")
             bench.readable(row, f"ulimit {kind} -t {trial}", place, f"{place}/r.jsonl", end.acknowledged)
@@ -126,5 +126,5 @@ FAULTS = [
     ("SIGSTOP and SIGCONT", "1.2 s apart, in a run", stopped),
     ("SIGPIPE", "the reader of stdout, of stderr, or of both goes", readers_go),
     ("SIGXFSZ", "`ulimit -f` of random sizes", small_files),
-    ("SIGXCPU", "`ulimit -t 1`, soft and hard: the kernel ends the process", processor_time),
+    ("SIGXCPU", "`ulimit -t 1`: soft, the test ends after its iteration; hard, the kernel ends the process", processor_time),
 ]
