@@ -29,7 +29,7 @@ pub struct ModelInfo {
     pub context: u32,
     /// The tokens that end a text.
     pub stop_tokens: StopTokens,
-    /// How [`Served::token_times`] came about.
+    /// How [`Served::token_times`](crate::backend::Served::token_times) came about.
     pub token_times: TokenTimes,
 }
 

@@ -128,7 +128,7 @@ impl fmt::Display for Partial {
 /// The base and one other side.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Comparison {
-    /// In the order of [`metric::METRICS`].
+    /// In the order of [`METRICS`](crate::metric::METRICS).
     pub rows: Vec<Row>,
     /// What can't be compared.
     pub uncompared: Vec<Uncompared>,

@@ -13,7 +13,8 @@ pub(super) fn verdict(row: &Row, threshold: f64) -> Verdict {
     let difference = match row.change {
         Some(change) if row.base.mean.is_sign_negative() => -change,
         Some(change) => change,
-        None => row.new.mean - row.base.mean,
+        // Of nothing, or next to it.
+        None => row.new.mean,
     };
     // No share of 0 is anything, so no threshold applies.
     let matters = row.change.is_none_or(|change| change.abs() > threshold) && difference != 0.0;

@@ -205,6 +205,8 @@ mod tests {
             extent.memory
         };
         assert_eq!(memory("[1,2,3]") - memory("[1]"), 2 * NUMBER);
+        assert_eq!(memory("[[1],2]") - memory("[[1]]"), NUMBER);
+        assert_eq!(memory("[{},[],2]") - memory("[{},[]]"), NUMBER);
         assert_eq!(memory(r#"{"a":1,"b":2}"#) - memory(r#"{"a":1}"#), ENTRY + 2);
         assert_eq!(memory(r#"{"a":[1,2],"b":2}"#) - memory(r#"{"a":[1,2]}"#), ENTRY + 2);
     }
