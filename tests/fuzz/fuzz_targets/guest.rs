@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use harness_core::text::deceives;
-use harness_core::{Budget, Facts, GpuDevice, GpuState, Gpus, NoSensors, Recorder, Recording, Session, Status};
+use harness_core::{Budget, Facts, GpuDevice, GpuState, Gpus, NoSensors, Recorder, Recording, Server, Session, Status};
 use harness_engine::{SimulatedSettings, load_simulated};
 use harness_fuzz::bounds::within;
 use harness_fuzz::guest;
@@ -59,7 +59,8 @@ fn run(program: &[u8]) -> Recording {
     let sensors = Box::new(NoSensors { reason: "there are none".into() });
     let recorder = Recorder::in_memory(Facts::from([("gpu.name".to_owned(), "none".to_owned())]));
     let budget = Budget { iterations: 300, wall_time: Duration::from_secs(2), runs: 20, recording: 1 << 20 };
-    let session = Session::new(loaded.backend, loaded.tokenizer, loaded.clock, sensors, recorder, 0, budget);
+    let session =
+        Session::new(Server::new(loaded.backend, loaded.tokenizer, loaded.clock, 0), sensors, recorder, budget);
     let settings = [("program".to_owned(), guest::program(program))];
     let (session, result) = PLUGIN.run(session, Arc::new(Played), &settings, &limits(), Arc::new(Checked));
     assert!(session.work().iterations <= 300);
