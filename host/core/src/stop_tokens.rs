@@ -58,7 +58,7 @@ mod tests {
         padded[..3].copy_from_slice(&[7, 0, 9]);
         assert_eq!(stop.padded(), padded);
         assert!(stop.contains(0) && stop.contains(9) && !stop.contains(1));
-        assert!(StopTokens::NONE.is_empty() && !StopTokens::NONE.contains(0));
+        assert!(StopTokens::NONE.is_empty() && !stop.is_empty() && !StopTokens::NONE.contains(0));
         assert_eq!(StopTokens::new(0..16).unwrap().as_slice().len(), 16);
         assert_eq!(StopTokens::new(0..17), None);
     }
