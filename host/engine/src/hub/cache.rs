@@ -2,7 +2,9 @@
 //!
 //! A snapshot's files are links to blobs, which are named by their hash. A file has its name only once it is whole.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -52,6 +54,11 @@ impl Cache {
     }
 }
 
+/// What no other thread has, nor another process: in containers that share a cache, processes have the same numbers.
+fn unique() -> String {
+    format!("{:016x}", RandomState::new().build_hasher().finish())
+}
+
 impl Repo {
     /// A file of the newest snapshot that was fetched.
     pub(crate) fn get(&self, file: &str) -> Option<PathBuf> {
@@ -79,7 +86,7 @@ impl Repo {
         match lock._held {
             Some(_) => self.blobs().join(format!("{etag}{PART}")),
             // Another process may do the same.
-            None => self.blobs().join(format!("{etag}.{}{PART}", std::process::id())),
+            None => self.blobs().join(format!("{etag}.{}{PART}", unique())),
         }
     }
 
@@ -124,11 +131,7 @@ impl Repo {
     pub(crate) fn link(&self, commit: &str, file: &str, etag: &str) -> io::Result<()> {
         let folder = self.snapshot(commit);
         fs::create_dir_all(&folder)?;
-        let temporary = folder.join(format!(".{file}.{}", std::process::id()));
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        let temporary = folder.join(format!(".{file}.{}", unique()));
         #[cfg(unix)]
         std::os::unix::fs::symlink(Path::new("../../blobs").join(etag), &temporary)?;
         #[cfg(not(unix))]
@@ -140,7 +143,7 @@ impl Repo {
     pub(crate) fn name(&self, commit: &str) -> io::Result<()> {
         let folder = self.folder.join("refs");
         fs::create_dir_all(&folder)?;
-        let temporary = folder.join(format!("main.{}.tmp", std::process::id()));
+        let temporary = folder.join(format!("main.{}.tmp", unique()));
         fs::write(&temporary, commit)?;
         File::open(&temporary)?.sync_all()?;
         fs::rename(&temporary, folder.join("main"))?;
