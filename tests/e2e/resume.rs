@@ -113,6 +113,30 @@ fn another_test_is_not_gone_on_with() {
     assert!(stderr(&output).contains("run 'run 2' is not what was recorded"), "{}", told(&output));
 }
 
+/// A summary is of all runs of its recording, or there is none.
+#[test]
+fn runs_that_the_plugin_does_not_ask_for_are_no_part_of_a_complete_test() {
+    let place = Place::new();
+    let whole = harness(&place, RUN, &["--recording", "more.jsonl"]);
+    assert!(whole.status.success(), "{}", told(&whole));
+    let text = std::fs::read_to_string(place.path("more.jsonl")).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    assert!(lines.pop().unwrap().contains("complete"));
+    for (more, said) in
+        [(1, "than the recording has: 1 is of another test"), (2, "than the recording has: 2 are of another test")]
+    {
+        lines.push(lines[12]);
+        place.write("more.jsonl", lines.join("\n") + "\n");
+        let output = harness(&place, RUN, &["--resume", "more.jsonl"]);
+        assert_eq!(output.status.code(), Some(2), "{}", told(&output));
+        assert!(stderr(&output).contains(said), "{}", told(&output));
+        let after = harness_tests::lines(&place.path("more.jsonl"));
+        let end = after.last().unwrap();
+        assert_eq!((&end["status"], &end["runs"]), (&"failed".into(), &(12 + more).into()), "{end}");
+        assert!(end["summary"].as_array().is_none_or(Vec::is_empty), "{end}");
+    }
+}
+
 /// Two at once would write into each other's lines.
 #[test]
 fn what_is_being_written_is_not_gone_on_with() {

@@ -48,9 +48,9 @@ pub(super) fn execute(
     if settings.private {
         private::facts(&mut facts);
     }
-    // Looked at again, now that it is written to.
     // Before there is a recording that an interrupt could leave without its end.
     let stop = interrupt::watch()?;
+    // Each place is looked at again, now that it is written to.
     let recorder = match &settings.recording {
         Place::At(place) => Recorder::create(&place.for_new()?, facts)?,
         // Another that started at the same moment has the same name.

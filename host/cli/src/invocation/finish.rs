@@ -55,7 +55,7 @@ pub(super) fn finish(
     if failure.is_none() || !recording.runs.is_empty() {
         for report in &prepared.reports {
             match report.deliver(&recording, lost == 0, &settings.limits, Arc::<PluginLog>::clone(&log)) {
-                Ok(()) => shown |= report.is_shown() || lost == 0,
+                Ok(()) => shown |= report.is_shown(),
                 Err(error) if failure.is_none() => failure = Some(error),
                 Err(error) => error.print(),
             }
@@ -100,6 +100,7 @@ fn end(
     settings: &RunSettings,
 ) -> (Ended, Option<Failure>) {
     let broken = session.broken().cloned();
+    let unasked = session.unasked();
     let recorder = session.into_recorder();
     let (status, summary, failure) = match (broken, result) {
         // What the plugin makes of it matters less than what happened to the host.
@@ -118,6 +119,15 @@ fn end(
         (Some(Broken::Measure(error)), _) => (Status::Failed, Vec::new(), Some(Failure::failed(error))),
         (None, Err(_)) if stop.is_set() => {
             (Status::Interrupted, Vec::new(), Some(Failure::Interrupted("interrupted".into())))
+        }
+        // Its summary is of the runs that it asked for, and the recording has others.
+        (None, Ok(_)) if unasked > 0 => {
+            let others = if unasked == 1 { "1 is".to_owned() } else { format!("{unasked} are") };
+            let told = format!(
+                "{} asked for fewer runs than the recording has: {others} of another test; record anew",
+                settings.plugin
+            );
+            (Status::Failed, Vec::new(), Some(Failure::usage(told)))
         }
         (None, Ok(summary)) => (Status::Complete, summary, None),
         (None, Err(error)) => (Status::Failed, Vec::new(), Some(Failure::from(error))),
